@@ -1,0 +1,28 @@
+//! One worker's turn: ingress, shard, egress, and the rings between workers.
+//!
+//! A [`Worker`] is a value without threads, sockets or clock. The daemon pins one to each core and
+//! feeds it from its transport; the simulator interleaves many on one thread. All input is one enum,
+//! [`Input`]; all output goes into a [`Sink`].
+#![forbid(unsafe_code)]
+
+mod config;
+mod directory;
+mod io;
+pub mod limits;
+mod registry;
+mod rings;
+pub mod status;
+mod worker;
+
+pub use config::{
+    ExportConfig, LimitConfig, PeerConfig, PeerRole, PolicyRef, RangeConfig, TransportConfig,
+    WorkerConfig,
+};
+pub use directory::{PeerDirectory, PeerIdPool, Place};
+pub use io::{
+    Close, Command, ConnectTarget, Event, Input, LimitEvent, QueryId, Refusal, Reply, Reset, Sink,
+};
+pub use registry::GroupRegistry;
+pub use rings::{WorkerRings, rings};
+pub use thruway_session::ConnId;
+pub use worker::{Turn, Worker};

@@ -1,0 +1,63 @@
+//! Bounds of the engine. Every queue and every turn has one.
+
+use std::time::Duration;
+
+/// Batches in one ring, unless the composition says otherwise. Tests run with 1.
+pub const RING_LEN: usize = 64;
+/// Update groups at most; one more leaves its session without exports, and says so.
+pub const GROUPS_MAX: usize = 4096;
+/// Peers at most, configured and dynamic: a peer's number has 16 bits.
+pub const PEERS_MAX: usize = 60_000;
+/// Connections that no peer claimed yet or any more, per worker, before new ones are refused.
+pub const CONNS_MAX: usize = 16_384;
+
+/// Messages of one session handled per turn, so that a flood from one peer cannot starve the rest.
+pub const MESSAGES_PER_TURN: usize = 512;
+/// Octets that a connection may keep unparsed before reading stops. One largest message and one
+/// receive of the transport always fit above it.
+pub const CARRY_PAUSE_BYTES: usize = 256 << 10;
+/// Octets below which reading goes on.
+pub const CARRY_RESUME_BYTES: usize = 64 << 10;
+
+/// Batches that wait in front of a full ring toward a shard before the worker stops reading.
+pub const INGRESS_BACKLOG_BATCHES: usize = 2;
+/// Batches that a shard applies per turn.
+pub const SHARD_BATCHES_PER_TURN: usize = 16;
+/// Slots that a sweep visits per turn.
+pub const SWEEP_SLOTS_PER_TURN: usize = 8192;
+/// Log entries that update groups visit per turn.
+pub const GROUP_ENTRIES_PER_TURN: usize = 16_384;
+/// Slots that queries visit per turn.
+pub const QUERY_SLOTS_PER_TURN: usize = 8192;
+/// Queries that wait in one shard; one more is answered with [`crate::Reply::Busy`].
+pub const QUERIES_MAX: usize = 64;
+/// NLRI that one pull asks for.
+pub const PULL_NLRI: u32 = 4096;
+/// Batches that egress takes off one shard's ring per turn.
+pub const EGRESS_BATCHES_PER_TURN: usize = 16;
+
+/// Octets in a member's queue above which it leaves the stream and catches up by a reader.
+pub const MEMBER_HIGH_BYTES: usize = 4 << 20;
+/// Octets below which its reader pulls again.
+pub const MEMBER_LOW_BYTES: usize = 1 << 20;
+/// Octets handed to a socket at a time: what a KEEPALIVE may have to wait behind.
+pub const SEND_BYTES: usize = 256 << 10;
+/// Chunks handed to a socket at a time.
+pub const SEND_CHUNKS: usize = 256;
+/// Octets that session messages may hold of a connection's queue; a peer that does not read while it
+/// makes us answer is closed.
+pub const PRIORITY_BYTES_MAX: usize = 1 << 20;
+/// Octets in all members' queues of one worker above which no reader pulls and the longest queue's
+/// member leaves the stream at once.
+pub const EGRESS_BYTES_MAX: usize = 1 << 30;
+
+/// How long a connection may take to end after its NOTIFICATION.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Rows of a query's answer that are handed over at a time.
+pub const REPLY_ROWS: usize = 1024;
+/// Log lines about malformed UPDATEs of one session per minute; the rest is counted.
+pub const UPDATE_ERRORS_PER_MINUTE: u32 = 10;
+
+const _: () = assert!(CARRY_RESUME_BYTES < CARRY_PAUSE_BYTES);
+const _: () = assert!(MEMBER_LOW_BYTES < MEMBER_HIGH_BYTES);
+const _: () = assert!(MEMBER_HIGH_BYTES < EGRESS_BYTES_MAX);

@@ -1,0 +1,113 @@
+//! The bounded queues between workers.
+//!
+//! ```text
+//!  worker a                      shard s (worker s)                     worker b
+//!  ingress ──ToShard──► [a→s] ──► apply ─┐
+//!                                  groups ├─ToEgress─► [s→b] ──► egress
+//!          ◄──Back──── [s→a] ◄── returns ─┘
+//!                                  pulls  ◄───Back──── [b→s] ◄── egress
+//! ```
+//!
+//! Three rings for each pair, each a fixed array. Whoever finds one full keeps what it has and goes
+//! on: ingress stops reading, a shard leaves the changes in its log, egress lets its readers wait.
+
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
+use thruway_rib::batch::{Cursor, EgressBatch, Returns, ShardBatch};
+use thruway_rib::{GroupId, PeerId, ShardId, WorkerId};
+
+/// Ingress to shard.
+#[derive(Debug, Default)]
+pub(crate) struct ToShard {
+    pub(crate) batch: ShardBatch,
+    /// Peers that join a group in this batch: answered by [`Back::Joined`] once it is applied.
+    pub(crate) joins: Vec<(GroupId, PeerId)>,
+    /// Peers that leave one.
+    pub(crate) leaves: Vec<(GroupId, PeerId)>,
+}
+
+/// Shard to egress.
+pub(crate) type ToEgress = Arc<EgressBatch>;
+
+/// What flows against the data, and never has anything wait for it.
+#[derive(Debug)]
+pub(crate) enum Back {
+    /// Shard to ingress.
+    Returns(Returns),
+    /// Shard to egress: the peer is a member there now.
+    Joined(ShardId, GroupId, PeerId),
+    /// Shard to egress: whoever needs the log from before this position has to go.
+    Overrun(ShardId, u64),
+    /// Egress to shard.
+    Pull(Pull),
+    /// Egress to shard: so many batches were taken since the last of these, and this is the oldest
+    /// log position that a reader needs.
+    Taken {
+        from: WorkerId,
+        batches: u32,
+        retain: u64,
+    },
+}
+
+/// A reader asks for more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pull {
+    pub(crate) worker: WorkerId,
+    pub(crate) reader: u32,
+    pub(crate) group: GroupId,
+    pub(crate) cursor: Cursor,
+    pub(crate) withdraw: bool,
+}
+
+type Ring<T> = Arc<ArrayQueue<T>>;
+
+/// One worker's ends of all rings. Made by [`rings`].
+#[derive(Debug)]
+pub struct WorkerRings {
+    /// By shard: this worker's batches for it.
+    pub(crate) to_shard: Vec<Ring<ToShard>>,
+    /// By worker: batches for this worker's shard; empty where it has none.
+    pub(crate) from_ingress: Vec<Ring<ToShard>>,
+    /// By worker: what this worker's shard has to tell; empty where it has none.
+    pub(crate) to_egress: Vec<Ring<ToEgress>>,
+    /// By shard: what it has to tell this worker.
+    pub(crate) from_shard: Vec<Ring<ToEgress>>,
+    /// By worker.
+    pub(crate) back_to: Vec<Ring<Back>>,
+    /// By worker.
+    pub(crate) back_from: Vec<Ring<Back>>,
+}
+
+/// The rings between `workers` workers of which the first `shards` have a shard; each holds `bound`
+/// batches (at least 1).
+#[must_use]
+pub fn rings(workers: usize, shards: usize, bound: usize) -> Vec<WorkerRings> {
+    let bound = bound.max(1);
+    let data = grid(workers, shards, bound);
+    let told = grid(shards, workers, bound);
+    let back = grid(workers, workers, bound);
+    (0..workers)
+        .map(|worker| WorkerRings {
+            to_shard: row(&data, worker),
+            from_ingress: if worker < shards { column(&data, worker) } else { Vec::new() },
+            to_egress: row(&told, worker),
+            from_shard: column(&told, worker),
+            back_to: row(&back, worker),
+            back_from: column(&back, worker),
+        })
+        .collect()
+}
+
+fn grid<T>(from: usize, to: usize, bound: usize) -> Vec<Vec<Ring<T>>> {
+    let ring = || Arc::new(ArrayQueue::new(bound));
+    (0..from).map(|_| (0..to).map(|_| ring()).collect()).collect()
+}
+
+fn row<T>(grid: &[Vec<Ring<T>>], from: usize) -> Vec<Ring<T>> {
+    grid.get(from).cloned().unwrap_or_default()
+}
+
+fn column<T>(grid: &[Vec<Ring<T>>], to: usize) -> Vec<Ring<T>> {
+    grid.iter().filter_map(|row| row.get(to)).cloned().collect()
+}
