@@ -1,0 +1,12 @@
+//! Bounds of the RIB.
+
+/// Workers at most: a handle names its owner in six bits, half of them for shards' own sets.
+pub const WORKERS_MAX: usize = 32;
+/// Shards at most: more of them split attribute sets and gain nothing (ARCHITECTURE.md).
+pub const SHARDS_MAX: usize = 4;
+/// NLRI that one batch toward a shard holds before it is sent on.
+pub const SHARD_BATCH_NLRI_MAX: usize = 4096;
+/// NLRI in one batch toward egress.
+pub const EGRESS_BATCH_NLRI_MAX: usize = 4096;
+/// Entries of a shard's change log before the slowest reader is given up (Cease/8).
+pub const CHANGE_LOG_LEN_MAX: usize = 1 << 22;

@@ -1,0 +1,170 @@
+//! Questions of the control plane, answered in slices.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thruway_wire::attrs::AttrSet;
+use thruway_wire::{Family, Prefix};
+
+use crate::{GroupId, PeerId, Rejection, Step};
+
+/// What to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// All paths of the prefixes that pass.
+    Routes(Filter),
+    /// A peer's paths, rejected ones included.
+    Learned(PeerId, Filter),
+    /// A peer's rejected paths.
+    Rejected(PeerId, Filter),
+    /// What a peer was told as a member of a group, before the group's rewriting.
+    Advertised {
+        /// The member.
+        peer: PeerId,
+        /// Its group.
+        group: GroupId,
+        /// Which prefixes.
+        filter: Filter,
+    },
+    /// All paths of one prefix with the step at which each lost; and, with `to`, why that member is
+    /// told each path or not.
+    Explain {
+        /// The prefix, exactly.
+        prefix: Prefix,
+        /// A member and its group.
+        to: Option<(PeerId, GroupId)>,
+    },
+}
+
+/// Which prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// All of a family, or of both.
+    All(Option<Family>),
+    /// This one.
+    Exact(Prefix),
+    /// The longest that covers it. Each shard gives its own longest; the asker keeps the longest.
+    Longest(Prefix),
+    /// It and all more specific ones.
+    Longer(Prefix),
+}
+
+/// Where an answer stands between slices. Default: before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryCursor {
+    pub(crate) family: u8,
+    pub(crate) slot: u32,
+}
+
+/// One path of an answer.
+#[derive(Clone, Debug)]
+pub struct RouteRow {
+    /// Destination.
+    pub prefix: Prefix,
+    /// Whose path.
+    pub peer: PeerId,
+    /// Path identifier: received (`Routes`, `Learned`, …) or sent (`Advertised`); 0 without.
+    pub path_id: u32,
+    /// The set as received; as sent, before the group's rewriting, in `Advertised`.
+    pub attrs: AttrSet,
+    /// The set after import, where policy changed it.
+    pub accepted: Option<AttrSet>,
+    /// It is the best of all.
+    pub best: bool,
+    /// How fresh it is.
+    pub stale: Staleness,
+    /// Why it was not accepted.
+    pub rejection: Option<Rejection>,
+    /// The step at which it lost, and to which peer's path. `None` for the best and for rejected ones.
+    pub lost: Option<(Step, PeerId)>,
+    /// `Explain` with `to`: whether the member is told this path, and if not, why.
+    pub told: Option<Result<(), NotTold>>,
+}
+
+/// How fresh a path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Staleness {
+    /// Told in this session.
+    #[default]
+    Fresh,
+    /// Kept over a restart or refresh (RFC 4724 §4.2, RFC 7313 §4).
+    Stale,
+    /// Kept for long (RFC 9494 §4.2).
+    LongLived,
+}
+
+/// Why a member is not told a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotTold {
+    /// Import rejected it.
+    Rejected,
+    /// It is the member's own.
+    OwnPath,
+    /// The member has not negotiated the family.
+    Family,
+    /// The eligibility matrix: this kind of source is not told to this kind of receiver.
+    Matrix,
+    /// NO_ADVERTISE, NO_EXPORT or NO_EXPORT_SUBCONFED (RFC 1997).
+    Community,
+    /// No export policy is configured (RFC 8212 §2).
+    NoPolicy,
+    /// The export policy says no.
+    Policy {
+        /// Its name.
+        policy: String,
+        /// Label of the statement.
+        statement: String,
+    },
+    /// Another path is better for this member.
+    NotBest,
+}
+
+impl fmt::Display for NotTold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// A peer's numbers in one shard, kept as things happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerCounters {
+    /// Paths held.
+    pub received: u32,
+    /// Of them, accepted.
+    pub accepted: u32,
+    /// Of them, stale or long-lived stale.
+    pub stale: u32,
+    /// Paths held back by a limit.
+    pub blocked: u32,
+}
+
+impl PeerCounters {
+    /// Held but not accepted.
+    #[must_use]
+    pub fn rejected(&self) -> u32 {
+        self.received.saturating_sub(self.accepted)
+    }
+}
+
+/// A shard's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardCounters {
+    /// Prefixes with a path, by family.
+    pub prefixes: [u32; 2],
+    /// Paths, by family.
+    pub paths: [u32; 2],
+    /// Attribute sets held, derived ones included.
+    pub sets: u32,
+    /// Of them, made by policy here.
+    pub derived: u32,
+    /// Entries of the change log.
+    pub log: u32,
+    /// NLRI announced to the shard since start.
+    pub announced: u64,
+    /// NLRI withdrawn since start.
+    pub withdrawn: u64,
+    /// Octets in the shard's tables, without the sets' own.
+    pub memory: u64,
+}
