@@ -1,0 +1,743 @@
+//! Each condition and each change by table; the order of statements; what memos may rely on.
+
+use std::net::IpAddr;
+
+use thruway_wire::attrs::{AttrSetRef, RawAttr, code};
+use thruway_wire::{Asn, Family, NextHop, Prefix, RouterId};
+
+use super::*;
+use crate::{
+    AnyCommunity, AsPathExpression, ChangeDef, CompileOptions, LengthMatch, MatchDef, MedChange,
+    NextHopChange, PeerFacts, PeerMatch, PolicyDef, Prepend, PrependAs, SetDefs, SetMatch,
+    StatementDef, compile,
+};
+
+const OWN: Asn = Asn(64500);
+
+/// Path `64601 64602 {1,2}`-free: a sequence; MED 20; a community of each kind.
+fn route() -> AttrSetBuf {
+    let path = [2, 2, 0, 0, 0xfc, 0x59, 0, 0, 0xfc, 0x5a];
+    let attrs = [
+        RawAttr {
+            flags: 0x40,
+            code: code::ORIGIN,
+            value: &[0],
+        },
+        RawAttr {
+            flags: 0x40,
+            code: code::AS_PATH,
+            value: &path,
+        },
+        RawAttr {
+            flags: 0x80,
+            code: code::MED,
+            value: &[0, 0, 0, 20],
+        },
+        RawAttr {
+            flags: 0xc0,
+            code: code::COMMUNITIES,
+            value: &[0xfc, 0x59, 0, 1],
+        },
+        RawAttr {
+            flags: 0xc0,
+            code: code::EXTENDED_COMMUNITIES,
+            value: &[0, 2, 0xfc, 0x59, 0, 0, 0, 1],
+        },
+        RawAttr {
+            flags: 0xc0,
+            code: code::LARGE_COMMUNITIES,
+            value: &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3],
+        },
+    ];
+    let hop: IpAddr = "192.0.2.9".parse().unwrap();
+    AttrSetBuf::from_parts(Some(NextHop::from(hop)), attrs.into_iter())
+}
+
+fn from() -> PeerFacts {
+    let addr = "198.18.1.1".parse().unwrap();
+    let local_v4 = Some("198.18.0.1".parse().unwrap());
+    PeerFacts {
+        local_v4,
+        ..PeerFacts::new("c1", Asn(64601), addr, RouterId(1))
+    }
+}
+
+fn to() -> PeerFacts {
+    let addr = "198.18.1.2".parse().unwrap();
+    let local_v4 = Some("198.18.0.2".parse().unwrap());
+    PeerFacts {
+        local_v4,
+        ..PeerFacts::new("c2", Asn(64605), addr, RouterId(2))
+    }
+}
+
+fn sets() -> SetDefs {
+    let mut sets = SetDefs::default();
+    sets.prefix_sets
+        .insert("nets".into(), vec!["10.0.0.0/8 le 24".parse().unwrap()]);
+    sets.prefix_sets
+        .insert("hops".into(), vec!["192.0.2.0/24".parse().unwrap()]);
+    sets.community_sets
+        .insert("marks".into(), vec!["64601:*".parse().unwrap()]);
+    sets.as_sets
+        .insert("clients".into(), vec!["64600-64609".parse().unwrap()]);
+    sets.as_path_sets
+        .insert("paths".into(), vec!["_64602$".parse().unwrap()]);
+    sets
+}
+
+fn policy(default_accept: bool, statements: Vec<StatementDef>) -> Arc<Policy> {
+    let def = PolicyDef {
+        name: "p".into(),
+        default_accept,
+        statements,
+    };
+    let options = CompileOptions {
+        version: 7,
+        own_as: OWN,
+    };
+    Arc::clone(compile(&[def], &sets(), options).unwrap().get("p").unwrap())
+}
+
+struct Judged {
+    outcome: Outcome,
+    out: AttrSetBuf,
+    hits: Hits,
+}
+
+fn judge(policy: &Policy, prefix: &str, export: bool) -> Judged {
+    let (set, peer, to) = (route(), from(), to());
+    let prefix: Prefix = prefix.parse().unwrap();
+    let ctx = RouteContext {
+        peer: &peer,
+        family: prefix.family(),
+        prefix,
+        set: set.as_ref(),
+        to: export.then_some(&to),
+    };
+    let mut judged = Judged {
+        outcome: Outcome::Accept,
+        out: AttrSetBuf::default(),
+        hits: Hits::new(policy),
+    };
+    judged.outcome = policy.evaluate(&ctx, &mut judged.out, &mut judged.hits);
+    judged
+}
+
+fn accepts(matches: MatchDef, prefix: &str, export: bool) -> bool {
+    let statement = StatementDef {
+        matches,
+        then: Verdict::Accept,
+        ..StatementDef::default()
+    };
+    match judge(&policy(false, vec![statement]), prefix, export).outcome {
+        Outcome::Accept => true,
+        Outcome::Reject {
+            statement: Outcome::DEFAULT,
+        } => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn values<T: std::str::FromStr<Err: std::fmt::Debug>>(texts: &[&str]) -> SetMatch<T> {
+    SetMatch {
+        values: texts.iter().map(|text| text.parse().unwrap()).collect(),
+        sets: vec![],
+    }
+}
+
+fn named<T>(name: &str) -> SetMatch<T> {
+    SetMatch {
+        values: vec![],
+        sets: vec![name.into()],
+    }
+}
+
+#[test]
+fn each_condition_holds_and_fails() {
+    let none = MatchDef::default;
+    let length = |ge, le| Some(LengthMatch { ge, le });
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let table: Vec<(&str, MatchDef, bool)> = vec![
+        ("nothing asked", none(), true),
+        (
+            "family",
+            MatchDef {
+                family: Some(Family::Ipv4),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other family",
+            MatchDef {
+                family: Some(Family::Ipv6),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "prefix",
+            MatchDef {
+                prefix: values(&["10.0.0.0/8 le 16"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other prefix",
+            MatchDef {
+                prefix: values(&["10.0.0.0/8"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "prefix set",
+            MatchDef {
+                prefix: named("nets"),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other set",
+            MatchDef {
+                prefix: named("hops"),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "next hop",
+            MatchDef {
+                next_hop: named("hops"),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other next hop",
+            MatchDef {
+                next_hop: values(&["192.0.2.8"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "path",
+            MatchDef {
+                as_path: values(&["^64601_"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other path",
+            MatchDef {
+                as_path: values(&["^64602_"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "path set",
+            MatchDef {
+                as_path: named("paths"),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "origin",
+            MatchDef {
+                origin_as: values(&["64602"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other origin",
+            MatchDef {
+                origin_as: values(&["64601"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "origin set",
+            MatchDef {
+                origin_as: named("clients"),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "neighbor",
+            MatchDef {
+                neighbor_as: values(&["64601"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other neighbor",
+            MatchDef {
+                neighbor_as: values(&["64602"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "contains",
+            MatchDef {
+                as_path_contains: values(&["64602"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "contains not",
+            MatchDef {
+                as_path_contains: values(&["64603"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "length",
+            MatchDef {
+                as_path_length: length(2, 2),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other length",
+            MatchDef {
+                as_path_length: length(3, 9),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "any community",
+            MatchDef {
+                community: values(&["9:9", "1:*:3"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "no community",
+            MatchDef {
+                community: values(&["9:9"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "community set",
+            MatchDef {
+                community: named("marks"),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "all communities",
+            MatchDef {
+                community_all: patterns(&["64601:1", "rt:64601:*", "1:2:3"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "not all communities",
+            MatchDef {
+                community_all: patterns(&["64601:1", "64601:2"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "peer",
+            MatchDef {
+                peer: peer(&["c1"], &["64601"], &["198.18.1.0/24"]),
+                ..none()
+            },
+            true,
+        ),
+        (
+            "other name",
+            MatchDef {
+                peer: peer(&["c2"], &["64601"], &[]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "other AS",
+            MatchDef {
+                peer: peer(&["c1"], &["64602"], &[]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "other address",
+            MatchDef {
+                peer: peer(&[], &[], &["198.18.1.2"]),
+                ..none()
+            },
+            false,
+        ),
+        (
+            "one of two fails",
+            MatchDef {
+                prefix: named("nets"),
+                neighbor_as: values(&["1"]),
+                ..none()
+            },
+            false,
+        ),
+    ];
+    for (what, matches, expected) in table {
+        assert_eq!(accepts(matches, "10.1.0.0/16", false), expected, "{what}");
+    }
+}
+
+fn peer(name: &[&str], asn: &[&str], address: &[&str]) -> PeerMatch {
+    PeerMatch {
+        name: name.iter().map(|name| (*name).to_owned()).collect(),
+        asn: values(asn).values,
+        address: address.iter().map(|text| text.parse().unwrap()).collect(),
+    }
+}
+
+#[test]
+fn the_receiver_is_asked_on_export_alone() {
+    let matches = MatchDef {
+        to: peer(&["c2"], &[], &[]),
+        ..MatchDef::default()
+    };
+    assert!(accepts(matches.clone(), "10.0.0.0/8", true));
+    assert!(!accepts(matches, "10.0.0.0/8", false));
+}
+
+fn changed(set: ChangeDef, prefix: &str, export: bool) -> Judged {
+    let statement = StatementDef {
+        set,
+        then: Verdict::Accept,
+        ..StatementDef::default()
+    };
+    judge(&policy(false, vec![statement]), prefix, export)
+}
+
+fn communities(set: AttrSetRef<'_>) -> String {
+    let standard = set.communities().map(AnyCommunity::Standard);
+    let extended = set.extended_communities().map(AnyCommunity::Extended);
+    let large = set.large_communities().map(AnyCommunity::Large);
+    let all: Vec<String> = standard
+        .chain(extended)
+        .chain(large)
+        .map(|one| one.to_string())
+        .collect();
+    all.join(" ")
+}
+
+#[test]
+fn numbers_and_path_change() {
+    let none = ChangeDef::default;
+    let med = |change| ChangeDef {
+        med: Some(change),
+        ..none()
+    };
+    let prepend = |asn, count| ChangeDef {
+        prepend: Some(Prepend { asn, count }),
+        ..none()
+    };
+    let pref = changed(
+        ChangeDef {
+            local_pref: Some(200),
+            ..none()
+        },
+        "10.0.0.0/8",
+        false,
+    );
+    assert_eq!(pref.outcome, Outcome::AcceptChanged);
+    assert_eq!(pref.out.as_ref().local_pref(), Some(200));
+    for (change, expected) in [
+        (MedChange::Set(7), Some(7)),
+        (MedChange::Add(5), Some(25)),
+        (MedChange::Add(u32::MAX), Some(u32::MAX)),
+        (MedChange::Subtract(5), Some(15)),
+        (MedChange::Subtract(50), Some(0)),
+        (MedChange::Remove, None),
+    ] {
+        let judged = changed(med(change), "10.0.0.0/8", false);
+        assert_eq!(judged.out.as_ref().med(), expected, "{change:?}");
+    }
+    for (asn, count, expected) in [
+        (PrependAs::Own, 2, "64500 64500 64601 64602"),
+        (PrependAs::Peer, 1, "64601 64601 64602"),
+        (PrependAs::Asn(Asn(7)), 1, "7 64601 64602"),
+    ] {
+        let judged = changed(prepend(asn, count), "10.0.0.0/8", true);
+        assert_eq!(judged.out.as_ref().as_path().to_string(), expected);
+    }
+}
+
+#[test]
+fn communities_change() {
+    let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    for (replace, remove, remove_set, add, expected) in [
+        (
+            &[][..],
+            &[][..],
+            "",
+            &["64500:9", "rt:1:1", "9:9:9"][..],
+            "64601:1 64500:9 rt:64601:1 rt:1:1 1:2:3 9:9:9",
+        ),
+        (&[], &["64601:*"], "", &[], "rt:64601:1 1:2:3"),
+        (&[], &["*:*", "*:*:*", "rt:*:*"], "", &[], ""),
+        (&[], &[], "marks", &["1:1"], "1:1 rt:64601:1 1:2:3"),
+        (
+            &["5:5", "5:5", "6:6"],
+            &[],
+            "",
+            &[],
+            "5:5 6:6 rt:64601:1 1:2:3",
+        ),
+        (
+            &["5:5:5"],
+            &["5:5:*"],
+            "",
+            &["7:7:7"],
+            "64601:1 rt:64601:1 7:7:7",
+        ),
+    ] {
+        let community = crate::CommunityChange {
+            replace: parse(replace),
+            remove: patterns(remove),
+            remove_sets: if remove_set.is_empty() {
+                vec![]
+            } else {
+                vec![remove_set.into()]
+            },
+            add: parse(add),
+        };
+        let judged = changed(
+            ChangeDef {
+                community,
+                ..ChangeDef::default()
+            },
+            "10.0.0.0/8",
+            false,
+        );
+        assert_eq!(judged.outcome, Outcome::AcceptChanged);
+        assert_eq!(communities(judged.out.as_ref()), expected);
+    }
+}
+
+#[test]
+fn next_hops_change_within_the_family() {
+    let change = |next_hop| ChangeDef {
+        next_hop: Some(next_hop),
+        ..ChangeDef::default()
+    };
+    let address = NextHopChange::Address("203.0.113.1".parse().unwrap());
+    for (next_hop, export, expected) in [
+        (address, false, "203.0.113.1"),
+        (NextHopChange::Own, false, "198.18.0.1"),
+        (NextHopChange::Own, true, "198.18.0.2"),
+        (NextHopChange::Peer, true, "198.18.1.1"),
+    ] {
+        let judged = changed(change(next_hop), "10.0.0.0/8", export);
+        assert_eq!(
+            judged.out.as_ref().next_hop().unwrap().to_string(),
+            expected,
+            "{next_hop:?}"
+        );
+    }
+    for next_hop in [address, NextHopChange::Own, NextHopChange::Peer] {
+        let judged = changed(change(next_hop), "2001:db8::/32", true);
+        assert_eq!(
+            judged.outcome,
+            Outcome::Accept,
+            "{next_hop:?} does not fit an IPv6 route"
+        );
+    }
+}
+
+fn statement(matches: MatchDef, set: ChangeDef, then: Verdict) -> StatementDef {
+    StatementDef {
+        name: String::new(),
+        matches,
+        set,
+        then,
+    }
+}
+
+#[test]
+fn later_statements_see_changes_and_the_first_verdict_counts() {
+    let add = |text: &str| ChangeDef {
+        community: crate::CommunityChange {
+            add: vec![text.parse().unwrap()],
+            ..crate::CommunityChange::default()
+        },
+        ..ChangeDef::default()
+    };
+    let on = |text: &str| MatchDef {
+        community: values(&[text]),
+        ..MatchDef::default()
+    };
+    let policy = policy(
+        true,
+        vec![
+            statement(on("8:8"), ChangeDef::default(), Verdict::Reject),
+            statement(MatchDef::default(), add("8:8"), Verdict::Continue),
+            statement(on("8:8"), ChangeDef::default(), Verdict::Reject),
+            statement(MatchDef::default(), ChangeDef::default(), Verdict::Accept),
+        ],
+    );
+    let judged = judge(&policy, "10.0.0.0/8", false);
+    assert_eq!(judged.outcome, Outcome::Reject { statement: 2 });
+    assert_eq!(
+        judged.hits,
+        Hits {
+            statements: vec![0, 1, 1, 0],
+            default: 0
+        }
+    );
+    assert_eq!(policy.statement_label(2), "statement 3");
+    assert_eq!(policy.statement_label(Outcome::DEFAULT), "end of policy");
+}
+
+#[test]
+fn the_end_of_a_policy_rejects_unless_told() {
+    let judged = judge(&policy(false, vec![]), "10.0.0.0/8", false);
+    assert_eq!(
+        judged.outcome,
+        Outcome::Reject {
+            statement: Outcome::DEFAULT
+        }
+    );
+    assert_eq!(judged.hits.default, 1);
+    assert_eq!(
+        judge(&policy(true, vec![]), "10.0.0.0/8", false).outcome,
+        Outcome::Accept
+    );
+    let med = ChangeDef {
+        med: Some(MedChange::Set(1)),
+        ..ChangeDef::default()
+    };
+    let judged = judge(
+        &policy(
+            true,
+            vec![statement(MatchDef::default(), med, Verdict::Continue)],
+        ),
+        "10.0.0.0/8",
+        false,
+    );
+    assert_eq!(judged.outcome, Outcome::AcceptChanged);
+    assert_eq!(judged.out.as_ref().med(), Some(1));
+}
+
+#[test]
+fn changes_that_cancel_out_are_no_change() {
+    let med = |change| ChangeDef {
+        med: Some(change),
+        ..ChangeDef::default()
+    };
+    let all = MatchDef::default;
+    let policy = policy(
+        true,
+        vec![
+            statement(all(), med(MedChange::Add(3)), Verdict::Continue),
+            statement(all(), med(MedChange::Subtract(3)), Verdict::Continue),
+        ],
+    );
+    assert_eq!(judge(&policy, "10.0.0.0/8", false).outcome, Outcome::Accept);
+}
+
+#[test]
+fn uses_name_what_a_memo_must_hold_apart() {
+    let uses = |matches: MatchDef, set: ChangeDef| {
+        let policy = policy(false, vec![statement(matches, set, Verdict::Accept)]);
+        [
+            policy.uses_prefix(),
+            policy.uses_peer(),
+            policy.uses_to(),
+            policy.uses_family(),
+        ]
+    };
+    let (any, same) = (MatchDef::default, ChangeDef::default);
+    let path: SetMatch<AsPathExpression> = values(&["^1_"]);
+    assert_eq!(
+        uses(
+            MatchDef {
+                as_path: path,
+                ..any()
+            },
+            same()
+        ),
+        [false; 4]
+    );
+    let prefix = MatchDef {
+        prefix: named("nets"),
+        ..any()
+    };
+    assert_eq!(uses(prefix, same()), [true, false, false, false]);
+    let from = MatchDef {
+        peer: peer(&["c1"], &[], &[]),
+        ..any()
+    };
+    assert_eq!(uses(from, same()), [false, true, false, false]);
+    let to = MatchDef {
+        to: peer(&["c1"], &[], &[]),
+        ..any()
+    };
+    assert_eq!(uses(to, same()), [false, false, true, false]);
+    let family = MatchDef {
+        family: Some(Family::Ipv4),
+        ..any()
+    };
+    assert_eq!(uses(family, same()), [false, false, false, true]);
+    let own = ChangeDef {
+        next_hop: Some(NextHopChange::Own),
+        ..same()
+    };
+    assert_eq!(uses(any(), own), [false, true, true, true]);
+    let prepend = Prepend {
+        asn: PrependAs::Peer,
+        count: 1,
+    };
+    let prepend = ChangeDef {
+        prepend: Some(prepend),
+        ..same()
+    };
+    assert_eq!(uses(any(), prepend), [false, true, false, false]);
+}
+
+#[test]
+fn built_in_policies_are_shared_and_have_version_0() {
+    assert!(Arc::ptr_eq(&Policy::accept(), &Policy::accept()));
+    assert_eq!(
+        (Policy::reject().name(), Policy::reject().version()),
+        ("reject", 0)
+    );
+    assert_eq!(
+        judge(&Policy::accept(), "::/0", false).outcome,
+        Outcome::Accept
+    );
+    let rejected = judge(&Policy::reject(), "::/0", true);
+    assert_eq!(
+        rejected.outcome,
+        Outcome::Reject {
+            statement: Outcome::DEFAULT
+        }
+    );
+    assert_eq!(policy(true, vec![]).version(), 7);
+}
