@@ -1,9 +1,14 @@
 //! UPDATEs for every kind of peer, from canonical sets.
 
+mod derive;
+mod pack;
+#[cfg(test)]
+mod tests;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::attrs::AttrSetRef;
-use crate::{Asn, Family, Nlri, PrefixKey, RouterId};
+use crate::{Asn, Family, NextHop, Nlri, PrefixKey, RouterId};
 
 /// What one session's capabilities make of the bytes. Members of an update group share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,11 +26,13 @@ pub struct Encoding {
 /// What a peer's kind changes in a route's attributes on the way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rewrite {
-    /// Our AS goes in front of the path (RFC 4271 §5.1.2); `None` leaves it (iBGP, RFC 7947).
+    /// Our AS goes in front of the path (RFC 4271 §5.1.2) and confederation segments go; `None`
+    /// leaves the path (iBGP, RFC 7947).
     pub prepend: Option<Asn>,
     /// Next hop: kept, or ours.
     pub next_hop: NextHopRewrite,
-    /// LOCAL_PREF: stripped toward external peers; kept, or 100 where absent, toward internal ones.
+    /// LOCAL_PREF: kept, or 100 where absent, toward internal peers. Stripped toward external ones
+    /// (`false`, or with `prepend`), as are ORIGINATOR_ID and CLUSTER_LIST.
     pub local_pref: bool,
     /// MULTI_EXIT_DISC is told onward.
     pub med: bool,
@@ -40,7 +47,8 @@ pub struct Rewrite {
 pub enum NextHopRewrite {
     /// As received.
     Keep,
-    /// Ours, by family; a family without one keeps the received.
+    /// Ours, by family. IPv4 NLRI take the IPv6 address where there is no IPv4 one and the peer
+    /// accepts that (RFC 8950); a family without any keeps the received.
     Own(Option<Ipv4Addr>, Option<Ipv6Addr>),
 }
 
@@ -72,24 +80,68 @@ pub fn announce<P: PrefixKey>(
     set: AttrSetRef<'_>,
     rewrite: &Rewrite,
     encoding: &Encoding,
-    nlri: impl Iterator<Item = Nlri<P>>,
+    mut nlri: impl Iterator<Item = Nlri<P>>,
 ) -> Result<usize, Unsendable> {
-    let _ = (out, set, rewrite, encoding, nlri.count());
-    todo!()
+    let Some(first) = nlri.next() else { return Ok(0) };
+    let hop = outgoing_next_hop(P::FAMILY, set.next_hop(), rewrite, encoding)?;
+    let start = out.len();
+    let packed = match (P::FAMILY, hop) {
+        (Family::Ipv4, NextHop::V4(hop)) => {
+            pack::Classic::begin(out, set, rewrite, encoding, hop)
+                .and_then(|classic| pack::pack(out, classic, encoding, first, nlri))
+        }
+        _ => pack::Reach::begin(out, set, rewrite, encoding, P::FAMILY, hop)
+            .and_then(|reach| pack::pack(out, reach, encoding, first, nlri)),
+    };
+    if packed.is_err() {
+        out.truncate(start);
+    }
+    packed
 }
 
 /// Appends UPDATEs that withdraw `nlri`; returns how many messages.
 pub fn withdraw<P: PrefixKey>(
     out: &mut Vec<u8>,
     encoding: &Encoding,
-    nlri: impl Iterator<Item = Nlri<P>>,
+    mut nlri: impl Iterator<Item = Nlri<P>>,
 ) -> usize {
-    let _ = (out, encoding, nlri.count());
-    todo!()
+    let Some(first) = nlri.next() else { return 0 };
+    let packed = match P::FAMILY {
+        Family::Ipv4 => pack::pack(out, pack::Withdrawn, encoding, first, nlri),
+        family => pack::pack(out, pack::Unreach { family }, encoding, first, nlri),
+    };
+    // Without attributes there is always room.
+    packed.unwrap_or(0)
 }
 
 /// Appends an End-of-RIB marker (RFC 4724 §2).
 pub fn end_of_rib(out: &mut Vec<u8>, family: Family) {
-    let _ = (out, family);
-    todo!()
+    pack::end_of_rib(out, family);
+}
+
+/// The next hop that goes out with NLRI of `family`.
+fn outgoing_next_hop(
+    family: Family,
+    received: Option<NextHop>,
+    rewrite: &Rewrite,
+    encoding: &Encoding,
+) -> Result<NextHop, Unsendable> {
+    let v6_for_v4 = family == Family::Ipv4 && encoding.extended_next_hop;
+    let own = match rewrite.next_hop {
+        NextHopRewrite::Keep => None,
+        NextHopRewrite::Own(v4, v6) => {
+            let v4 = v4.filter(|_| family == Family::Ipv4).map(NextHop::V4);
+            let v6 = v6.filter(|_| family == Family::Ipv6 || v6_for_v4).map(NextHop::V6);
+            v4.or(v6)
+        }
+    };
+    match own.or(received) {
+        Some(NextHop::V4(hop)) if family == Family::Ipv4 => Ok(NextHop::V4(hop)),
+        Some(hop @ (NextHop::V6(_) | NextHop::V6LinkLocal { .. }))
+            if family == Family::Ipv6 || v6_for_v4 =>
+        {
+            Ok(hop)
+        }
+        _ => Err(Unsendable::NextHop),
+    }
 }

@@ -48,6 +48,14 @@ pub enum WireErrorKind {
     Unsupported,
     /// A length over the limit in [`crate::limits`].
     TooLarge,
+    /// An attribute's Optional or Transitive bit contradicts its type (RFC 7606 §3 c).
+    BadFlags,
+    /// It stands there more than once.
+    Duplicate,
+    /// It has to be there and is not.
+    Missing,
+    /// It has no meaning from this peer.
+    Misplaced,
 }
 
 /// Why bytes were refused, and where.
@@ -72,6 +80,10 @@ impl fmt::Display for WireError {
             WireErrorKind::TrailingBytes => "has bytes left over",
             WireErrorKind::Unsupported => "is of a kind not known here",
             WireErrorKind::TooLarge => "is larger than the limit",
+            WireErrorKind::BadFlags => "has flags that contradict its type",
+            WireErrorKind::Duplicate => "is there more than once",
+            WireErrorKind::Missing => "is missing",
+            WireErrorKind::Misplaced => "has no meaning from this peer",
         };
         match self.field {
             Field::Attribute(code) => write!(f, "attribute {code}")?,

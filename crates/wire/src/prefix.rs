@@ -109,6 +109,18 @@ impl Ipv6Prefix {
     }
 }
 
+/// The address in fewer than four octets; `None` where they are fewer than `len` needs.
+fn short32(octets: &[u8], len: u8) -> Option<u32> {
+    let addr = match (len.div_ceil(8), octets) {
+        (3, [a, b, c, ..]) => [*a, *b, *c, 0],
+        (2, [a, b, ..]) => [*a, *b, 0, 0],
+        (1, [a, ..]) => [*a, 0, 0, 0],
+        (0, _) => [0; 4],
+        _ => return None,
+    };
+    Some(u32::from_be_bytes(addr))
+}
+
 const fn mask32(len: u8) -> u32 {
     if len == 0 { 0 } else { u32::MAX << (32 - len) }
 }
@@ -134,14 +146,13 @@ impl PrefixKey for Ipv4Prefix {
 
     #[inline]
     fn from_octets(octets: &[u8], len: u8) -> Option<Self> {
-        // The common lengths first: one bounds check instead of a loop.
-        let addr = match (len.div_ceil(8), octets) {
-            (3, [a, b, c, ..]) => u32::from_be_bytes([*a, *b, *c, 0]),
-            (2, [a, b, ..]) => u32::from_be_bytes([*a, *b, 0, 0]),
-            (4, [a, b, c, d, ..]) => u32::from_be_bytes([*a, *b, *c, *d]),
-            (1, [a, ..]) => u32::from_be_bytes([*a, 0, 0, 0]),
-            (0, _) => 0,
-            _ => return None,
+        if len > 32 {
+            return None;
+        }
+        // Four octets at once where there are four: no branch on the length.
+        let addr = match octets {
+            [a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]),
+            _ => short32(octets, len)?,
         };
         Some(Ipv4Prefix { addr: addr & mask32(len), len })
     }
@@ -183,6 +194,9 @@ impl PrefixKey for Ipv6Prefix {
     fn from_octets(octets: &[u8], len: u8) -> Option<Self> {
         if len > 128 {
             return None;
+        }
+        if let Some(whole) = octets.first_chunk::<16>() {
+            return Self::new(Ipv6Addr::from(*whole), len);
         }
         let used = octets.get(..usize::from(len.div_ceil(8)))?;
         let mut whole = [0; 16];

@@ -3,8 +3,14 @@
 //! BGP and MRT are length-framed, so input is always whole and only `complete` parsers appear. While
 //! parsing, a [`WireError`]'s offset counts the octets that were left; [`located`] turns it round.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+)]
+
 use nom::error::{ErrorKind, ParseError};
 
+use crate::attrs::{EXTENDED_LENGTH, RawAttr};
 use crate::{Field, WireError, WireErrorKind};
 
 /// What every parser of this crate returns.
@@ -73,6 +79,21 @@ pub(crate) fn take(len: usize) -> impl Fn(&[u8]) -> IResult<'_, &[u8]> {
         Some((taken, rest)) => Ok((rest, taken)),
         None => Err(short(input)),
     }
+}
+
+/// The path attribute at the start of `input`: flags, type code, a length of one or two octets, value
+/// (RFC 4271 §4.3).
+#[inline]
+pub(crate) fn attribute(input: &[u8]) -> IResult<'_, RawAttr<'_>> {
+    let (rest, [flags, code, short]) = octets(input)?;
+    let (len, rest) = if flags & EXTENDED_LENGTH == 0 {
+        (usize::from(short), rest)
+    } else {
+        let (rest, low) = be_u8(rest)?;
+        (usize::from(u16::from_be_bytes([short, low])), rest)
+    };
+    let (rest, value) = take(len)(rest)?;
+    Ok((rest, RawAttr { flags, code, value }))
 }
 
 #[cold]

@@ -94,6 +94,34 @@ impl<'a> AsPath<'a> {
     }
 }
 
+/// Appends `path` with `asn` in front `count` times (RFC 4271 §5.1.2 b): into the first sequence as
+/// far as it has room, else as a segment of its own.
+pub(crate) fn write_prepended(out: &mut Vec<u8>, path: AsPath<'_>, asn: Asn, count: u8) {
+    let mut segments = path.segments();
+    let first = segments.next().filter(|(kind, _)| *kind == SegmentType::Sequence);
+    let first = first.map(|(_, asns)| (u8::try_from(asns.len()).unwrap_or(u8::MAX), asns));
+    let room = first.as_ref().map_or(0, |(len, _)| u8::MAX.saturating_sub(*len));
+    let merged = count.min(room);
+    let apart = count.saturating_sub(merged);
+    let mut write = |len: u8, count: u8| {
+        out.extend_from_slice(&[SegmentType::Sequence as u8, len]);
+        for _ in 0..count {
+            out.extend_from_slice(&asn.0.to_be_bytes());
+        }
+    };
+    if apart > 0 {
+        write(apart, apart);
+    }
+    match first {
+        Some((len, asns)) => {
+            write(len.saturating_add(merged), merged);
+            out.extend_from_slice(asns.as_bytes());
+            out.extend_from_slice(segments.rest);
+        }
+        None => out.extend_from_slice(path.as_bytes()),
+    }
+}
+
 /// Iterator over a path's segments.
 #[derive(Clone, Debug)]
 pub struct Segments<'a> {
@@ -116,6 +144,14 @@ impl<'a> Iterator for Segments<'a> {
 #[derive(Clone, Debug)]
 pub struct Asns<'a> {
     bytes: &'a [u8],
+}
+
+impl<'a> Asns<'a> {
+    /// What is left of them, four octets each.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
 }
 
 impl Iterator for Asns<'_> {

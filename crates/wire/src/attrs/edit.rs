@@ -1,6 +1,12 @@
 //! Editing a canonical set in place.
 
-use super::{AttrSetBuf, AttrSetRef, RawAttr};
+use std::ops::Range;
+
+use super::build::{admits, begin_attr, canonical_flags, end_attr};
+use super::{
+    AsPath, AttrMeta, AttrSetBuf, AttrSetRef, OPTIONAL, RawAttr, TRANSITIVE, code, write_prepended,
+};
+use crate::limits::AS_PATH_LEN_MAX;
 use crate::{
     Asn, Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity, NextHop,
 };
@@ -99,22 +105,17 @@ impl AttrSetBuf {
         Self::default()
     }
 
+    /// Becomes the empty set.
+    pub fn clear(&mut self) {
+        self.meta = AttrMeta::default();
+        self.bytes.clear();
+    }
+
     /// Becomes a copy of `set`.
     pub fn copy_from(&mut self, set: AttrSetRef<'_>) {
         self.meta = *set.meta;
         self.bytes.clear();
         self.bytes.extend_from_slice(set.bytes);
-    }
-
-    /// Becomes the canonical set of `attrs`, in any order, with four-octet AS numbers. What has no
-    /// place in a set is left out, malformed known attributes and duplicates too.
-    pub fn set_parts<'x>(
-        &mut self,
-        next_hop: Option<NextHop>,
-        attrs: impl Iterator<Item = RawAttr<'x>>,
-    ) {
-        let _ = (next_hop, attrs.count());
-        todo!()
     }
 
     /// The canonical set of `attrs`; see [`AttrSetBuf::set_parts`].
@@ -130,64 +131,144 @@ impl AttrSetBuf {
 
     /// Sets or takes away LOCAL_PREF.
     pub fn set_local_pref(&mut self, value: Option<u32>) {
-        let _ = value;
-        todo!()
+        self.set_number(code::LOCAL_PREF, TRANSITIVE, value);
     }
 
     /// Sets or takes away MULTI_EXIT_DISC.
     pub fn set_med(&mut self, value: Option<u32>) {
-        let _ = value;
-        todo!()
+        self.set_number(code::MED, OPTIONAL, value);
+    }
+
+    fn set_number(&mut self, code: u8, flags: u8, value: Option<u32>) {
+        match value {
+            Some(value) => self.set_raw(code, flags, &value.to_be_bytes()),
+            None => self.remove(code),
+        }
     }
 
     /// Sets ORIGIN: 0 IGP, 1 EGP, 2 INCOMPLETE. Other values change nothing.
     pub fn set_origin(&mut self, value: u8) {
-        let _ = value;
-        todo!()
+        self.set_raw(code::ORIGIN, TRANSITIVE, &[value]);
     }
 
     /// Sets or takes away the next hop.
     pub fn set_next_hop(&mut self, next_hop: Option<NextHop>) {
-        let _ = next_hop;
-        todo!()
+        let old = usize::from(self.meta.next_hop_len);
+        let from = self.bytes.len();
+        if let Some(next_hop) = next_hop {
+            next_hop.write(&mut self.bytes);
+        }
+        let len = self.bytes.len().saturating_sub(from);
+        self.bytes.rotate_right(len);
+        self.bytes.drain(len..len.saturating_add(old));
+        self.meta.next_hop_len = u8::try_from(len).unwrap_or_default();
+        self.rescan();
     }
 
     /// Puts `asn` in front of AS_PATH `count` times (RFC 4271 §5.1.2). A path that would exceed
-    /// [`crate::limits::AS_PATH_LEN_MAX`] stays as it is.
+    /// [`AS_PATH_LEN_MAX`] stays as it is.
     pub fn prepend(&mut self, asn: Asn, count: u8) {
-        let _ = (asn, count);
-        todo!()
+        if count == 0 {
+            return;
+        }
+        let path = self.as_ref().as_path().as_bytes();
+        let more = usize::from(count).saturating_mul(4).saturating_add(4);
+        if path.len().saturating_add(more) > AS_PATH_LEN_MAX {
+            return;
+        }
+        let mut scratch = Vec::with_capacity(path.len().saturating_add(more));
+        write_prepended(&mut scratch, AsPath::new(path), asn, count);
+        self.replace(code::AS_PATH, TRANSITIVE, &scratch);
     }
 
     /// Sets an attribute to a value in canonical form. One that is malformed, too long, or has no
     /// place in a set changes nothing.
     pub fn set_raw(&mut self, code: u8, flags: u8, value: &[u8]) {
-        let _ = (code, flags, value);
-        todo!()
+        let attr = RawAttr { flags, code, value };
+        if value.len() <= usize::from(u16::MAX) && admits(&attr) {
+            self.replace(code, canonical_flags(&attr), value);
+        }
     }
 
     /// Takes an attribute away.
     pub fn remove(&mut self, code: u8) {
-        let _ = code;
-        todo!()
+        if let Some(place) = self.locate(code) {
+            self.bytes.drain(place);
+            self.rescan();
+        }
     }
 
     /// Adds a community behind the others; one that is there already, or does not fit, changes
     /// nothing.
     pub fn add_community<C: CommunityValue>(&mut self, value: C) {
-        let _ = value;
-        todo!()
+        let set = self.as_ref();
+        if set.community_values::<C>().any(|other| other == value) {
+            return;
+        }
+        let old = set.find(C::CODE);
+        let flags = old.map_or(OPTIONAL | TRANSITIVE, |attr| attr.flags);
+        let mut values = old.map_or(Vec::new(), |attr| attr.value.to_vec());
+        values.extend_from_slice(value.to_octets().as_ref());
+        self.set_raw(C::CODE, flags, &values);
     }
 
     /// Keeps only the communities of a kind that `keep` wants. The attribute goes with its last one.
-    pub fn retain_communities<C: CommunityValue>(&mut self, keep: impl FnMut(C) -> bool) {
-        let _ = keep;
-        todo!()
+    pub fn retain_communities<C: CommunityValue>(&mut self, mut keep: impl FnMut(C) -> bool) {
+        let Some(old) = self.as_ref().find(C::CODE) else { return };
+        let mut values = Vec::with_capacity(old.value.len());
+        for octets in old.value.chunks_exact(C::WIDTH) {
+            if C::from_octets(octets).is_some_and(&mut keep) {
+                values.extend_from_slice(octets);
+            }
+        }
+        if values.is_empty() {
+            self.remove(C::CODE);
+        } else if values.len() < old.value.len() {
+            let flags = old.flags;
+            self.set_raw(C::CODE, flags, &values);
+        }
     }
 
-    /// Replaces all communities of a kind; duplicates are left out.
+    /// Replaces all communities of a kind; duplicates are left out. What does not fit the attribute
+    /// is left out too.
     pub fn set_communities<C: CommunityValue>(&mut self, values: impl IntoIterator<Item = C>) {
-        let _ = values;
-        todo!()
+        let mut octets: Vec<u8> = Vec::new();
+        for value in values {
+            let value = value.to_octets();
+            let there = octets.chunks_exact(C::WIDTH).any(|other| other == value.as_ref());
+            let end = octets.len().saturating_add(C::WIDTH);
+            if !there && end <= usize::from(u16::MAX) {
+                octets.extend_from_slice(value.as_ref());
+            }
+        }
+        if octets.is_empty() {
+            self.remove(C::CODE);
+        } else {
+            self.set_raw(C::CODE, OPTIONAL | TRANSITIVE, &octets);
+        }
+    }
+
+    /// Puts a well-formed attribute in the place of the one with its code, or where it belongs.
+    fn replace(&mut self, code: u8, flags: u8, value: &[u8]) {
+        if let Some(place) = self.locate(code) {
+            self.bytes.drain(place);
+        }
+        let start = self.bytes.len();
+        begin_attr(&mut self.bytes, flags, code);
+        self.bytes.extend_from_slice(value);
+        end_attr(&mut self.bytes, start);
+        self.settle(start, code);
+        self.rescan();
+    }
+
+    /// Where the attribute with `code` stands.
+    fn locate(&self, code: u8) -> Option<Range<usize>> {
+        let mut attrs = self.as_ref().attrs();
+        loop {
+            let start = self.bytes.len().saturating_sub(attrs.rest().len());
+            if attrs.next()?.code == code {
+                return Some(start..self.bytes.len().saturating_sub(attrs.rest().len()));
+            }
+        }
     }
 }

@@ -7,14 +7,21 @@
 //! where the value needs it, Partial on unknown transitive attributes, unknown non-transitive ones
 //! gone.
 
+mod as4;
 mod as_path;
+mod build;
 mod edit;
+pub(crate) mod table;
 mod view;
 
 use triomphe::ThinArc;
 
 pub use as_path::{AsPath, Asns, SegmentType, Segments};
+pub(crate) use as4::{drop_confederation, narrow};
+pub(crate) use as_path::write_prepended;
+pub(crate) use build::{Codes, begin_attr, end_attr};
 pub use edit::CommunityValue;
+pub use table::name;
 pub use view::Attrs;
 
 use crate::{Asn, RouterId};
@@ -131,6 +138,14 @@ impl AttrFlags {
     pub const OTC: AttrFlags = AttrFlags(1 << 12);
     /// AS_PATH is present (it may be empty).
     pub const AS_PATH: AttrFlags = AttrFlags(1 << 13);
+
+    /// Both kinds of [`AttrFlags::AS_SET`] and [`AttrFlags::CONFEDERATION`] at once.
+    const CONFED_SET: AttrFlags = AttrFlags(Self::AS_SET.0 | Self::CONFEDERATION.0);
+
+    /// Sets the bits of `other`.
+    pub(crate) const fn insert(&mut self, other: AttrFlags) {
+        self.0 |= other.0;
+    }
 
     /// True where all bits of `other` are set.
     #[must_use]

@@ -1,6 +1,9 @@
 //! Reading a canonical set.
 
+use std::hash::{Hash, Hasher};
+
 use super::{AsPath, AttrSetRef, CommunityValue, RawAttr, code};
+use crate::reader::attribute;
 use crate::{
     Asn, Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity, NextHop, RouterId,
 };
@@ -18,6 +21,12 @@ impl<'a> Attrs<'a> {
     pub const fn new(block: &'a [u8]) -> Self {
         Attrs { rest: block }
     }
+
+    /// The octets that are not read yet.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for Attrs<'a> {
@@ -25,16 +34,26 @@ impl<'a> Iterator for Attrs<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RawAttr<'a>> {
-        let (&[flags, code, short], rest) = self.rest.split_first_chunk()?;
-        let (len, rest) = if flags & super::EXTENDED_LENGTH == 0 {
-            (usize::from(short), rest)
-        } else {
-            let (&low, rest) = rest.split_first()?;
-            (usize::from(u16::from_be_bytes([short, low])), rest)
-        };
-        let (value, rest) = rest.split_at_checked(len)?;
+        let (rest, attr) = attribute(self.rest).ok()?;
         self.rest = rest;
-        Some(RawAttr { flags, code, value })
+        Some(attr)
+    }
+}
+
+/// Equal sets: the summary follows from the bytes, but for where the next hop ends in them.
+impl PartialEq for AttrSetRef<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.meta.next_hop_len == other.meta.next_hop_len && self.bytes == other.bytes
+    }
+}
+
+impl Eq for AttrSetRef<'_> {}
+
+impl Hash for AttrSetRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(self.meta.next_hop_len);
+        state.write(self.bytes);
     }
 }
 
