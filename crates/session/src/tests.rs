@@ -1,0 +1,3 @@
+//! The session from outside.
+
+mod properties;
