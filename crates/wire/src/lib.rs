@@ -9,6 +9,7 @@
 //! - [`attrs`]: the attribute table, the canonical set ([`attrs::AttrSet`]) and its editor
 //! - [`encode`]: UPDATEs for every kind of peer
 //! - [`mrt`]: dump files, read and written
+//! - [`fuzzing`]: entry points that assert properties of all of it
 #![forbid(unsafe_code)]
 
 pub mod attrs;
@@ -17,6 +18,7 @@ mod community;
 pub mod encode;
 mod error;
 mod family;
+pub mod fuzzing;
 pub mod limits;
 pub mod message;
 pub mod mrt;

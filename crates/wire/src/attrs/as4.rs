@@ -21,11 +21,13 @@ pub(super) struct TwoOctet<'a> {
 }
 
 impl<'a> TwoOctet<'a> {
-    /// Whether AS4_PATH and AS4_AGGREGATOR count: not where AGGREGATOR names an AS other than
-    /// AS_TRANS, for then a two-octet speaker has aggregated the route again.
+    /// Whether AS4_PATH and AS4_AGGREGATOR count: not where both kinds of aggregator are there and the
+    /// old one names another AS than AS_TRANS, for then a two-octet speaker has aggregated anew.
     fn new_counts(&self) -> bool {
-        match self.aggregator {
-            Some([high, low, ..]) => u16::from_be_bytes([*high, *low]) == Asn::TRANS.to_as2(),
+        match (self.aggregator, self.as4_aggregator) {
+            (Some([high, low, ..]), Some(_)) => {
+                u16::from_be_bytes([*high, *low]) == Asn::TRANS.to_as2()
+            }
             _ => true,
         }
     }

@@ -12,6 +12,8 @@ mod as_path;
 mod build;
 mod edit;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use triomphe::ThinArc;

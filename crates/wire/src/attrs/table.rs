@@ -190,7 +190,7 @@ impl Form {
             },
             Form::AsPath => return check_path(value, source),
             Form::As4Path => {
-                if value.is_empty() || !segments_fit(value, 4, 4) {
+                if value.is_empty() || segments(value, 4, 4).is_none() {
                     return Some((WireErrorKind::BadValue, 9));
                 }
                 value.len() <= AS_PATH_LEN_MAX
@@ -208,31 +208,32 @@ const fn fault(severity: Severity, kind: WireErrorKind, subcode: u8) -> Fault {
 
 #[inline]
 fn check_path(value: &[u8], source: Source) -> Option<(WireErrorKind, u8)> {
-    let (width, len_max) = if source.as4 { (4, AS_PATH_LEN_MAX) } else { (2, AS_PATH_LEN_MAX / 2) };
     // Confederation segments are malformed from an external peer (RFC 5065 §5, RFC 7606 §7.2): this
     // speaker is in no confederation.
     let kind_max = if source.external { 2 } else { 4 };
-    if !segments_fit(value, width, kind_max) {
-        Some((WireErrorKind::BadValue, 11))
-    } else if value.len() > len_max {
-        Some((WireErrorKind::TooLarge, 11))
+    let width = if source.as4 { 4 } else { 2 };
+    let Some(segments) = segments(value, width, kind_max) else {
+        return Some((WireErrorKind::BadValue, 11));
+    };
+    let len = if source.as4 {
+        value.len()
     } else {
-        None
-    }
+        value.len().saturating_sub(segments).saturating_mul(2) // once the numbers have four octets
+    };
+    (len > AS_PATH_LEN_MAX).then_some((WireErrorKind::TooLarge, 11))
 }
 
-/// True where `value` is whole segments of known types, none of them empty (RFC 7606 §7.2).
+/// How many segments; `None` where not all are whole, of known types and not empty (RFC 7606 §7.2).
 #[inline]
-fn segments_fit(value: &[u8], width: usize, kind_max: u8) -> bool {
+fn segments(value: &[u8], width: usize, kind_max: u8) -> Option<usize> {
     let mut rest = value;
+    let mut segments = 0usize;
     while let Some((&[kind, count], tail)) = rest.split_first_chunk() {
         if kind == 0 || kind > kind_max || count == 0 {
-            return false;
+            return None;
         }
-        let Some(tail) = tail.get(usize::from(count).wrapping_mul(width)..) else {
-            return false;
-        };
-        rest = tail;
+        rest = tail.get(usize::from(count).wrapping_mul(width)..)?;
+        segments = segments.wrapping_add(1);
     }
-    rest.is_empty()
+    rest.is_empty().then_some(segments)
 }
