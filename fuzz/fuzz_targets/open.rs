@@ -1,0 +1,4 @@
+//! OPEN: decode and encode agree.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| thruway_wire::fuzzing::fuzz_open(data));
