@@ -47,7 +47,7 @@ impl Conn {
     /// Its next timer, the hold timer aside: that one is the session's to judge.
     pub(crate) fn deadline(&self) -> Time {
         match &self.phase {
-            Phase::OpenSent(_) => Time::NEVER,
+            Phase::OpenSent(state) => state.deferred_until(),
             Phase::OpenConfirm(state) => state.keepalive_at,
             Phase::Established(state) => state.deadline(),
         }

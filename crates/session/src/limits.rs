@@ -29,3 +29,7 @@ pub const SYNC_MAX: Duration = Duration::from_secs(900);
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// KEEPALIVEs are never closer together than this (RFC 4271 §4.4).
 pub const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
+/// So long an OPEN waits for the one on the connection that would win the collision, and so long
+/// after a session came up a new connection still counts as a collision. Beyond a round trip's time
+/// it only costs patience.
+pub const COLLISION_WAIT: Duration = Duration::from_secs(2);

@@ -15,8 +15,8 @@ pub(crate) struct OpenConfirm {
     /// The hold timer, at the negotiated value.
     pub(crate) hold_at: Time,
     pub(crate) keepalive_at: Time,
-    /// The connection that was open besides this one when our KEEPALIVE went out. The peer got our
-    /// OPEN on it before that KEEPALIVE, so it judges the two by identifier, not by state.
+    /// The connection that was open besides this one when our KEEPALIVE went out: a collision, not
+    /// a restart of the peer.
     pub(crate) rival: Option<ConnId>,
 }
 

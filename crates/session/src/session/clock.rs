@@ -17,6 +17,8 @@ enum Due {
     Hold,
     /// The SendHoldTimer expired (RFC 9687).
     SendHold,
+    /// An OPEN has waited long enough for a rival.
+    Deferred,
     /// A KEEPALIVE goes out.
     Keepalive,
 }
@@ -52,6 +54,7 @@ impl Session {
                     let reason = DownReason::Sent(Notification::send_hold_timer_expired());
                     self.end(now, id, reason, out);
                 }
+                Due::Deferred => self.resume(now, id, out),
                 Due::Keepalive => self.keepalive(now, id, out),
             }
         }
@@ -67,19 +70,14 @@ impl Session {
 
     fn due(&self, now: Time) -> Option<(ConnId, Due)> {
         self.conns.iter().find_map(|conn| {
-            let (send_hold_at, keepalive_at) = match &conn.phase {
-                Phase::OpenSent(_) => (Time::NEVER, Time::NEVER),
-                Phase::OpenConfirm(state) => (Time::NEVER, state.keepalive_at),
-                Phase::Established(state) => (state.send_hold_at, state.keepalive_at),
-            };
-            let due = if self.hold_at(conn) <= now {
-                Due::Hold
-            } else if send_hold_at <= now {
-                Due::SendHold
-            } else if keepalive_at <= now {
-                Due::Keepalive
-            } else {
-                return None;
+            let is_due = |at: Time| at <= now;
+            let due = match &conn.phase {
+                _ if is_due(self.hold_at(conn)) => Due::Hold,
+                Phase::OpenSent(state) if is_due(state.deferred_until()) => Due::Deferred,
+                Phase::OpenConfirm(state) if is_due(state.keepalive_at) => Due::Keepalive,
+                Phase::Established(state) if is_due(state.send_hold_at) => Due::SendHold,
+                Phase::Established(state) if is_due(state.keepalive_at) => Due::Keepalive,
+                _ => return None,
             };
             Some((conn.id, due))
         })

@@ -34,7 +34,7 @@ impl Session {
         let until = restart_after.map_or(Time::NEVER, |span| now + span);
         self.halt(
             now,
-            &notification,
+            notification,
             Idle {
                 until,
                 refuses: true,
@@ -52,7 +52,7 @@ impl Session {
         self.damping.clear();
         self.halt(
             now,
-            &notification,
+            notification,
             Idle {
                 until,
                 refuses: false,
@@ -61,13 +61,14 @@ impl Session {
         );
     }
 
-    fn halt(&mut self, now: Time, notification: &Notification, idle: Idle, out: &mut dyn Actions) {
+    fn halt(&mut self, now: Time, notification: Notification, idle: Idle, out: &mut dyn Actions) {
         if matches!(self.wait, Wait::Connect(_)) {
             out.cancel_connect();
         }
         self.wait = Wait::Idle(idle);
+        let reason = DownReason::Stopped(notification);
         while let Some(id) = self.any_conn() {
-            self.end_conn(now, id, DownReason::Stopped(notification.clone()), out);
+            self.end_conn(now, id, reason.clone(), out);
         }
         self.retention.clear(out);
         self.bare = false;
@@ -110,7 +111,7 @@ impl Session {
                     subtype: RouteRefresh::REQUEST,
                 };
                 self.transmit(conn, MessageType::RouteRefresh, out, |bytes| {
-                    request.encode(bytes)
+                    request.encode(bytes);
                 });
                 true
             }

@@ -24,8 +24,8 @@ impl Session {
         let harmless = !was_established && is_harmless(&reason);
         self.note_bare(conn.bare, &reason);
         self.end_conn(now, id, reason, out);
-        if !self.conns.is_empty() {
-            return;
+        if let Some(other) = self.conns.other(id).map(|conn| conn.id) {
+            return self.resume(now, other, out);
         }
         match self.wait {
             // Another attempt is under way, or its time is set.
@@ -92,7 +92,7 @@ impl Session {
         out: &mut dyn Actions,
     ) {
         self.transmit(id, MessageType::Notification, out, |bytes| {
-            notification.encode(bytes)
+            notification.encode(bytes);
         });
         self.last_sent = Some((now, notification.clone()));
     }

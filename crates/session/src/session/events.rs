@@ -8,7 +8,6 @@ use super::Session;
 use crate::conn::{Direction, Phase};
 use crate::established::Heard;
 use crate::open_confirm::OpenConfirm;
-use crate::open_sent::OpenSent;
 use crate::wait::{Active, Idle, Wait};
 use crate::{Actions, ConnId, DownReason};
 
@@ -105,14 +104,12 @@ impl Session {
             return Ok(());
         };
         match &mut conn.phase {
-            Phase::OpenSent(_) => {
-                let negotiated = if conn.bare {
-                    let config = self.config.without_capabilities();
-                    OpenSent::message(&config, conn.direction, message)?
-                } else {
-                    OpenSent::message(&self.config, conn.direction, message)?
-                };
-                self.opened(now, id, negotiated, out);
+            Phase::OpenSent(state) => {
+                let bare = conn.bare.then(|| self.config.without_capabilities());
+                let config = bare.as_ref().unwrap_or(&self.config);
+                if let Some(negotiated) = state.message(config, conn.direction, message)? {
+                    self.opened(now, id, negotiated, out);
+                }
             }
             Phase::OpenConfirm(_) => {
                 OpenConfirm::message(message)?;

@@ -10,7 +10,7 @@ use crate::conn::{Conn, Direction, Phase};
 use crate::established::Established;
 use crate::negotiate::our_open;
 use crate::open_confirm::OpenConfirm;
-use crate::open_sent::OpenSent;
+use crate::open_sent::{Deferred, OpenSent};
 use crate::wait::{Active, Connect, Wait};
 use crate::{Actions, ConnId, DownReason, Negotiated};
 
@@ -64,7 +64,7 @@ impl Session {
         let notification = Notification::connection_rejected();
         self.counters.refused += 1;
         self.transmit(id, MessageType::Notification, out, |bytes| {
-            notification.encode(bytes)
+            notification.encode(bytes);
         });
         self.last_sent = Some((now, notification));
         out.close(id, true);
@@ -98,14 +98,45 @@ impl Session {
     ) {
         if let (Some(this), Some(other)) = (self.conns.find(id), self.conns.other(id)) {
             let other_id = other.id;
-            match judge(&self.config, this, other, &negotiated) {
+            match judge(now, &self.config, this, other, &negotiated) {
                 Collision::None => {}
+                Collision::Defer => return self.defer(now, id, negotiated),
                 Collision::KeepThis => self.collide(now, other_id, out),
                 Collision::Restarted => self.end_conn(now, other_id, DownReason::Restarted, out),
                 Collision::KeepOther => return self.collide(now, id, out),
             }
         }
         self.confirm(now, id, negotiated, out);
+    }
+
+    /// The answer to an OPEN waits.
+    fn defer(&mut self, now: Time, id: ConnId, negotiated: Negotiated) {
+        if let Some(Conn {
+            phase: Phase::OpenSent(state),
+            ..
+        }) = self.conns.find_mut(id)
+        {
+            state.deferred = Some(Box::new(Deferred::new(now, negotiated)));
+        }
+    }
+
+    /// The answer to an OPEN need not wait any longer: the rival of `id` is gone, or too slow.
+    pub(super) fn resume(&mut self, now: Time, id: ConnId, out: &mut dyn Actions) {
+        let Some(Conn {
+            phase: Phase::OpenSent(state),
+            ..
+        }) = self.conns.find_mut(id)
+        else {
+            return;
+        };
+        let Some(deferred) = state.deferred.take() else {
+            return;
+        };
+        let alive = deferred.alive;
+        self.confirm(now, id, deferred.negotiated, out);
+        if alive {
+            self.establish(now, id, out);
+        }
     }
 
     /// Closes the connection that loses (RFC 4271 §6.8).
