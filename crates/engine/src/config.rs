@@ -44,7 +44,10 @@ impl PolicyRef {
     /// A compiled policy.
     #[must_use]
     pub fn new(policy: Arc<Policy>) -> Self {
-        PolicyRef { name: policy.name().into(), policy: Some(policy) }
+        PolicyRef {
+            name: policy.name().into(),
+            policy: Some(policy),
+        }
     }
 
     /// Its name.
@@ -168,20 +171,44 @@ pub struct ExportConfig {
     pub policy: Option<PolicyRef>,
     /// Well-known communities hold routes back (RFC 1997).
     pub interpret_communities: bool,
-    /// Own address as next hop for IPv4 routes. Default: external peers.
+    /// Our own address is the next hop (RFC 4271 §5.1.3): plain eBGP. Else it is kept.
+    pub next_hop_self: bool,
+    /// Which, for IPv4 routes; `None`: our end of the session, where that is IPv4.
     pub next_hop_v4: Option<Ipv4Addr>,
-    /// Own address as next hop for IPv6 routes.
+    /// Which, for IPv6 routes; `None`: our end of the session, where that is IPv6.
     pub next_hop_v6: Option<Ipv6Addr>,
     /// How many paths, by family, where ADD-PATH was negotiated.
     pub add_path: [AddPathSend; 2],
     /// A member that may not have the best path gets the next (RFC 7947 §2.3.2.1).
     pub alternatives: bool,
-    /// Our AS goes in front of the path. Default: plain eBGP.
+    /// Our AS goes in front of the path: plain eBGP.
     pub prepend_own_as: bool,
     /// MULTI_EXIT_DISC is told onward.
     pub med: bool,
     /// Reflector's cluster (RFC 4456 §8), for reflector's clients and internal peers of a reflector.
     pub cluster: Option<RouterId>,
+}
+
+impl ExportConfig {
+    /// What a role does without further words: RFC 7947 for route-server clients, RFC 4271 and 4456
+    /// for the others. `cluster`: this speaker reflects, with this cluster identifier.
+    #[must_use]
+    pub fn for_role(role: PeerRole, policy: Option<PolicyRef>, cluster: Option<RouterId>) -> Self {
+        let client = role == PeerRole::RouteServerClient;
+        let external = role == PeerRole::External;
+        ExportConfig {
+            policy,
+            interpret_communities: true,
+            next_hop_self: external,
+            next_hop_v4: None,
+            next_hop_v6: None,
+            add_path: [AddPathSend::Off; 2],
+            alternatives: client,
+            prepend_own_as: external,
+            med: !external,
+            cluster: cluster.filter(|_| !client && !external),
+        }
+    }
 }
 
 /// A peer, or the template of a range's peers.

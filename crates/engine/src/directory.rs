@@ -56,9 +56,13 @@ impl PeerDirectory {
             directory.peers.insert(peer.addr.ip(), place);
         }
         directory.ranges.extend(
-            ranges.into_iter().map(|range| (range.prefix, range.template.transport.clone())),
+            ranges
+                .into_iter()
+                .map(|range| (range.prefix, range.template.transport.clone())),
         );
-        directory.ranges.sort_by_key(|(prefix, _)| u8::MAX - prefix.prefix_len());
+        directory
+            .ranges
+            .sort_by_key(|(prefix, _)| u8::MAX - prefix.prefix_len());
         directory
     }
 
@@ -79,7 +83,11 @@ impl PeerDirectory {
         }
         let host = Prefix::host(addr);
         let (_, transport) = self.ranges.iter().find(|(prefix, _)| prefix.covers(host))?;
-        Some(Place { worker: self.home(addr), peer: None, transport: transport.clone() })
+        Some(Place {
+            worker: self.home(addr),
+            peer: None,
+            transport: transport.clone(),
+        })
     }
 }
 
@@ -102,7 +110,13 @@ impl PeerIdPool {
     /// `max` numbers.
     #[must_use]
     pub fn new(max: u16) -> Self {
-        PeerIdPool { inner: Mutex::new(Ids { next: 0, max, free: VecDeque::new() }) }
+        PeerIdPool {
+            inner: Mutex::new(Ids {
+                next: 0,
+                max,
+                free: VecDeque::new(),
+            }),
+        }
     }
 
     /// A free number; `None`: all are taken.

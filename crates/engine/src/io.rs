@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thruway_rib::{Eligibility, PeerId};
+use thruway_rib::{Eligibility, PeerId, Query, RouteRow};
 use thruway_session::{ConnId, DownReason, Negotiated, State};
 use thruway_wire::update::Verdict;
 use thruway_wire::{Family, WireError};
@@ -98,7 +98,7 @@ pub enum Command {
         /// Echoed.
         id: QueryId,
         /// What.
-        query: String, // FIXME: rib::query::Query
+        query: Query,
     },
     /// Forget a query; no reply follows.
     Cancel(QueryId),
@@ -171,6 +171,12 @@ pub trait Sink {
     fn event(&mut self, event: Event);
     /// An answer.
     fn reply(&mut self, to: QueryId, reply: Reply);
+    /// Asked before more rows are made for a question: false leaves it where it is until a later
+    /// turn, so that a slow reader of a large answer costs no memory.
+    fn has_room(&self, to: QueryId) -> bool {
+        let _ = to;
+        true
+    }
 }
 
 /// Something worth a log line.
@@ -233,6 +239,11 @@ pub enum Event {
         /// No export policy.
         export: bool,
     },
+    /// All numbers of update groups are taken: the peer is told nothing.
+    TooManyGroups {
+        /// Whose.
+        peer: PeerId,
+    },
     /// A malformed UPDATE (RFC 7606).
     UpdateError {
         /// Whose.
@@ -278,7 +289,8 @@ pub enum Event {
         /// It left.
         behind: bool,
     },
-    /// Routes that the peer cannot be told (RFC 8654 §5), since the session began.
+    /// The first routes of this session that the peer cannot be told (RFC 8654 §5); status counts
+    /// all.
     Unsendable {
         /// Whose.
         peer: PeerId,
@@ -321,7 +333,7 @@ pub enum LimitEvent {
 #[derive(Debug)]
 pub enum Reply {
     /// Some rows; more or `Done` follows.
-    Rows(Vec<String>),
+    Rows(Vec<RouteRow>),
     /// That was all.
     Done,
     /// Too many questions wait.

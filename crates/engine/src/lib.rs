@@ -5,13 +5,25 @@
 //! [`Input`]; all output goes into a [`Sink`].
 #![forbid(unsafe_code)]
 
+mod commands;
 mod config;
+mod conns;
 mod directory;
+mod effects;
+mod egress;
+mod ingress;
 mod io;
 pub mod limits;
+mod peers;
+mod profile;
+mod receive;
 mod registry;
 mod rings;
+mod sessions;
+mod shard_stage;
+mod snapshot;
 pub mod status;
+mod timers;
 mod worker;
 
 pub use config::{

@@ -12,13 +12,15 @@ pub const PEERS_MAX: usize = 60_000;
 pub const CONNS_MAX: usize = 16_384;
 
 /// Messages of one session handled per turn, so that a flood from one peer cannot starve the rest.
-pub const MESSAGES_PER_TURN: usize = 512;
+pub const MESSAGES_PER_TURN: usize = 2048;
 /// Octets that a connection may keep unparsed before reading stops. One largest message and one
 /// receive of the transport always fit above it.
 pub const CARRY_PAUSE_BYTES: usize = 256 << 10;
 /// Octets below which reading goes on.
 pub const CARRY_RESUME_BYTES: usize = 64 << 10;
 
+/// Events that one batch toward a shard holds before it is sent on.
+pub const SHARD_BATCH_EVENTS_MAX: usize = 4096;
 /// Batches that wait in front of a full ring toward a shard before the worker stops reading.
 pub const INGRESS_BACKLOG_BATCHES: usize = 2;
 /// Batches that a shard applies per turn.

@@ -14,15 +14,16 @@
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
-use thruway_rib::batch::{Cursor, EgressBatch, Returns, ShardBatch};
-use thruway_rib::{GroupId, PeerId, ShardId, WorkerId};
+use thruway_rib::{EgressBatch, EgressRequest, GroupId, PeerId, Returns, ShardBatch, ShardId};
 
 /// Ingress to shard.
 #[derive(Debug, Default)]
 pub(crate) struct ToShard {
     pub(crate) batch: ShardBatch,
-    /// Peers that join a group in this batch: answered by [`Back::Joined`] once it is applied.
-    pub(crate) joins: Vec<(GroupId, PeerId)>,
+    /// Groups come or go in it.
+    pub(crate) control: bool,
+    /// Peers that join a group in it: answered by [`Back::Joined`] once it is applied.
+    pub(crate) joins: Vec<(GroupId, PeerId, u32)>,
     /// Peers that leave one.
     pub(crate) leaves: Vec<(GroupId, PeerId)>,
 }
@@ -35,29 +36,11 @@ pub(crate) type ToEgress = Arc<EgressBatch>;
 pub(crate) enum Back {
     /// Shard to ingress.
     Returns(Returns),
-    /// Shard to egress: the peer is a member there now.
-    Joined(ShardId, GroupId, PeerId),
-    /// Shard to egress: whoever needs the log from before this position has to go.
-    Overrun(ShardId, u64),
+    /// Shard to egress: the peer is a member there now. The number is the session's own, so that an
+    /// answer to an earlier session is told apart.
+    Joined(ShardId, GroupId, PeerId, u32),
     /// Egress to shard.
-    Pull(Pull),
-    /// Egress to shard: so many batches were taken since the last of these, and this is the oldest
-    /// log position that a reader needs.
-    Taken {
-        from: WorkerId,
-        batches: u32,
-        retain: u64,
-    },
-}
-
-/// A reader asks for more.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pull {
-    pub(crate) worker: WorkerId,
-    pub(crate) reader: u32,
-    pub(crate) group: GroupId,
-    pub(crate) cursor: Cursor,
-    pub(crate) withdraw: bool,
+    Request(EgressRequest),
 }
 
 type Ring<T> = Arc<ArrayQueue<T>>;
@@ -90,7 +73,11 @@ pub fn rings(workers: usize, shards: usize, bound: usize) -> Vec<WorkerRings> {
     (0..workers)
         .map(|worker| WorkerRings {
             to_shard: row(&data, worker),
-            from_ingress: if worker < shards { column(&data, worker) } else { Vec::new() },
+            from_ingress: if worker < shards {
+                column(&data, worker)
+            } else {
+                Vec::new()
+            },
             to_egress: row(&told, worker),
             from_shard: column(&told, worker),
             back_to: row(&back, worker),
@@ -101,7 +88,9 @@ pub fn rings(workers: usize, shards: usize, bound: usize) -> Vec<WorkerRings> {
 
 fn grid<T>(from: usize, to: usize, bound: usize) -> Vec<Vec<Ring<T>>> {
     let ring = || Arc::new(ArrayQueue::new(bound));
-    (0..from).map(|_| (0..to).map(|_| ring()).collect()).collect()
+    (0..from)
+        .map(|_| (0..to).map(|_| ring()).collect())
+        .collect()
 }
 
 fn row<T>(grid: &[Vec<Ring<T>>], from: usize) -> Vec<Ring<T>> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thruway_rib::{GroupId, PeerId, WorkerId};
+use thruway_rib::{GroupId, PeerId, ShardCounters, WorkerId};
 use thruway_session::{Counters as Messages, DownReason, Negotiated, State};
 use thruway_wire::notification::Notification;
 use thruway_wire::{Family, Time};
@@ -24,7 +24,7 @@ pub struct WorkerStatus {
     /// What this worker's shard holds of each peer.
     pub tables: Vec<PeerTable>,
     /// This worker's shard, if it has one.
-    pub shard: Option<ShardStatus>,
+    pub shard: Option<ShardCounters>,
     /// This worker's counters.
     pub counters: Counters,
 }
@@ -74,8 +74,8 @@ pub struct PeerStatus {
     pub queued: usize,
     /// It left the stream because it did not read, and catches up.
     pub behind: bool,
-    /// Its table has been sent, by family.
-    pub table_sent: [bool; 2],
+    /// Its table has been sent.
+    pub table_sent: bool,
     /// Its End-of-RIB has come, by family.
     pub table_received: [bool; 2],
     /// No import policy, so nothing is accepted (RFC 8212).
@@ -104,23 +104,10 @@ pub struct TableCounts {
     pub accepted: u64,
     /// Of these, stale.
     pub stale: u64,
+    /// Held back by a limit.
+    pub blocked: u64,
     /// Routes told to the peer.
     pub advertised: u64,
-}
-
-/// A shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShardStatus {
-    /// Prefixes by family.
-    pub prefixes: [u64; 2],
-    /// Paths.
-    pub paths: u64,
-    /// Attribute sets referred to.
-    pub sets: u64,
-    /// Entries of the change log.
-    pub log: u64,
-    /// Octets of memory.
-    pub memory: u64,
 }
 
 /// Counters of one worker.
@@ -140,8 +127,8 @@ pub struct Counters {
     pub bytes_in: u64,
     /// UPDATEs encoded; each may go to many members.
     pub updates_encoded: u64,
-    /// Octets encoded.
-    pub bytes_encoded: u64,
+    /// Octets queued for members.
+    pub bytes_queued: u64,
     /// Octets handed to sockets.
     pub bytes_out: u64,
     /// Attribute sets interned here and alive.
@@ -162,6 +149,9 @@ impl PeerTable {
     /// Counts of a family.
     #[must_use]
     pub fn family(&self, family: Family) -> TableCounts {
-        self.families.get(family.index()).copied().unwrap_or_default()
+        self.families
+            .get(family.index())
+            .copied()
+            .unwrap_or_default()
     }
 }

@@ -1,0 +1,420 @@
+//! Egress: from the shards' batches to the members' queues.
+//!
+//! ```text
+//!  [shard 0 → worker] ─┐                     ┌─ in step ──────► every member in step with the shard
+//!  [shard 1 → worker] ─┼─► by group ─► pack ─┤
+//!  …                   ┘   (encoded once)    └─ reader's answer ► the reader's members
+//! ```
+//!
+//! A member stands, toward each shard, at one [`Place`]: joining, waiting with a cursor, reading, or in
+//! step. A member whose socket does not keep up leaves the stream with a cursor and catches up by a
+//! reader when its queue has drained: nothing ever waits for it.
+
+mod absorb;
+mod readers;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use thruway_rib::limits::SHARDS_MAX;
+use thruway_rib::{
+    Cursor, EgressBatch, EgressRequest, GroupId, GroupProfile, Packer, PeerId, ShardId, WorkerId,
+};
+use thruway_session::ConnId;
+use thruway_wire::{Family, FamilySet};
+
+use crate::rings::{Back, WorkerRings};
+use readers::Reader;
+
+/// The members of this worker, their groups, and their readers.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    id: WorkerId,
+    shards: usize,
+    /// By number.
+    groups: Vec<Option<Box<Group>>>,
+    /// By peer.
+    members: Vec<Option<Box<Member>>>,
+    readers: HashMap<u32, Reader, RandomState>,
+    next_reader: u32,
+    /// Members with a [`Place::Waiting`] (and maybe some that have none any more).
+    waiting: Vec<PeerId>,
+    /// Groups with batches to pack.
+    dirty: Vec<GroupId>,
+    /// By shard: what it has to be told.
+    shards_told: Vec<Told>,
+    notices: Vec<Notice>,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) detached: u64,
+}
+
+/// The members of one group on this worker.
+#[derive(Debug)]
+struct Group {
+    packer: Packer,
+    families: FamilySet,
+    members: Vec<PeerId>,
+    /// By shard: batches of this turn, in order.
+    pending: [VecDeque<Arc<EgressBatch>>; SHARDS_MAX],
+    dirty: bool,
+}
+
+impl Group {
+    fn new(profile: &Arc<GroupProfile>) -> Self {
+        Group {
+            packer: Packer::new(profile.clone()),
+            families: profile.families,
+            members: Vec::new(),
+            pending: Default::default(),
+            dirty: false,
+        }
+    }
+}
+
+/// One Established session.
+#[derive(Debug)]
+struct Member {
+    group: GroupId,
+    conn: ConnId,
+    /// Tells answers to its joins from those to an earlier session's.
+    epoch: u32,
+    places: [Place; SHARDS_MAX],
+    /// Bit n: shard n's table has not been told yet.
+    initial: u32,
+    /// It comes from another group and may hold anything.
+    withdraw: bool,
+    refresh: [Refresh; 2],
+    unsendable: u64,
+    updates: u64,
+    slow: bool,
+}
+
+/// Where a member stands toward one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The shard has not answered the join.
+    Joining,
+    /// A reader has to go on from here, once the queue has drained.
+    Waiting(Cursor),
+    /// A reader's.
+    Reading(u32),
+    /// The group's batches are its own.
+    InStep,
+}
+
+/// A ROUTE-REFRESH being answered, for one family. The member stays in step meanwhile: both ways of
+/// telling it something say what holds at that point of the shard's ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refresh {
+    /// Bit n: shard n's table is being told again.
+    shards: u32,
+    /// Asked for once more meanwhile.
+    again: bool,
+}
+
+/// Requests toward one shard. Positions are sent as they change, the latest only.
+#[derive(Debug)]
+struct Told {
+    /// Pulls and stops: at most one each a reader.
+    requests: VecDeque<EgressRequest>,
+    /// The last group batch taken off the ring, and the last that the shard knows of.
+    taken: u64,
+    seen: u64,
+    /// The position that the shard knows of.
+    retain: u64,
+}
+
+impl Refresh {
+    /// One that was going on has to begin anew.
+    fn again(self) -> Refresh {
+        Refresh {
+            shards: 0,
+            again: self.again || self.shards != 0,
+        }
+    }
+}
+
+impl Member {
+    /// In step with every shard.
+    fn settled(&self, shards: usize) -> bool {
+        self.places
+            .iter()
+            .take(shards)
+            .all(|place| *place == Place::InStep)
+    }
+}
+
+/// What the worker has to do about a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The whole table was told: End-of-RIB is due.
+    Told(PeerId, FamilySet),
+    /// A refresh is through.
+    Refreshed(PeerId, Family),
+    /// A refresh that was asked for earlier can begin.
+    Refresh(PeerId, Family),
+    /// It left the stream, or is back.
+    Slow(PeerId, bool),
+    /// It fell behind the change log.
+    Lost(PeerId),
+    /// Routes were withdrawn instead of told, for the first time in its session.
+    Unsendable(PeerId, u64),
+}
+
+impl Egress {
+    pub(crate) fn new(id: WorkerId, shards: usize, seed: u64) -> Self {
+        let told = || Told {
+            requests: VecDeque::new(),
+            taken: 0,
+            seen: 0,
+            retain: u64::MAX,
+        };
+        Egress {
+            id,
+            shards,
+            groups: Vec::new(),
+            members: Vec::new(),
+            readers: HashMap::with_hasher(RandomState::with_seeds(seed, 10, 11, 12)),
+            next_reader: 0,
+            waiting: Vec::new(),
+            dirty: Vec::new(),
+            shards_told: (0..shards).map(|_| told()).collect(),
+            notices: Vec::new(),
+            messages: 0,
+            bytes: 0,
+            detached: 0,
+        }
+    }
+
+    /// A session is up, or comes from another group (`moved`). Shards are told by the caller and
+    /// answer with `joined`.
+    pub(crate) fn add(
+        &mut self,
+        peer: PeerId,
+        conn: ConnId,
+        profile: &Arc<GroupProfile>,
+        epoch: u32,
+        moved: bool,
+    ) {
+        let before = self.remove(peer);
+        let initial = match &before {
+            Some(before) if moved => before.initial,
+            _ => (1 << self.shards) - 1,
+        };
+        let member = Member {
+            group: profile.id,
+            conn,
+            epoch,
+            places: [Place::Joining; SHARDS_MAX],
+            initial,
+            withdraw: moved,
+            refresh: before.map_or_else(Default::default, |member| {
+                member.refresh.map(Refresh::again)
+            }),
+            unsendable: 0,
+            updates: 0,
+            slow: false,
+        };
+        grow(&mut self.members, peer.index());
+        grow(&mut self.groups, profile.id.index());
+        if let Some(slot) = self.members.get_mut(peer.index()) {
+            *slot = Some(Box::new(member));
+        }
+        if let Some(slot) = self.groups.get_mut(profile.id.index()) {
+            slot.get_or_insert_with(|| Box::new(Group::new(profile)))
+                .members
+                .push(peer);
+        }
+    }
+
+    /// The session is gone, or moves on. Its group goes with its last member.
+    fn remove(&mut self, peer: PeerId) -> Option<Box<Member>> {
+        let member = self.members.get_mut(peer.index())?.take()?;
+        self.waiting.retain(|waiting| *waiting != peer);
+        self.leave_readers(peer);
+        if let Some(slot) = self.groups.get_mut(member.group.index())
+            && let Some(group) = slot
+        {
+            group.members.retain(|other| *other != peer);
+            if group.members.is_empty() {
+                *slot = None;
+            }
+        }
+        Some(member)
+    }
+
+    /// The session is gone; UPDATEs sent since the last [`Egress::take_updates`].
+    pub(crate) fn drop_member(&mut self, peer: PeerId) -> u64 {
+        self.remove(peer).map_or(0, |member| member.updates)
+    }
+
+    /// A shard has the member in its group.
+    pub(crate) fn joined(&mut self, shard: ShardId, group: GroupId, peer: PeerId, epoch: u32) {
+        let Some(member) = member_mut(&mut self.members, peer) else {
+            return;
+        };
+        if member.group != group || member.epoch != epoch {
+            return;
+        }
+        if let Some(place) = member.places.get_mut(shard.index())
+            && *place == Place::Joining
+        {
+            *place = Place::Waiting(Cursor::Start);
+            note_waiting(&mut self.waiting, peer);
+        }
+    }
+
+    /// Tells the member a family again (RFC 2918). False: not now, but [`Notice::Refresh`] follows.
+    pub(crate) fn refresh(&mut self, peer: PeerId, family: Family) -> bool {
+        let shards = self.shards;
+        let Some(member) = member_mut(&mut self.members, peer) else {
+            return false;
+        };
+        let (group, settled) = (member.group, member.settled(shards));
+        let Some(refresh) = member.refresh.get_mut(family.index()) else {
+            return false;
+        };
+        if refresh.shards != 0 || !settled {
+            refresh.again = true;
+            return false;
+        }
+        refresh.shards = (1 << shards) - 1;
+        for shard in 0..shards {
+            self.start_refresh(shard, group, peer, family);
+        }
+        true
+    }
+
+    /// What the worker has to do since the last call.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// UPDATEs queued for a member since the last call.
+    pub(crate) fn take_updates(&mut self, peer: PeerId) -> u64 {
+        member_mut(&mut self.members, peer).map_or(0, |member| std::mem::take(&mut member.updates))
+    }
+
+    /// The member's group, whether its table has been told, whether it is behind, and routes that it
+    /// could not be told.
+    pub(crate) fn standing(&self, peer: PeerId) -> Option<Standing> {
+        let member = self.members.get(peer.index())?.as_ref()?;
+        Some(Standing {
+            group: member.group,
+            told: member.initial == 0,
+            slow: member.slow,
+            unsendable: member.unsendable,
+        })
+    }
+
+    /// Passes requests and positions on to the shards, while the rings have room.
+    pub(crate) fn flush(&mut self, rings: &WorkerRings) -> u32 {
+        let mut wake = 0;
+        for shard in 0..self.shards {
+            let retain = self.retain(shard);
+            let (Some(told), Some(ring)) =
+                (self.shards_told.get_mut(shard), rings.back_to.get(shard))
+            else {
+                continue;
+            };
+            if told.flush(self.id, retain, ring) {
+                wake |= 1 << shard;
+            }
+        }
+        wake
+    }
+
+    /// The oldest position that a member toward a shard stands at.
+    fn retain(&self, shard: usize) -> u64 {
+        let waiting = self.waiting.iter().filter_map(|peer| {
+            let member = self.members.get(peer.index())?.as_ref()?;
+            match member.places.get(shard)? {
+                Place::Waiting(cursor) => position(*cursor),
+                _ => None,
+            }
+        });
+        let reading = self.readers.values().filter(|reader| reader.shard == shard);
+        let reading = reading.filter_map(|reader| position(reader.cursor));
+        waiting.chain(reading).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// A member's standing, for `show`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) group: GroupId,
+    pub(crate) told: bool,
+    pub(crate) slow: bool,
+    pub(crate) unsendable: u64,
+}
+
+impl Told {
+    /// Pushes what is due; true where something went. The position of a member that left goes before
+    /// the news that its batch was handled, else the log could lose what it needs.
+    fn flush(
+        &mut self,
+        worker: WorkerId,
+        retain: u64,
+        ring: &crossbeam::queue::ArrayQueue<Back>,
+    ) -> bool {
+        let mut pushed = false;
+        let mut push = |request| {
+            let went = ring.push(Back::Request(request)).is_ok();
+            pushed |= went;
+            went
+        };
+        if retain != self.retain {
+            if !push(EgressRequest::Retain {
+                worker,
+                seq: retain,
+            }) {
+                return pushed;
+            }
+            self.retain = retain;
+        }
+        if self.taken != self.seen {
+            if !push(EgressRequest::Seen {
+                worker,
+                number: self.taken,
+            }) {
+                return pushed;
+            }
+            self.seen = self.taken;
+        }
+        while let Some(request) = self.requests.front() {
+            if !push(request.clone()) {
+                break;
+            }
+            self.requests.pop_front();
+        }
+        pushed
+    }
+}
+
+/// The log position that a cursor needs.
+fn position(cursor: Cursor) -> Option<u64> {
+    match cursor {
+        Cursor::Start => None,
+        Cursor::Walk { since, .. } | Cursor::Log(since) => Some(since),
+    }
+}
+
+fn member_mut(members: &mut [Option<Box<Member>>], peer: PeerId) -> Option<&mut Member> {
+    members.get_mut(peer.index())?.as_deref_mut()
+}
+
+fn note_waiting(waiting: &mut Vec<PeerId>, peer: PeerId) {
+    if !waiting.contains(&peer) {
+        waiting.push(peer);
+    }
+}
+
+/// Makes sure that `entries` has a place for `index`.
+fn grow<T>(entries: &mut Vec<Option<T>>, index: usize) {
+    if entries.len() <= index {
+        entries.resize_with(index + 1, || None);
+    }
+}

@@ -1,0 +1,295 @@
+//! Ingress: from UPDATEs to one batch for each shard.
+
+use std::collections::VecDeque;
+
+use thruway_rib::limits::{SHARD_BATCH_NLRI_MAX, SHARDS_MAX};
+use thruway_rib::{
+    GroupId, Handle, InternStats, Interner, PeerId, Returns, ShardBatch, ShardEvent, ShardId,
+    WorkerId, shard_of,
+};
+use thruway_wire::attrs::AttrSetBuf;
+use thruway_wire::update::UpdateView;
+use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey};
+
+use crate::limits::{INGRESS_BACKLOG_BATCHES, SHARD_BATCH_EVENTS_MAX};
+use crate::rings::{ToShard, WorkerRings};
+
+/// The sets of this worker's sessions, and the batches that are being filled.
+#[derive(Debug)]
+pub(crate) struct Ingress {
+    id: WorkerId,
+    seed: u64,
+    interner: Interner,
+    scratch: AttrSetBuf,
+    lanes: Vec<Lane>,
+    pub(crate) announced: u64,
+    pub(crate) withdrawn: u64,
+}
+
+/// Toward one shard.
+#[derive(Debug)]
+struct Lane {
+    open: ToShard,
+    /// Full batches that found the ring full.
+    backlog: VecDeque<ToShard>,
+}
+
+/// A prefix family and its place in a batch.
+pub(crate) trait Lined: PrefixKey {
+    fn nlri(batch: &mut ShardBatch) -> &mut Vec<Nlri<Self>>;
+}
+
+impl Lined for Ipv4Prefix {
+    fn nlri(batch: &mut ShardBatch) -> &mut Vec<Nlri<Self>> {
+        &mut batch.nlri4
+    }
+}
+
+impl Lined for Ipv6Prefix {
+    fn nlri(batch: &mut ShardBatch) -> &mut Vec<Nlri<Self>> {
+        &mut batch.nlri6
+    }
+}
+
+impl Ingress {
+    pub(crate) fn new(id: WorkerId, shards: usize, seed: u64) -> Self {
+        let lane = || Lane {
+            open: opened(id),
+            backlog: VecDeque::new(),
+        };
+        Ingress {
+            id,
+            seed,
+            interner: Interner::new(id, shards, seed),
+            scratch: AttrSetBuf::new(),
+            lanes: (0..shards).map(|_| lane()).collect(),
+            announced: 0,
+            withdrawn: 0,
+        }
+    }
+
+    /// Takes an UPDATE apart. Withdrawn routes go first: a prefix that stands in both places is
+    /// announced (RFC 4271 §4.3).
+    pub(crate) fn update(&mut self, peer: PeerId, view: &UpdateView<'_>) {
+        self.withdraw(peer, view.withdrawn4());
+        self.withdraw(peer, view.withdrawn6());
+        for (part, family) in view.announced() {
+            let handle = self
+                .interner
+                .intern(view.canonical(part, &mut self.scratch));
+            match family {
+                Family::Ipv4 => self.announce(peer, handle, view.announced4(part)),
+                Family::Ipv6 => self.announce(peer, handle, view.announced6()),
+            }
+        }
+    }
+
+    fn announce<P: Lined>(
+        &mut self,
+        peer: PeerId,
+        handle: Handle,
+        nlri: impl Iterator<Item = Nlri<P>>,
+    ) {
+        if !handle.is_some() {
+            return self.withdraw(peer, nlri);
+        }
+        let counts = self.split(nlri);
+        for (shard, (lane, &count)) in self.lanes.iter_mut().zip(&counts).enumerate() {
+            if count == 0 {
+                continue;
+            }
+            self.announced += u64::from(count);
+            let batch = &mut lane.open.batch;
+            let set = self.interner.grant(handle, shard_id(shard));
+            let new_set = set.is_some();
+            batch.sets.extend(set);
+            let family = P::FAMILY;
+            batch.events.push(ShardEvent::Announce {
+                peer,
+                family,
+                handle,
+                new_set,
+                count,
+            });
+        }
+        if counts.iter().all(|&count| count == 0) {
+            self.interner.release_if_unused(handle);
+        }
+    }
+
+    fn withdraw<P: Lined>(&mut self, peer: PeerId, nlri: impl Iterator<Item = Nlri<P>>) {
+        let counts = self.split(nlri);
+        for (lane, &count) in self.lanes.iter_mut().zip(&counts) {
+            if count > 0 {
+                self.withdrawn += u64::from(count);
+                let event = ShardEvent::Withdraw {
+                    peer,
+                    family: P::FAMILY,
+                    count,
+                };
+                lane.open.batch.events.push(event);
+            }
+        }
+    }
+
+    /// Appends each NLRI to its shard's batch; how many went where.
+    fn split<P: Lined>(&mut self, nlri: impl Iterator<Item = Nlri<P>>) -> [u32; SHARDS_MAX] {
+        let mut counts = [0; SHARDS_MAX];
+        if let ([lane], [count, ..]) = (self.lanes.as_mut_slice(), &mut counts) {
+            let to = P::nlri(&mut lane.open.batch);
+            let before = to.len();
+            to.extend(nlri);
+            *count = (to.len() - before) as u32;
+            return counts;
+        }
+        let (seed, shards) = (self.seed, self.lanes.len());
+        for nlri in nlri {
+            let shard = shard_of(&nlri.prefix, seed, shards).index();
+            if let (Some(lane), Some(count)) = (self.lanes.get_mut(shard), counts.get_mut(shard)) {
+                P::nlri(&mut lane.open.batch).push(nlri);
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Tells every shard, behind the data so far.
+    pub(crate) fn broadcast(&mut self, event: &ShardEvent) {
+        for lane in &mut self.lanes {
+            lane.open.batch.events.push(event.clone());
+            lane.open.control |= matches!(event, ShardEvent::Group(_) | ShardEvent::GroupGone(_));
+        }
+    }
+
+    /// Tells every shard of a new member; each answers with [`crate::rings::Back::Joined`].
+    pub(crate) fn join(&mut self, group: GroupId, peer: PeerId, epoch: u32) {
+        self.broadcast(&ShardEvent::Join(group, peer));
+        self.lanes
+            .iter_mut()
+            .for_each(|lane| lane.open.joins.push((group, peer, epoch)));
+    }
+
+    /// Tells every shard that a member has gone.
+    pub(crate) fn leave(&mut self, group: GroupId, peer: PeerId) {
+        self.broadcast(&ShardEvent::Leave(group, peer));
+        self.lanes
+            .iter_mut()
+            .for_each(|lane| lane.open.leaves.push((group, peer)));
+    }
+
+    /// Takes back what a shard no longer holds.
+    pub(crate) fn returned(&mut self, returns: &mut Returns) {
+        self.interner.returned(returns);
+    }
+
+    /// Sends full batches. Between UPDATEs.
+    pub(crate) fn flush_full(&mut self, rings: &WorkerRings) -> u32 {
+        self.flush_where(rings, |batch| {
+            batch.nlri4.len() + batch.nlri6.len() >= SHARD_BATCH_NLRI_MAX
+                || batch.events.len() >= SHARD_BATCH_EVENTS_MAX
+        })
+    }
+
+    /// Sends what there is, while the rings have room. At the end of a turn.
+    pub(crate) fn flush(&mut self, rings: &WorkerRings) -> u32 {
+        let wake = self.drain_backlog(rings);
+        let with_room = |shard: usize, lane: &Lane| {
+            lane.backlog.is_empty()
+                && rings
+                    .to_shard
+                    .get(shard)
+                    .is_some_and(|ring| !ring.is_full())
+        };
+        let mut more = 0;
+        for shard in 0..self.lanes.len() {
+            let Some(lane) = self.lanes.get_mut(shard) else {
+                continue;
+            };
+            if !lane.open.batch.events.is_empty() && with_room(shard, lane) {
+                more |= send(&mut self.interner, lane, self.id, shard, rings);
+            }
+        }
+        wake | more
+    }
+
+    fn flush_where(&mut self, rings: &WorkerRings, full: impl Fn(&ShardBatch) -> bool) -> u32 {
+        let mut wake = 0;
+        for (shard, lane) in self.lanes.iter_mut().enumerate() {
+            if full(&lane.open.batch) {
+                wake |= send(&mut self.interner, lane, self.id, shard, rings);
+            }
+        }
+        wake
+    }
+
+    fn drain_backlog(&mut self, rings: &WorkerRings) -> u32 {
+        let mut wake = 0;
+        for (shard, (lane, ring)) in self.lanes.iter_mut().zip(&rings.to_shard).enumerate() {
+            while let Some(batch) = lane.backlog.pop_front() {
+                if let Err(batch) = ring.push(batch) {
+                    lane.backlog.push_front(batch);
+                    break;
+                }
+                wake |= 1 << shard;
+            }
+        }
+        wake
+    }
+
+    /// True where no further UPDATE may be taken: a shard is too far behind.
+    pub(crate) fn blocked(&self) -> bool {
+        self.lanes
+            .iter()
+            .any(|lane| lane.backlog.len() >= INGRESS_BACKLOG_BATCHES)
+    }
+
+    /// True where something waits to be sent and its ring has room.
+    pub(crate) fn can_flush(&self, rings: &WorkerRings) -> bool {
+        self.lanes.iter().zip(&rings.to_shard).any(|(lane, ring)| {
+            let waits = !lane.backlog.is_empty() || !lane.open.batch.events.is_empty();
+            waits && !ring.is_full()
+        })
+    }
+
+    pub(crate) fn stats(&self) -> InternStats {
+        self.interner.stats()
+    }
+}
+
+/// Closes the lane's batch and sends it, behind the backlog; the shard's bit where it went.
+fn send(
+    interner: &mut Interner,
+    lane: &mut Lane,
+    from: WorkerId,
+    shard: usize,
+    rings: &WorkerRings,
+) -> u32 {
+    let mut batch = std::mem::replace(&mut lane.open, opened(from));
+    interner.take_freed(shard_id(shard), &mut batch.batch.freed);
+    if lane.backlog.is_empty()
+        && let Some(ring) = rings.to_shard.get(shard)
+    {
+        match ring.push(batch) {
+            Ok(()) => return 1 << shard,
+            Err(full) => batch = full,
+        }
+    }
+    lane.backlog.push_back(batch);
+    0
+}
+
+fn opened(from: WorkerId) -> ToShard {
+    let batch = ShardBatch {
+        from,
+        ..ShardBatch::default()
+    };
+    ToShard {
+        batch,
+        ..ToShard::default()
+    }
+}
+
+/// Shards are few: the number fits.
+pub(crate) fn shard_id(shard: usize) -> ShardId {
+    ShardId(u8::try_from(shard).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,178 @@
+//! The peers of a worker.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use thruway_rib::{GroupProfile, PeerId, PeerProfile, PrefixLimit};
+use thruway_session::{ConnId, Session, State};
+use thruway_wire::update::UpdateContext;
+use thruway_wire::{Prefix, Time};
+
+use crate::registry::GroupKey;
+use crate::{PeerConfig, RangeConfig};
+
+/// A peer, from its configuration (or first connection, in a range) until every shard has swept it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) config: PeerConfig,
+    /// The range that it came from.
+    pub(crate) range: Option<Arc<str>>,
+    pub(crate) session: Session,
+    /// When the timers bring it up next.
+    pub(crate) armed: Time,
+    /// The attempt under way.
+    pub(crate) connecting: Option<ConnId>,
+    pub(crate) up: Option<Up>,
+    /// Counts its sessions.
+    pub(crate) epoch: u32,
+    pub(crate) limits: [Option<Arc<PrefixLimit>>; 2],
+    /// Shards know of it.
+    pub(crate) known: bool,
+    /// Held down by the operator.
+    pub(crate) shutdown: bool,
+    /// It goes; bit n: shard n has still routes of it.
+    pub(crate) leaving: Option<u32>,
+    pub(crate) stats: Stats,
+}
+
+/// An Established session.
+#[derive(Debug)]
+pub(crate) struct Up {
+    pub(crate) conn: ConnId,
+    /// Our end.
+    pub(crate) local: SocketAddr,
+    pub(crate) ctx: UpdateContext,
+    pub(crate) profile: Arc<PeerProfile>,
+    /// Its update group; `None`: there are too many.
+    pub(crate) group: Option<(GroupKey, Arc<GroupProfile>)>,
+    /// When a message came last.
+    pub(crate) heard: Time,
+    pub(crate) received: [bool; 2],
+}
+
+/// Counters for `show`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// Attribute discarded, withdrawn, family disabled, reset.
+    pub(crate) update_errors: [u64; 4],
+    pub(crate) quiet_max: Duration,
+    /// Error events: the minute that is counted, how many in it, and how many were not told.
+    pub(crate) minute: Time,
+    pub(crate) told: u32,
+    pub(crate) suppressed: u32,
+}
+
+impl Peer {
+    pub(crate) fn new(config: PeerConfig, range: Option<Arc<str>>, seed: u64) -> Self {
+        let key = RandomState::with_seeds(seed, 13, 14, 15).hash_one(config.id);
+        Peer {
+            session: Session::new(config.session.clone(), key),
+            shutdown: config.shutdown,
+            config,
+            range,
+            armed: Time::NEVER,
+            connecting: None,
+            up: None,
+            epoch: 0,
+            limits: [None, None],
+            known: false,
+            leaving: None,
+            stats: Stats::default(),
+        }
+    }
+}
+
+impl Peer {
+    /// A range's peer whose first connection this is.
+    pub(crate) fn is_new(&self) -> bool {
+        self.range.is_some() && !self.known && self.session.state() == State::Idle
+    }
+}
+
+/// Peers by number and address, and the ranges that new ones come from.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    by_id: Vec<Option<Box<Peer>>>,
+    by_addr: HashMap<IpAddr, PeerId, RandomState>,
+    /// Longest prefix first.
+    ranges: Vec<RangeConfig>,
+}
+
+impl Peers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Peers {
+            by_id: Vec::new(),
+            by_addr: HashMap::with_hasher(RandomState::with_seeds(seed, 16, 17, 18)),
+            ranges: Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, id: PeerId) -> Option<&Peer> {
+        self.by_id.get(id.index())?.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.by_id.get_mut(id.index())?.as_deref_mut()
+    }
+
+    pub(crate) fn by_addr(&self, addr: IpAddr) -> Option<PeerId> {
+        self.by_addr.get(&addr).copied()
+    }
+
+    pub(crate) fn insert(&mut self, peer: Peer) {
+        let id = peer.config.id;
+        if self.by_id.len() <= id.index() {
+            self.by_id.resize_with(id.index() + 1, || None);
+        }
+        self.by_addr.insert(peer.config.addr.ip(), id);
+        if let Some(slot) = self.by_id.get_mut(id.index()) {
+            *slot = Some(Box::new(peer));
+        }
+    }
+
+    /// The address is free for another peer; this one goes on until it is swept.
+    pub(crate) fn forget_addr(&mut self, id: PeerId) {
+        self.by_addr.retain(|_, other| *other != id);
+    }
+
+    pub(crate) fn remove(&mut self, id: PeerId) -> Option<Box<Peer>> {
+        self.forget_addr(id);
+        self.by_id.get_mut(id.index())?.take()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.by_id.iter().flatten().map(|peer| &**peer)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<PeerId> {
+        self.iter().map(|peer| peer.config.id).collect()
+    }
+
+    pub(crate) fn set_range(&mut self, range: RangeConfig) {
+        self.remove_range(&range.name);
+        self.ranges.push(range);
+        self.ranges
+            .sort_by_key(|range| u8::MAX - range.prefix.prefix_len());
+    }
+
+    pub(crate) fn remove_range(&mut self, name: &str) {
+        self.ranges.retain(|range| *range.name != *name);
+    }
+
+    /// The range that a neighbour falls into.
+    pub(crate) fn range_of(&self, addr: IpAddr) -> Option<&RangeConfig> {
+        let host = Prefix::host(addr);
+        self.ranges.iter().find(|range| range.prefix.covers(host))
+    }
+
+    /// Peers of a range.
+    pub(crate) fn of_range<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Peer> {
+        self.iter()
+            .filter(move |peer| peer.range.as_deref() == Some(name))
+    }
+}

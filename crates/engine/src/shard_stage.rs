@@ -1,0 +1,415 @@
+//! The shard's part of a turn: apply what ingress sent, sweep, tell groups and readers, answer
+//! questions, give back.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+use thruway_rib::limits::WORKERS_MAX;
+use thruway_rib::{
+    EgressBatch, EgressRequest, EgressSink, GroupId, PeerId, Query, QueryCursor, RouteRow, Shard,
+    ShardConfig, ShardEvent, WorkerId,
+};
+use thruway_wire::Family;
+
+use crate::limits::{
+    GROUP_ENTRIES_PER_TURN, QUERIES_MAX, QUERY_SLOTS_PER_TURN, REPLY_ROWS, SHARD_BATCHES_PER_TURN,
+    SWEEP_SLOTS_PER_TURN,
+};
+use crate::rings::{Back, ToShard, WorkerRings};
+use crate::status::{PeerTable, TableCounts};
+use crate::{GroupRegistry, QueryId, Reply, Sink};
+
+/// A shard and what surrounds it on its worker.
+#[derive(Debug)]
+pub(crate) struct ShardStage {
+    pub(crate) shard: Shard,
+    /// This worker, and so this shard's place in others' rings.
+    id: WorkerId,
+    routes: Routes,
+    /// By worker.
+    workers: Vec<Remote>,
+    queries: VecDeque<Asked>,
+    rows: Vec<RouteRow>,
+    /// By peer: its group.
+    groups: Vec<Option<GroupId>>,
+    /// The worker whose ring is looked at first, in turn.
+    first: usize,
+    more: bool,
+}
+
+/// A worker as the shard sees it.
+#[derive(Debug, Default)]
+struct Remote {
+    /// Pulls that wait for room in its ring: one a reader at most.
+    pulls: VecDeque<EgressRequest>,
+    /// Answers to joins that found the back ring full: one a join.
+    joined: VecDeque<Back>,
+    /// The number of the last group batch sent to it, and of the last that it has handled.
+    sent: u64,
+    seen: u64,
+}
+
+#[derive(Debug)]
+struct Asked {
+    id: QueryId,
+    query: Query,
+    cursor: QueryCursor,
+}
+
+/// Which workers have members of which group, and the rings to them.
+#[derive(Debug, Default)]
+struct Routes {
+    groups: Vec<Audience>,
+    rings: Vec<Arc<crossbeam::queue::ArrayQueue<Arc<EgressBatch>>>>,
+    wake: u32,
+    /// The last number seen, and by worker the last sent to it.
+    number: u64,
+    sent: [u64; WORKERS_MAX],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Audience {
+    members: [u16; WORKERS_MAX],
+    /// Bit n: worker n has members.
+    mask: u32,
+}
+
+impl ShardStage {
+    pub(crate) fn new(config: ShardConfig, id: WorkerId, rings: &WorkerRings) -> Self {
+        let workers = (0..config.workers).map(|_| Remote::default()).collect();
+        ShardStage {
+            shard: Shard::new(config),
+            id,
+            routes: Routes {
+                rings: rings.to_egress.clone(),
+                ..Routes::default()
+            },
+            workers,
+            queries: VecDeque::new(),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            first: 0,
+            more: false,
+        }
+    }
+
+    /// A bounded piece of everything; the workers to wake.
+    pub(crate) fn turn(
+        &mut self,
+        rings: &WorkerRings,
+        groups: &GroupRegistry,
+        out: &mut dyn Sink,
+    ) -> u32 {
+        let mut wake = self.apply(rings, groups);
+        let swept = self.shard.sweep(SWEEP_SLOTS_PER_TURN as u32);
+        let told = self
+            .shard
+            .run_groups(GROUP_ENTRIES_PER_TURN as u32, &mut self.routes);
+        wake |= mem::take(&mut self.routes.wake);
+        wake |= self.answer_pulls();
+        self.note_sent();
+        self.answer_queries(out);
+        wake |= self.give_back(rings);
+        self.more = swept || told;
+        wake
+    }
+
+    /// True where another turn finds work without anything new from outside.
+    pub(crate) fn more(&self, rings: &WorkerRings) -> bool {
+        self.more
+            || !self.queries.is_empty()
+            || rings.from_ingress.iter().any(|ring| !ring.is_empty())
+            || self
+                .workers
+                .iter()
+                .zip(&self.routes.rings)
+                .any(|(remote, ring)| !remote.pulls.is_empty() && !ring.is_full())
+    }
+
+    fn apply(&mut self, rings: &WorkerRings, groups: &GroupRegistry) -> u32 {
+        let mut wake = 0;
+        let mut left = SHARD_BATCHES_PER_TURN;
+        let workers = rings.from_ingress.len();
+        self.first = (self.first + 1) % workers.max(1);
+        let mut idle = 0;
+        let mut worker = self.first;
+        // One batch of each worker in turn, so that a busy one does not starve the others.
+        while left > 0 && idle < workers {
+            match rings
+                .from_ingress
+                .get(worker)
+                .map(|ring| (ring.pop(), ring))
+            {
+                Some((Some(batch), ring)) => {
+                    // The worker may wait for this place.
+                    if ring.len() + 1 >= ring.capacity() {
+                        wake |= 1 << worker;
+                    }
+                    self.apply_batch(batch, groups);
+                    left -= 1;
+                    idle = 0;
+                }
+                _ => idle += 1,
+            }
+            worker = (worker + 1) % workers.max(1);
+        }
+        wake
+    }
+
+    fn apply_batch(&mut self, mut batch: ToShard, groups: &GroupRegistry) {
+        let from = batch.batch.from;
+        if batch.control {
+            self.settle_groups(&mut batch, groups);
+        }
+        // Counts first, so that a leave and a join of one group in one batch do not meet zero.
+        for &(group, peer, _) in &batch.joins {
+            self.routes.add(group, from);
+            self.note_group(peer, Some(group));
+        }
+        self.shard.apply(&mut batch.batch);
+        for &(group, peer) in &batch.leaves {
+            self.routes.remove(group, from);
+            if self.groups.get(peer.index()).copied().flatten() == Some(group) {
+                self.note_group(peer, None);
+            }
+        }
+        let shard = self.shard.id();
+        if let Some(remote) = self.workers.get_mut(from.index()) {
+            let joined = batch
+                .joins
+                .iter()
+                .map(|&(group, peer, epoch)| Back::Joined(shard, group, peer, epoch));
+            remote.joined.extend(joined);
+        }
+    }
+
+    fn note_group(&mut self, peer: PeerId, group: Option<GroupId>) {
+        if self.groups.len() <= peer.index() {
+            self.groups.resize(peer.index() + 1, None);
+        }
+        if let Some(slot) = self.groups.get_mut(peer.index()) {
+            *slot = group;
+        }
+    }
+
+    /// What the shard holds of each peer and told it.
+    pub(crate) fn tables(&self) -> Vec<PeerTable> {
+        let peers = (0..=u16::MAX).map(PeerId).zip(&self.groups);
+        let tables = peers.map(|(peer, group)| PeerTable {
+            peer,
+            families: Family::ALL.map(|family| self.counts(peer, *group, family)),
+        });
+        tables
+            .filter(|table| table.families != <[TableCounts; 2]>::default())
+            .collect()
+    }
+
+    fn counts(&self, peer: PeerId, group: Option<GroupId>, family: Family) -> TableCounts {
+        let held = self.shard.peer_counters(peer, family);
+        let told = group.map_or(0, |group| self.shard.advertised(group, peer, family));
+        TableCounts {
+            received: held.received.into(),
+            accepted: held.accepted.into(),
+            stale: held.stale.into(),
+            blocked: held.blocked.into(),
+            advertised: told.into(),
+        }
+    }
+
+    /// Puts the newest profile into each event of a group: this one may have been overtaken by
+    /// another worker's.
+    fn settle_groups(&self, batch: &mut ToShard, groups: &GroupRegistry) {
+        for event in &mut batch.batch.events {
+            match event {
+                ShardEvent::Group(profile) => {
+                    if let Some(newest) = groups.current(profile.id) {
+                        *profile = newest;
+                    }
+                }
+                ShardEvent::GroupGone(group) => groups.gone(*group, self.id.index()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes a request of egress.
+    pub(crate) fn request(&mut self, from: WorkerId, request: EgressRequest) {
+        let Some(remote) = self.workers.get_mut(from.index()) else {
+            return;
+        };
+        match request {
+            EgressRequest::Pull { .. } => remote.pulls.push_back(request),
+            EgressRequest::Seen { number, .. } => {
+                remote.seen = number;
+                self.shard.request(&request);
+            }
+            EgressRequest::Stop {
+                reader: stopped, ..
+            } => {
+                remote.pulls.retain(|pull| {
+                    !matches!(pull, EgressRequest::Pull { reader, .. } if *reader == stopped)
+                });
+                self.shard.request(&request);
+            }
+            EgressRequest::Retain { .. } => {
+                self.shard.request(&request);
+            }
+        }
+    }
+
+    fn answer_pulls(&mut self) -> u32 {
+        let mut wake = 0;
+        for (worker, (remote, ring)) in self.workers.iter_mut().zip(&self.routes.rings).enumerate()
+        {
+            while !remote.pulls.is_empty() && !ring.is_full() {
+                let Some(pull) = remote.pulls.pop_front() else {
+                    break;
+                };
+                let Some(batch) = self.shard.request(&pull) else {
+                    continue;
+                };
+                let pushed = ring.push(Arc::new(batch));
+                debug_assert!(pushed.is_ok(), "only this shard fills the ring");
+                wake |= 1 << worker;
+            }
+        }
+        wake
+    }
+
+    /// A worker that has handled all that it was sent has handled, as far as the log is concerned, the
+    /// batches that went past it too.
+    fn note_sent(&mut self) {
+        let number = self.routes.number;
+        for (worker, remote) in self.workers.iter_mut().enumerate() {
+            remote.sent = self.routes.sent.get(worker).copied().unwrap_or_default();
+            if remote.seen < number && remote.seen >= remote.sent {
+                remote.seen = number;
+                let worker = WorkerId(u8::try_from(worker).unwrap_or(u8::MAX));
+                self.shard.request(&EgressRequest::Seen { worker, number });
+            }
+        }
+    }
+
+    fn answer_queries(&mut self, out: &mut dyn Sink) {
+        let Some(mut asked) = self.queries.pop_front() else {
+            return;
+        };
+        let budget = QUERY_SLOTS_PER_TURN as u32;
+        let done = self
+            .shard
+            .query(&asked.query, &mut asked.cursor, budget, &mut self.rows);
+        while !self.rows.is_empty() {
+            let rest = self.rows.split_off(self.rows.len().min(REPLY_ROWS));
+            let rows = mem::replace(&mut self.rows, rest);
+            out.reply(asked.id, Reply::Rows(rows));
+        }
+        if done {
+            out.reply(asked.id, Reply::Done);
+        } else {
+            self.queries.push_back(asked);
+        }
+    }
+
+    /// Asks a question, answered over the next turns.
+    pub(crate) fn ask(&mut self, id: QueryId, query: Query, out: &mut dyn Sink) {
+        if self.queries.len() >= QUERIES_MAX {
+            return out.reply(id, Reply::Busy);
+        }
+        self.queries.push_back(Asked {
+            id,
+            query,
+            cursor: QueryCursor::default(),
+        });
+    }
+
+    /// Forgets a question.
+    pub(crate) fn cancel(&mut self, id: QueryId) {
+        self.queries.retain(|asked| asked.id != id);
+    }
+
+    fn give_back(&mut self, rings: &WorkerRings) -> u32 {
+        let mut wake = 0;
+        for (worker, (remote, ring)) in self.workers.iter_mut().zip(&rings.back_to).enumerate() {
+            while let Some(joined) = remote.joined.pop_front() {
+                if let Err(joined) = ring.push(joined) {
+                    remote.joined.push_front(joined);
+                    break;
+                }
+                wake |= 1 << worker;
+            }
+            if ring.is_full() {
+                continue;
+            }
+            let id = WorkerId(u8::try_from(worker).unwrap_or(u8::MAX));
+            if let Some(returns) = self.shard.take_returns(id) {
+                // Only this worker fills the ring.
+                let pushed = ring.push(Back::Returns(returns));
+                debug_assert!(pushed.is_ok());
+                wake |= 1 << worker;
+            }
+        }
+        wake
+    }
+}
+
+impl Routes {
+    fn add(&mut self, group: GroupId, worker: WorkerId) {
+        if self.groups.len() <= group.index() {
+            self.groups.resize(group.index() + 1, Audience::default());
+        }
+        let Some(audience) = self.groups.get_mut(group.index()) else {
+            return;
+        };
+        if let Some(members) = audience.members.get_mut(worker.index()) {
+            *members = members.saturating_add(1);
+            audience.mask |= 1 << worker.0;
+        }
+    }
+
+    fn remove(&mut self, group: GroupId, worker: WorkerId) {
+        let Some(audience) = self.groups.get_mut(group.index()) else {
+            return;
+        };
+        if let Some(members) = audience.members.get_mut(worker.index()) {
+            *members = members.saturating_sub(1);
+            if *members == 0 {
+                audience.mask &= !(1 << worker.0);
+            }
+        }
+    }
+
+    fn mask(&self, group: GroupId) -> u32 {
+        self.groups
+            .get(group.index())
+            .map_or(0, |audience| audience.mask)
+    }
+}
+
+impl EgressSink for Routes {
+    fn has_room(&self, group: GroupId) -> bool {
+        let mask = self.mask(group);
+        self.rings
+            .iter()
+            .enumerate()
+            .all(|(worker, ring)| mask >> worker & 1 == 0 || !ring.is_full())
+    }
+
+    fn batch(&mut self, batch: EgressBatch) {
+        let mask = self.mask(batch.group);
+        let number = batch.number;
+        self.number = self.number.max(number);
+        let batch = Arc::new(batch);
+        for (worker, ring) in self.rings.iter().enumerate() {
+            if mask >> worker & 1 == 0 {
+                continue;
+            }
+            let pushed = ring.push(batch.clone());
+            debug_assert!(pushed.is_ok(), "asked for room before");
+            if let Some(sent) = self.sent.get_mut(worker) {
+                *sent = number;
+            }
+            self.wake |= 1 << worker;
+        }
+    }
+}
