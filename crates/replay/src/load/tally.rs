@@ -1,0 +1,307 @@
+//! What one receiver got so far.
+
+use std::time::{Duration, Instant};
+
+use thruway_wire::attrs::{AttrSet, AttrSetBuf};
+use thruway_wire::update::{Part, UpdateView, Verdict};
+use thruway_wire::{Family, FamilySet, Prefix};
+
+use super::expect::{Comparison, Expected, Place};
+use crate::hash::FastMap;
+use crate::limits::{STRANGE_SETS_MAX, UNEXPECTED_MAX};
+use crate::peer::Negotiated;
+
+/// Which expected prefixes are there; in verify mode with which attributes.
+enum Seen {
+    Bits(Vec<u64>),
+    // By place; 0 is absent.
+    Prints(Vec<u64>),
+}
+
+impl Seen {
+    /// Marks `index` as there; true where it was not.
+    #[inline]
+    fn put(&mut self, index: usize, print: u64) -> bool {
+        match self {
+            Seen::Bits(words) => {
+                let Some(word) = words.get_mut(index / 64) else {
+                    return false;
+                };
+                let bit = 1 << (index % 64);
+                let is_new = *word & bit == 0;
+                *word |= bit;
+                is_new
+            }
+            Seen::Prints(prints) => match prints.get_mut(index) {
+                Some(slot) => std::mem::replace(slot, print) == 0,
+                None => false,
+            },
+        }
+    }
+
+    /// Marks `index` as gone; true where it was there.
+    #[inline]
+    fn take(&mut self, index: usize) -> bool {
+        match self {
+            Seen::Bits(words) => {
+                let Some(word) = words.get_mut(index / 64) else {
+                    return false;
+                };
+                let bit = 1 << (index % 64);
+                let was = *word & bit != 0;
+                *word &= !bit;
+                was
+            }
+            Seen::Prints(prints) => match prints.get_mut(index) {
+                Some(slot) => std::mem::take(slot) != 0,
+                None => false,
+            },
+        }
+    }
+
+    fn get(&self, index: usize) -> u64 {
+        match self {
+            Seen::Bits(words) => words
+                .get(index / 64)
+                .map_or(0, |word| word >> (index % 64) & 1),
+            Seen::Prints(prints) => prints.get(index).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// Times probes: when each was sent, and how long its way took.
+pub(crate) struct Probes {
+    start: Instant,
+    // Microseconds from the start, 0 before the prefix is sent; by place.
+    sent: Vec<u32>,
+    contested: bool,
+    pub(crate) latency: hdrhistogram::Histogram<u64>,
+}
+
+impl Probes {
+    pub(crate) fn new(start: Instant, places: usize, contested: bool) -> Self {
+        // From a microsecond to ten minutes, to three digits: the bounds are constants and valid.
+        let latency = hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 3)
+            .expect("the histogram's constant bounds are valid");
+        Probes {
+            start,
+            sent: vec![0; places],
+            contested,
+            latency,
+        }
+    }
+
+    /// A probe goes out. Where several peers tell the same prefix the first one counts: which path
+    /// comes back, and when, is then the server's choice.
+    pub(crate) fn sent(&mut self, place: Place, now: Instant) {
+        let micros = self.micros(now);
+        let contested = self.contested;
+        if let Some(slot) = self
+            .sent
+            .get_mut(place.index())
+            .filter(|slot| !contested || **slot == 0)
+        {
+            *slot = micros;
+        }
+    }
+
+    /// A probe arrived at a receiver that has `heard` others: its first arrival counts.
+    fn arrived(&mut self, index: usize, heard: &mut FastMap<u32, u32>, now: Instant) {
+        let sent = self.sent.get(index).copied().unwrap_or_default();
+        if sent != 0 && heard.insert(index as u32, sent) != Some(sent) {
+            let micros = self.micros(now).saturating_sub(sent);
+            self.latency.saturating_record(u64::from(micros).max(1));
+        }
+    }
+
+    fn micros(&self, now: Instant) -> u32 {
+        let micros = now.saturating_duration_since(self.start).as_micros();
+        u32::try_from(micros).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// One receiver's table and counts.
+pub(crate) struct Tally {
+    seen: Seen,
+    comparison: Comparison,
+    left: u64,
+    pub(crate) unexpected: FastMap<Prefix, ()>,
+    /// Sets that nobody sent, for the report: kept by fingerprint, a bounded number of them.
+    pub(crate) strange: FastMap<u64, AttrSet>,
+    pub(crate) messages: u64,
+    pub(crate) announced: u64,
+    pub(crate) withdrawn: u64,
+    pub(crate) end_of_rib: FamilySet,
+    /// UPDATEs with errors, and the first of them in words.
+    pub(crate) malformed: u64,
+    pub(crate) first_error: Option<String>,
+    pub(crate) changed_at: Option<Instant>,
+    // Probes that came: place and time of sending.
+    heard: FastMap<u32, u32>,
+    scratch: AttrSetBuf,
+}
+
+impl Tally {
+    pub(crate) fn new(expected: &Expected, verify: bool, comparison: Comparison) -> Self {
+        let len = expected.len();
+        let seen = match verify {
+            true => Seen::Prints(vec![0; len]),
+            false => Seen::Bits(vec![0; len.div_ceil(64)]),
+        };
+        Tally {
+            seen,
+            comparison,
+            left: expected.required(),
+            unexpected: FastMap::default(),
+            strange: FastMap::default(),
+            messages: 0,
+            announced: 0,
+            withdrawn: 0,
+            end_of_rib: FamilySet::EMPTY,
+            malformed: 0,
+            first_error: None,
+            changed_at: None,
+            heard: FastMap::default(),
+            scratch: AttrSetBuf::new(),
+        }
+    }
+
+    /// Every required prefix is there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Required prefixes that are not there.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Prefixes' fingerprints, or 1 in light mode; 0 where absent.
+    pub(crate) fn print(&self, index: usize) -> u64 {
+        self.seen.get(index)
+    }
+
+    pub(crate) fn update(
+        &mut self,
+        body: &[u8],
+        negotiated: &Negotiated,
+        expected: &Expected,
+        probes: &mut Probes,
+        now: Instant,
+    ) {
+        self.messages += 1;
+        let view = UpdateView::parse(body, &negotiated.context());
+        if view.verdict() != Verdict::Ok {
+            self.malformed += 1;
+            let describe = || {
+                view.error()
+                    .map_or("malformed".to_owned(), |e| e.to_string())
+            };
+            self.first_error.get_or_insert_with(describe);
+        }
+        if let Some(family) = view.end_of_rib() {
+            self.end_of_rib.insert(family);
+            return;
+        }
+        let nlri = self.announced + self.withdrawn;
+        for prefix in view.withdrawn4() {
+            self.withdraw(expected.place4(&prefix.prefix), prefix.prefix, expected);
+        }
+        for prefix in view.withdrawn6() {
+            self.withdraw(expected.place6(&prefix.prefix), prefix.prefix, expected);
+        }
+        for (part, family) in view.announced() {
+            let print = self.print_of(&view, part, expected);
+            match family {
+                Family::Ipv4 => view.announced4(part).for_each(|nlri| {
+                    let place = expected.place4(&nlri.prefix);
+                    self.announce(place, nlri.prefix, print, expected, probes, now);
+                }),
+                Family::Ipv6 => view.announced6().for_each(|nlri| {
+                    let place = expected.place6(&nlri.prefix);
+                    self.announce(place, nlri.prefix, print, expected, probes, now);
+                }),
+            }
+        }
+        if self.announced + self.withdrawn != nlri {
+            self.changed_at = Some(now);
+        }
+    }
+
+    fn print_of(&mut self, view: &UpdateView<'_>, part: Part, expected: &Expected) -> u64 {
+        if let Seen::Bits(_) = self.seen {
+            return 1;
+        }
+        view.canonical(part, &mut self.scratch);
+        let print = self.comparison.received(&mut self.scratch);
+        // Is it one that somebody sent for the first prefix of the run? If not, keep it to show.
+        let first = match view.announced().find(|(other, _)| *other == part) {
+            Some((_, Family::Ipv4)) => view
+                .announced4(part)
+                .next()
+                .and_then(|nlri| expected.place4(&nlri.prefix)),
+            _ => view
+                .announced6()
+                .next()
+                .and_then(|nlri| expected.place6(&nlri.prefix)),
+        };
+        let known = first.is_some_and(|place| {
+            expected
+                .offers(place.index())
+                .iter()
+                .any(|offer| offer.print == print)
+        });
+        if !known && self.strange.len() < STRANGE_SETS_MAX {
+            let set = self.scratch.as_ref();
+            self.strange
+                .entry(print)
+                .or_insert_with(|| AttrSet::new(set));
+        }
+        print
+    }
+
+    #[inline]
+    fn announce(
+        &mut self,
+        place: Option<Place>,
+        prefix: impl Into<Prefix>,
+        print: u64,
+        expected: &Expected,
+        probes: &mut Probes,
+        now: Instant,
+    ) {
+        self.announced += 1;
+        let Some(place) = place else {
+            if self.unexpected.len() < UNEXPECTED_MAX {
+                self.unexpected.insert(prefix.into(), ());
+            }
+            return;
+        };
+        let index = place.index();
+        if self.seen.put(index, print) {
+            self.left -= u64::from(expected.is_required(index));
+        }
+        if place.is_probe() {
+            probes.arrived(index, &mut self.heard, now);
+        }
+    }
+
+    #[inline]
+    fn withdraw(&mut self, place: Option<Place>, prefix: impl Into<Prefix>, expected: &Expected) {
+        self.withdrawn += 1;
+        match place {
+            Some(place) if self.seen.take(place.index()) => {
+                self.left += u64::from(expected.is_required(place.index()));
+            }
+            Some(_) => {}
+            None => {
+                self.unexpected.remove(&prefix.into());
+            }
+        }
+    }
+
+    /// How long nothing came.
+    pub(crate) fn quiet_for(&self, now: Instant, since: Instant) -> Duration {
+        now.saturating_duration_since(self.changed_at.unwrap_or(since).max(since))
+    }
+}
