@@ -17,8 +17,8 @@
 //! ```
 //!
 //! What waits (`wait`: Idle, Connect, Active) belongs to the peer; what is open (`open_sent`,
-//! `open_confirm`, `established`) belongs to a connection. Each state is a value that owns its data;
-//! `session` moves between them.
+//! `open_confirm`, `established`) belongs to a connection. Each state is a value that owns its
+//! data; `session` moves between them.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

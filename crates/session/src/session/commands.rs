@@ -12,7 +12,7 @@ use crate::wait::{Active, Idle, Wait};
 use crate::{Actions, ConnId, DownReason, SessionConfig};
 
 impl Session {
-    /// Starts it, also out of an idle hold; forgets earlier failures. Nothing happens where it runs.
+    /// Starts it, also out of an idle hold; forgets earlier failures. What runs goes on.
     pub fn start(&mut self, now: Time, out: &mut dyn Actions) {
         if matches!(self.wait, Wait::Idle(_)) {
             self.damping.clear();

@@ -280,6 +280,16 @@ impl Pair {
             }
         }
     }
+
+    /// One side loses its connections; the other one is not told.
+    pub(super) fn cut_one(&mut self, which: usize) {
+        let open: VecDeque<_> = self.sides[which].open.drain(..).collect();
+        for conn in open {
+            self.call(which, |session, now, sink| {
+                session.closed(now, conn, Some("cut"), sink)
+            });
+        }
+    }
 }
 
 /// 10.0.0.1 in AS 64501 and 10.0.0.2 in AS 64502; both call.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use thruway_wire::RouterId;
+use thruway_wire::notification::Notification;
 
 use super::pair::{Pair, configs};
 use super::script::{Script, config, gr, open, open_with};
@@ -237,4 +238,52 @@ fn while_established_a_new_connection_of_ours_or_theirs_does_no_harm() {
     t.open(3, &open());
     t.expect(&["3: NOTIFICATION 6/7", "3: close", "3: failed: sent 6/7"]);
     assert_eq!(t.session.conn(), Some(ConnId(1)));
+}
+
+/// Whatever happened, two sides that are left alone find each other again.
+#[test]
+fn after_any_chaos_there_is_peace() {
+    let mut downs = 0;
+    for seed in 0..300_u64 {
+        let families = thruway_wire::FamilySet::IPV4;
+        let configs = configs().map(|mut config| {
+            config.passive = seed % 3 == 0 && config.local_as == thruway_wire::Asn(64501);
+            config.graceful_restart = (seed % 2 == 0).then(|| GrOffer {
+                families,
+                ..GrOffer::default()
+            });
+            config
+        });
+        let mut pair = Pair::new(configs, seed, Duration::from_millis(1 + seed % 200));
+        let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        for _ in 0..40 {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            let side = (dice >> 8 & 1) as usize;
+            match dice >> 16 & 7 {
+                0 => pair.cut(),
+                1 => pair.cut_one(side),
+                2 => pair.call(side, |session, now, sink| {
+                    session.reset(now, Notification::administrative_reset(), sink);
+                }),
+                3 => pair.call(side, |session, now, sink| {
+                    session.stop(now, Notification::administrative_shutdown(), None, sink);
+                }),
+                4 => pair.sides[side].listens ^= true,
+                5 => pair.run(dice >> 24 & 63),
+                _ => pair.start(side),
+            }
+            pair.now = pair.now + Duration::from_millis(dice >> 32 & 255);
+        }
+        for side in 0..2 {
+            pair.sides[side].listens = true;
+            pair.start(side);
+        }
+        // Hold timer, idle hold and connect retry may all be in the way.
+        pair.run(90 + 60 + 120);
+        assert!(pair.agree(), "seed {seed}");
+        downs += pair.sides[0].downs + pair.sides[1].downs;
+    }
+    assert!(downs > 300, "{downs}: chaos has an effect");
 }
