@@ -24,7 +24,7 @@ impl<'a> MpReach<'a> {
         let field = Field::Attribute(code::MP_REACH_NLRI);
         Self::full(value)
             .map(|(_, reach)| reach)
-            .map_err(|error| located(error, value, field))
+            .map_err(|error| located(&error, value, field))
     }
 
     /// Reads a value of a RIB entry: the abbreviated form, or the full one, which some collectors

@@ -69,7 +69,7 @@ impl<'a> Bgp4mpMessage<'a> {
         let add_path = code >= subtype::MESSAGE_ADDPATH;
         let (message, session) = session(as4)(body)
             .and_then(|(message, session)| whole(message).map(|()| (message, session)))
-            .map_err(|error| located(error, body, Field::MrtBody))?;
+            .map_err(|error| located(&error, body, Field::MrtBody))?;
         Ok(Bgp4mpMessage {
             session,
             as4,
@@ -83,7 +83,7 @@ impl<'a> Bgp4mpMessage<'a> {
 impl StateChange {
     pub(super) fn parse(code: u16, body: &[u8]) -> Result<Self, WireError> {
         Self::read(code == subtype::STATE_CHANGE_AS4, body)
-            .map_err(|error| located(error, body, Field::MrtBody))
+            .map_err(|error| located(&error, body, Field::MrtBody))
     }
 
     fn read(as4: bool, body: &[u8]) -> Result<Self, nom::Err<WireError>> {

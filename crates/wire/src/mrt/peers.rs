@@ -34,7 +34,7 @@ pub struct PeerIndexTable<'a> {
 
 impl<'a> PeerIndexTable<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, WireError> {
-        Self::read(body).map_err(|error| located(error, body, Field::MrtBody))
+        Self::read(body).map_err(|error| located(&error, body, Field::MrtBody))
     }
 
     fn read(body: &'a [u8]) -> Result<Self, nom::Err<WireError>> {

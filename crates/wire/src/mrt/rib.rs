@@ -56,7 +56,7 @@ impl<'a> Rib<'a> {
         add_path: bool,
         body: &'a [u8],
     ) -> Result<Self, WireError> {
-        Self::read(family, add_path, body).map_err(|error| located(error, body, Field::MrtBody))
+        Self::read(family, add_path, body).map_err(|error| located(&error, body, Field::MrtBody))
     }
 
     fn read(family: AfiSafi, add_path: bool, body: &'a [u8]) -> Result<Self, nom::Err<WireError>> {

@@ -45,7 +45,7 @@ pub struct TableDumpEntry<'a> {
 impl<'a> TableDump<'a> {
     pub(super) fn parse(code: u16, body: &'a [u8]) -> Result<Self, WireError> {
         Self::read(code == subtype::IPV6, body)
-            .map_err(|error| located(error, body, Field::MrtBody))
+            .map_err(|error| located(&error, body, Field::MrtBody))
     }
 
     fn read(ipv6: bool, body: &'a [u8]) -> Result<Self, nom::Err<WireError>> {
