@@ -43,7 +43,10 @@ impl FromStr for Asn {
 
     /// Reads asplain (`65536`) and asdot (`1.0`), with or without a leading `AS`.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let digits = s.strip_prefix("AS").or_else(|| s.strip_prefix("as")).unwrap_or(s);
+        let digits = s
+            .strip_prefix("AS")
+            .or_else(|| s.strip_prefix("as"))
+            .unwrap_or(s);
         match digits.split_once('.') {
             None => digits.parse().map(Asn),
             Some((high, low)) => {

@@ -43,7 +43,10 @@ impl Community {
     /// The IANA name in lower case, for those that have one.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        Self::NAMES.iter().find(|(_, value)| *value == self).map(|(name, _)| *name)
+        Self::NAMES
+            .iter()
+            .find(|(_, value)| *value == self)
+            .map(|(name, _)| *name)
     }
 }
 
@@ -96,7 +99,13 @@ impl fmt::Display for Ipv6ExtendedCommunity {
         let mut addr = [0; 16];
         addr.copy_from_slice(&self.0[2..18]);
         let local = u16::from_be_bytes([self.0[18], self.0[19]]);
-        write!(f, "0x{:02x}{:02x}:[{}]:{local}", self.0[0], self.0[1], Ipv6Addr::from(addr))
+        write!(
+            f,
+            "0x{:02x}{:02x}:[{}]:{local}",
+            self.0[0],
+            self.0[1],
+            Ipv6Addr::from(addr)
+        )
     }
 }
 
@@ -156,9 +165,15 @@ impl FromStr for LargeCommunity {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = || bad(text, "ASN:VALUE:VALUE (each 0 to 4294967295)");
-        let mut parts = text.split(':').map(|part| part.parse::<u32>().map_err(|_| fail()));
+        let mut parts = text
+            .split(':')
+            .map(|part| part.parse::<u32>().map_err(|_| fail()));
         let mut next = || parts.next().unwrap_or_else(|| Err(fail()));
-        let value = LargeCommunity { global: next()?, local1: next()?, local2: next()? };
+        let value = LargeCommunity {
+            global: next()?,
+            local1: next()?,
+            local2: next()?,
+        };
         if parts.next().is_some() {
             return Err(fail());
         }
@@ -175,7 +190,11 @@ impl FromStr for ExtendedCommunity {
         let fail = || bad(text, "rt:ASN:VALUE, soo:ASN:VALUE or 0x and 16 hex digits");
         if let Some(hex) = text.strip_prefix("0x") {
             let value = u64::from_str_radix(hex, 16).map_err(|_| fail())?;
-            return if hex.len() == 16 { Ok(ExtendedCommunity(value.to_be_bytes())) } else { Err(fail()) };
+            return if hex.len() == 16 {
+                Ok(ExtendedCommunity(value.to_be_bytes()))
+            } else {
+                Err(fail())
+            };
         }
         let mut parts = text.splitn(3, ':');
         let mut next = || parts.next().ok_or_else(fail);
@@ -230,16 +249,27 @@ mod tests {
         for text in ["65000:1", "0:0", "65535:65281"] {
             assert_eq!(text.parse::<Community>().unwrap().to_string(), text);
         }
-        for text in ["rt:65000:1", "soo:192.0.2.1:7", "rt:70000L:1", "0x43000001020304ff"] {
+        for text in [
+            "rt:65000:1",
+            "soo:192.0.2.1:7",
+            "rt:70000L:1",
+            "0x43000001020304ff",
+        ] {
             assert_eq!(text.parse::<ExtendedCommunity>().unwrap().to_string(), text);
         }
-        assert_eq!("1:2:3".parse::<LargeCommunity>().unwrap().to_string(), "1:2:3");
+        assert_eq!(
+            "1:2:3".parse::<LargeCommunity>().unwrap().to_string(),
+            "1:2:3"
+        );
     }
 
     #[test]
     fn well_known_names_are_read() {
         assert_eq!("NO_EXPORT".parse(), Ok(Community::NO_EXPORT));
-        assert_eq!("graceful-shutdown".parse(), Ok(Community::GRACEFUL_SHUTDOWN));
+        assert_eq!(
+            "graceful-shutdown".parse(),
+            Ok(Community::GRACEFUL_SHUTDOWN)
+        );
         assert_eq!(Community::NO_ADVERTISE.name(), Some("no-advertise"));
     }
 

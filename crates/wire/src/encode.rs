@@ -82,14 +82,14 @@ pub fn announce<P: PrefixKey>(
     encoding: &Encoding,
     mut nlri: impl Iterator<Item = Nlri<P>>,
 ) -> Result<usize, Unsendable> {
-    let Some(first) = nlri.next() else { return Ok(0) };
+    let Some(first) = nlri.next() else {
+        return Ok(0);
+    };
     let hop = outgoing_next_hop(P::FAMILY, set.next_hop(), rewrite, encoding)?;
     let start = out.len();
     let packed = match (P::FAMILY, hop) {
-        (Family::Ipv4, NextHop::V4(hop)) => {
-            pack::Classic::begin(out, set, rewrite, encoding, hop)
-                .and_then(|classic| pack::pack(out, classic, encoding, first, nlri))
-        }
+        (Family::Ipv4, NextHop::V4(hop)) => pack::Classic::begin(out, set, rewrite, encoding, hop)
+            .and_then(|classic| pack::pack(out, classic, encoding, first, nlri)),
         _ => pack::Reach::begin(out, set, rewrite, encoding, P::FAMILY, hop)
             .and_then(|reach| pack::pack(out, reach, encoding, first, nlri)),
     };
@@ -131,7 +131,9 @@ fn outgoing_next_hop(
         NextHopRewrite::Keep => None,
         NextHopRewrite::Own(v4, v6) => {
             let v4 = v4.filter(|_| family == Family::Ipv4).map(NextHop::V4);
-            let v6 = v6.filter(|_| family == Family::Ipv6 || v6_for_v4).map(NextHop::V6);
+            let v6 = v6
+                .filter(|_| family == Family::Ipv6 || v6_for_v4)
+                .map(NextHop::V6);
             v4.or(v6)
         }
     };

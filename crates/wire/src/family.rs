@@ -129,7 +129,9 @@ impl FamilySet {
 
     /// The members, by index.
     pub fn iter(self) -> impl Iterator<Item = Family> {
-        Family::ALL.into_iter().filter(move |family| self.contains(*family))
+        Family::ALL
+            .into_iter()
+            .filter(move |family| self.contains(*family))
     }
 }
 

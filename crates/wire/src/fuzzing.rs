@@ -10,21 +10,27 @@ use crate::open::Open;
 use crate::refresh::RouteRefresh;
 use crate::update::{Part, UpdateContext, UpdateView, Verdict};
 use crate::{
-    Asn, Community, ExtendedCommunity, Family, FamilySet, Ipv4Prefix, LargeCommunity, NextHop, Nlri,
-    PrefixKey, RouterId,
+    Asn, Community, ExtendedCommunity, Family, FamilySet, Ipv4Prefix, LargeCommunity, NextHop,
+    Nlri, PrefixKey, RouterId,
 };
 
 /// Every combination of what a session may have negotiated, by number.
 #[must_use]
 pub fn context(bits: u8) -> UpdateContext {
     let pick = |shift: u8| {
-        Family::ALL.into_iter().filter(move |family| bits >> shift >> family.index() & 1 != 0)
+        Family::ALL
+            .into_iter()
+            .filter(move |family| bits >> shift >> family.index() & 1 != 0)
     };
     UpdateContext {
         as4: bits & 1 == 0,
         external: bits & 2 == 0,
         // All of them in most cases: the others are soon exhausted.
-        families: if bits & 0xc0 == 0xc0 { pick(2).collect() } else { FamilySet::ALL },
+        families: if bits & 0xc0 == 0xc0 {
+            pick(2).collect()
+        } else {
+            FamilySet::ALL
+        },
         add_path: pick(4).collect(),
     }
 }
@@ -56,9 +62,15 @@ pub fn fuzz_notification(body: &[u8]) {
 
 /// A stream of messages: framing conserves bytes, every kind of body is read.
 pub fn fuzz_message_stream(stream: &[u8]) {
-    let (bits, mut rest) = stream.split_first().map_or((0, stream), |(bits, rest)| (*bits, rest));
+    let (bits, mut rest) = stream
+        .split_first()
+        .map_or((0, stream), |(bits, rest)| (*bits, rest));
     let extended = bits & 1 != 0;
-    let max_len = if extended { EXTENDED_MESSAGE_LEN_MAX } else { MESSAGE_LEN_MAX };
+    let max_len = if extended {
+        EXTENDED_MESSAGE_LEN_MAX
+    } else {
+        MESSAGE_LEN_MAX
+    };
     loop {
         let message = match frame(rest, max_len) {
             Ok(Some(message)) => message,
@@ -102,7 +114,10 @@ pub fn fuzz_update(input: &[u8]) {
 fn view(body: &[u8], ctx: UpdateContext) {
     let view = UpdateView::parse(body, &ctx);
     assert_eq!(view.verdict() == Verdict::Ok, view.error().is_none());
-    assert_eq!(view.verdict() == Verdict::Reset, view.notification().is_some());
+    assert_eq!(
+        view.verdict() == Verdict::Reset,
+        view.notification().is_some()
+    );
     if let Some(error) = view.error() {
         assert!(error.offset as usize <= body.len(), "{error}");
     }
@@ -134,7 +149,11 @@ pub fn assert_canonical(set: AttrSetRef<'_>) {
     for attr in set.attrs() {
         assert!(Some(attr.code) > last, "ascending, each once");
         assert_eq!(attr.flags & 0x0f, 0);
-        assert_eq!(attr.flags & 0x10 != 0, attr.value.len() > 255, "extended length");
+        assert_eq!(
+            attr.flags & 0x10 != 0,
+            attr.value.len() > 255,
+            "extended length"
+        );
         last = Some(attr.code);
     }
     let mut whole = Attrs::new(set.attr_bytes());
@@ -163,7 +182,9 @@ const KEEP: Rewrite = Rewrite {
 /// decode(encode(x)) = x: the announced sets and NLRI of any UPDATE, written for each kind of encoding
 /// and read back, are what they were.
 pub fn fuzz_canonical_roundtrip(input: &[u8]) {
-    let Some((bits, body)) = input.split_first() else { return };
+    let Some((bits, body)) = input.split_first() else {
+        return;
+    };
     let view = UpdateView::parse(body, &context(*bits));
     let mut buf = AttrSetBuf::new();
     for (part, family) in view.announced() {
@@ -192,17 +213,23 @@ fn round_trip<P: PrefixKey>(set: AttrSetRef<'_>, nlri: &[Nlri<P>], choice: u8) {
     let encoding = encoding(choice);
     // LOCAL_PREF is there from every internal peer, and never from an external one.
     let internal = set.local_pref().is_some();
-    let rewrite = Rewrite { local_pref: internal, ..KEEP };
+    let rewrite = Rewrite {
+        local_pref: internal,
+        ..KEEP
+    };
     let mut out = vec![0xaa; 3];
-    let messages =
-        match encode::announce(&mut out, set, &rewrite, &encoding, nlri.iter().copied()) {
-            Ok(messages) => messages,
-            Err(why) => {
-                assert_eq!(out.len(), 3, "an error leaves no trace");
-                assert!(why == Unsendable::TooLarge, "every next hop of a view can be sent");
-                return;
-            }
-        };
+    let messages = match encode::announce(&mut out, set, &rewrite, &encoding, nlri.iter().copied())
+    {
+        Ok(messages) => messages,
+        Err(why) => {
+            assert_eq!(out.len(), 3, "an error leaves no trace");
+            assert!(
+                why == Unsendable::TooLarge,
+                "every next hop of a view can be sent"
+            );
+            return;
+        }
+    };
     let mut read = Vec::new();
     let mut again = AttrSetBuf::new();
     each_update(&out[3..], messages, &encoding, !internal, |view| {
@@ -225,8 +252,17 @@ fn each_update(
     external: bool,
     mut each: impl FnMut(&UpdateView<'_>),
 ) {
-    let add_path = if encoding.add_path { FamilySet::ALL } else { FamilySet::EMPTY };
-    let ctx = UpdateContext { as4: encoding.as4, external, families: FamilySet::ALL, add_path };
+    let add_path = if encoding.add_path {
+        FamilySet::ALL
+    } else {
+        FamilySet::EMPTY
+    };
+    let ctx = UpdateContext {
+        as4: encoding.as4,
+        external,
+        families: FamilySet::ALL,
+        add_path,
+    };
     for _ in 0..messages {
         let max_len = usize::from(encoding.max_len);
         let message = frame(stream, max_len).expect("sound").expect("whole");
@@ -254,7 +290,10 @@ fn assert_survived(again: AttrSetRef<'_>, set: AttrSetRef<'_>, encoding: &Encodi
 }
 
 fn sent<P: PrefixKey>(nlri: Nlri<P>, encoding: &Encoding) -> Nlri<P> {
-    Nlri { path_id: if encoding.add_path { nlri.path_id } else { 0 }, ..nlri }
+    Nlri {
+        path_id: if encoding.add_path { nlri.path_id } else { 0 },
+        ..nlri
+    }
 }
 
 /// The prefixes of one family as those of `P`, which is that family's.
@@ -264,7 +303,10 @@ fn push_all<P: PrefixKey, Q: PrefixKey>(
 ) {
     to.extend(from.filter_map(|nlri| {
         let prefix = P::from_prefix(nlri.prefix.into())?;
-        Some(Nlri { path_id: nlri.path_id, prefix })
+        Some(Nlri {
+            path_id: nlri.path_id,
+            prefix,
+        })
     }));
 }
 
@@ -286,7 +328,9 @@ fn withdrawn_round_trip<P: PrefixKey>(gone: &[Nlri<P>]) {
 /// Editing: a set from any attribute block, then operations picked by the remaining octets. After each
 /// the set is canonical, says what was put in, and can be written for every kind of peer.
 pub fn fuzz_attr_edit(input: &[u8]) {
-    let Some((&[bits, cut], rest)) = input.split_first_chunk() else { return };
+    let Some((&[bits, cut], rest)) = input.split_first_chunk() else {
+        return;
+    };
     let (block, mut script) = rest.split_at(usize::from(cut).min(rest.len()));
     let mut set = AttrSetBuf::new();
     let hop = NextHop::from_octets(&[bits, 1, 1, 1]);
@@ -342,14 +386,26 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
         }
         7 => {
             set.add_community(Community(value));
-            assert!(set.as_ref().communities().any(|other| other == Community(value)));
+            assert!(
+                set.as_ref()
+                    .communities()
+                    .any(|other| other == Community(value))
+            );
         }
         8 => {
             set.retain_communities(|community: Community| community.0 & 1 == 0);
-            assert!(set.as_ref().communities().all(|community| community.0 & 1 == 0));
+            assert!(
+                set.as_ref()
+                    .communities()
+                    .all(|community| community.0 & 1 == 0)
+            );
         }
         9 => {
-            let large = |local1| LargeCommunity { global: value, local1, local2: 0 };
+            let large = |local1| LargeCommunity {
+                global: value,
+                local1,
+                local2: 0,
+            };
             set.set_communities((0..u32::from(small)).map(|number| large(number / 2)));
             let count = usize::from(small.div_ceil(2));
             assert_eq!(set.as_ref().large_communities().count(), count);
@@ -357,7 +413,11 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
         10 => {
             let extended = ExtendedCommunity((u64::from(value) << 16).to_be_bytes());
             set.add_community(extended);
-            assert!(set.as_ref().extended_communities().any(|other| other == extended));
+            assert!(
+                set.as_ref()
+                    .extended_communities()
+                    .any(|other| other == extended)
+            );
         }
         _ => {
             let copy = AttrSet::new(set.as_ref());
@@ -371,7 +431,10 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
 fn every_peer(set: AttrSetRef<'_>, bits: u8) {
     let on = |bit: u8| bits & bit != 0;
     let internal = on(1);
-    let reflect = Reflect { originator: RouterId(7), cluster: RouterId(9) };
+    let reflect = Reflect {
+        originator: RouterId(7),
+        cluster: RouterId(9),
+    };
     let rewrite = Rewrite {
         prepend: (on(2) && !internal).then_some(Asn(70_000)),
         next_hop: NextHopRewrite::Own(Some([192, 0, 2, 1].into()), None),
@@ -380,7 +443,12 @@ fn every_peer(set: AttrSetRef<'_>, bits: u8) {
         reflect: (on(8) && internal).then_some(reflect),
         otc: on(16).then_some(Asn(1)),
     };
-    let encoding = Encoding { as4: on(32), add_path: false, max_len: 4096, extended_next_hop: false };
+    let encoding = Encoding {
+        as4: on(32),
+        add_path: false,
+        max_len: 4096,
+        extended_next_hop: false,
+    };
     let prefix = Ipv4Prefix::from_octets(&[10], 8).expect("8 bits");
     let nlri = Nlri { path_id: 0, prefix };
     let mut out = Vec::new();
@@ -406,13 +474,19 @@ fn every_peer(set: AttrSetRef<'_>, bits: u8) {
     assert_eq!(view.verdict(), Verdict::Ok, "{:?} {set:?}", view.error());
     let mut again = AttrSetBuf::new();
     let again = view.canonical(Part::Classic, &mut again);
-    assert_eq!(again.local_pref(), internal.then(|| set.local_pref().unwrap_or(100)));
+    assert_eq!(
+        again.local_pref(),
+        internal.then(|| set.local_pref().unwrap_or(100))
+    );
     assert_eq!(again.med(), set.med().filter(|_| rewrite.med));
     assert_eq!(again.otc(), set.otc().or(rewrite.otc));
     let longer = u16::from(rewrite.prepend.is_some());
     assert_eq!(again.meta.path_len, set.meta.path_len + longer);
     if rewrite.reflect.is_some() {
-        assert_eq!(again.originator_id(), set.originator_id().or(Some(RouterId(7))));
+        assert_eq!(
+            again.originator_id(),
+            set.originator_id().or(Some(RouterId(7)))
+        );
         let clusters = std::iter::once(RouterId(9)).chain(set.cluster_list());
         assert!(again.cluster_list().eq(clusters));
     }

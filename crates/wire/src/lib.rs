@@ -12,8 +12,8 @@
 //! - [`fuzzing`]: entry points that assert properties of all of it
 #![forbid(unsafe_code)]
 
-pub mod attrs;
 mod asn;
+pub mod attrs;
 mod community;
 pub mod encode;
 mod error;
@@ -40,4 +40,3 @@ pub use family::{AfiSafi, Family, FamilySet};
 pub use next_hop::NextHop;
 pub use prefix::{Ipv4Prefix, Ipv6Prefix, Nlri, Prefix, PrefixKey, PrefixParseError};
 pub use time::Time;
-

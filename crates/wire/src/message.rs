@@ -120,14 +120,20 @@ pub(crate) fn begin(out: &mut Vec<u8>, kind: MessageType) -> usize {
 /// Writes the length of the message that began at `start`.
 pub(crate) fn finish(out: &mut [u8], start: usize) {
     let len = u16::try_from(out.len().saturating_sub(start));
-    debug_assert!(len.is_ok(), "the caller keeps messages within 65,535 octets");
+    debug_assert!(
+        len.is_ok(),
+        "the caller keeps messages within 65,535 octets"
+    );
     let at = start.saturating_add(16);
     put_u16(out, at, len.unwrap_or(u16::MAX));
 }
 
 /// Overwrites two octets at `at`.
 pub(crate) fn put_u16(out: &mut [u8], at: usize, value: u16) {
-    if let Some(field) = out.get_mut(at..).and_then(|tail| tail.first_chunk_mut::<2>()) {
+    if let Some(field) = out
+        .get_mut(at..)
+        .and_then(|tail| tail.first_chunk_mut::<2>())
+    {
         *field = value.to_be_bytes();
     }
 }
@@ -158,7 +164,10 @@ mod tests {
             assert!(matches!(frame(&bytes[..cut], 4096), Ok(None)));
         }
         let first = frame(&bytes, 4096).unwrap().unwrap();
-        assert_eq!((first.kind, first.body()), (MessageType::Keepalive, &[][..]));
+        assert_eq!(
+            (first.kind, first.body()),
+            (MessageType::Keepalive, &[][..])
+        );
         assert!(matches!(frame(&bytes[19..41], 4096), Ok(None)));
         assert_eq!(frame(&bytes[19..], 4096).unwrap().unwrap().body(), [0; 4]);
     }
@@ -168,9 +177,21 @@ mod tests {
         let mut bytes = message(19, 4, 19);
         bytes[15] = 0xfe;
         assert_eq!(refused(&bytes, 4096), (1, 1, vec![]));
-        for (len, code) in [(18, 4), (20, 4), (28, 1), (22, 2), (20, 3), (4097, 2), (18, 9)] {
+        for (len, code) in [
+            (18, 4),
+            (20, 4),
+            (28, 1),
+            (22, 2),
+            (20, 3),
+            (4097, 2),
+            (18, 9),
+        ] {
             let data = u16::to_be_bytes(len).to_vec();
-            assert_eq!(refused(&message(len, code, 19), 4096), (1, 2, data), "{len} {code}");
+            assert_eq!(
+                refused(&message(len, code, 19), 4096),
+                (1, 2, data),
+                "{len} {code}"
+            );
         }
         assert_eq!(refused(&message(19, 0, 19), 4096), (1, 3, vec![0]));
         assert_eq!(refused(&message(19, 6, 19), 4096), (1, 3, vec![6]));

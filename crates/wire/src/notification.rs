@@ -95,7 +95,11 @@ impl Notification {
     /// One without data.
     #[must_use]
     pub const fn new(code: u8, subcode: u8) -> Self {
-        Notification { code, subcode, data: Vec::new() }
+        Notification {
+            code,
+            subcode,
+            data: Vec::new(),
+        }
     }
 
     /// This one with `data`.
@@ -157,7 +161,10 @@ impl Notification {
     /// The subcode's name, if it has one.
     #[must_use]
     pub fn subcode_name(&self) -> Option<&'static str> {
-        SUBCODES.iter().find(|row| (row.0, row.1) == (self.code, self.subcode)).map(|row| row.2)
+        SUBCODES
+            .iter()
+            .find(|row| (row.0, row.1) == (self.code, self.subcode))
+            .map(|row| row.2)
     }
 
     /// What a hard reset carries inside (RFC 8538 §3.1): the NOTIFICATION that it stands for.
@@ -199,7 +206,11 @@ mod tests {
     fn text_is_cut_between_characters_and_read_back() {
         let long = "ä".repeat(200);
         let note = Notification::administrative_shutdown().with_text(&long);
-        assert_eq!(note.data.len(), 255, "254 octets of whole characters and the length");
+        assert_eq!(
+            note.data.len(),
+            255,
+            "254 octets of whole characters and the length"
+        );
         assert_eq!(note.shutdown_text(), Some(&*"ä".repeat(127)));
         let note = Notification::administrative_reset().with_text("back at \"noon\"\n");
         let shown = r#"Cease/Administrative Reset: "back at \"noon\"\n""#;
@@ -213,7 +224,11 @@ mod tests {
         assert_eq!(note.clone().with_data([1, 0xff]).shutdown_text(), None);
         assert_eq!(note.with_data([0]).shutdown_text(), None);
         let other = Notification::peer_deconfigured().with_text("x");
-        assert_eq!(other.shutdown_text(), None, "only subcodes 2 and 4 carry text");
+        assert_eq!(
+            other.shutdown_text(),
+            None,
+            "only subcodes 2 and 4 carry text"
+        );
     }
 
     #[test]
@@ -237,6 +252,9 @@ mod tests {
         assert_eq!(shown(6, 77), "Cease/subcode 77");
         assert_eq!(shown(99, 1), "code 99/subcode 1");
         let hard = Notification::hard_reset().with_data([6, 4]);
-        assert_eq!(hard.to_string(), "Cease/Hard Reset of Cease/Administrative Reset");
+        assert_eq!(
+            hard.to_string(),
+            "Cease/Hard Reset of Cease/Administrative Reset"
+        );
     }
 }

@@ -2,7 +2,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 mod capability;
@@ -113,10 +117,23 @@ fn fixed(body: &[u8]) -> IResult<'_, Fixed<'_>> {
     };
     let capabilities = Vec::new();
     let router_id = RouterId(router_id);
-    let open = Open { version, my_as, hold_time, router_id, capabilities };
+    let open = Open {
+        version,
+        my_as,
+        hold_time,
+        router_id,
+        capabilities,
+    };
     // Octets behind the parameters contradict the length as much as missing ones do.
     nom::combinator::eof(rest)?;
-    Ok((rest, Fixed { open, parameters, extended }))
+    Ok((
+        rest,
+        Fixed {
+            open,
+            parameters,
+            extended,
+        },
+    ))
 }
 
 /// Type and value of one optional parameter.
@@ -146,7 +163,14 @@ impl Open {
             return Err(Notification::unsupported_version().with_data([0, VERSION]));
         }
         let unspecific = |_| Notification::open_unspecific();
-        let (_, Fixed { mut open, parameters, extended }) = fixed(body).map_err(unspecific)?;
+        let (
+            _,
+            Fixed {
+                mut open,
+                parameters,
+                extended,
+            },
+        ) = fixed(body).map_err(unspecific)?;
         if matches!(open.hold_time, 1 | 2) {
             return Err(Notification::unacceptable_hold_time());
         }
@@ -204,10 +228,13 @@ impl Open {
     /// The AS number: from the 4-octet capability where there is one.
     #[must_use]
     pub fn asn(&self) -> Asn {
-        let four_octet = self.capabilities.iter().find_map(|capability| match capability {
-            Capability::FourOctetAs(asn) => Some(*asn),
-            _ => None,
-        });
+        let four_octet = self
+            .capabilities
+            .iter()
+            .find_map(|capability| match capability {
+                Capability::FourOctetAs(asn) => Some(*asn),
+                _ => None,
+            });
         four_octet.unwrap_or(Asn(u32::from(self.my_as)))
     }
 }

@@ -60,7 +60,10 @@ impl Ipv4Prefix {
         if len > 32 {
             return None;
         }
-        Some(Ipv4Prefix { addr: addr.to_bits() & mask32(len), len })
+        Some(Ipv4Prefix {
+            addr: addr.to_bits() & mask32(len),
+            len,
+        })
     }
 
     /// The network address.
@@ -93,7 +96,11 @@ impl Ipv6Prefix {
             return None;
         }
         let bits = addr.to_bits() & mask128(len);
-        Some(Ipv6Prefix { high: (bits >> 64) as u64, low: bits as u64, len })
+        Some(Ipv6Prefix {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+            len,
+        })
     }
 
     /// The network address.
@@ -126,7 +133,11 @@ const fn mask32(len: u8) -> u32 {
 }
 
 const fn mask128(len: u8) -> u128 {
-    if len == 0 { 0 } else { u128::MAX << (128 - len) }
+    if len == 0 {
+        0
+    } else {
+        u128::MAX << (128 - len)
+    }
 }
 
 impl PrefixKey for Ipv4Prefix {
@@ -154,7 +165,10 @@ impl PrefixKey for Ipv4Prefix {
             [a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]),
             _ => short32(octets, len)?,
         };
-        Some(Ipv4Prefix { addr: addr & mask32(len), len })
+        Some(Ipv4Prefix {
+            addr: addr & mask32(len),
+            len,
+        })
     }
 
     #[inline]
@@ -253,10 +267,17 @@ impl Prefix {
     #[must_use]
     pub const fn host(addr: IpAddr) -> Self {
         match addr {
-            IpAddr::V4(addr) => Prefix::V4(Ipv4Prefix { addr: addr.to_bits(), len: 32 }),
+            IpAddr::V4(addr) => Prefix::V4(Ipv4Prefix {
+                addr: addr.to_bits(),
+                len: 32,
+            }),
             IpAddr::V6(addr) => {
                 let bits = addr.to_bits();
-                Prefix::V6(Ipv6Prefix { high: (bits >> 64) as u64, low: bits as u64, len: 128 })
+                Prefix::V6(Ipv6Prefix {
+                    high: (bits >> 64) as u64,
+                    low: bits as u64,
+                    len: 128,
+                })
             }
         }
     }
@@ -367,7 +388,9 @@ impl FromStr for Prefix {
             None => (s, None),
         };
         let addr: IpAddr = addr.parse().map_err(|_| fail("bad address"))?;
-        let Some(len) = len else { return Ok(Prefix::host(addr)) };
+        let Some(len) = len else {
+            return Ok(Prefix::host(addr));
+        };
         let len: u8 = len.parse().map_err(|_| fail("bad length"))?;
         let prefix = Prefix::new(addr, len).ok_or_else(|| fail("length too large"))?;
         if prefix.addr() != addr {

@@ -5,7 +5,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 use nom::error::{ErrorKind, ParseError};
@@ -33,16 +37,28 @@ impl<'a> ParseError<&'a [u8]> for WireError {
 
 /// An error where `rest` begins; its offset is still counted from the end.
 pub(crate) fn error(rest: &[u8], field: Field, kind: WireErrorKind) -> WireError {
-    WireError { field, kind, offset: u32::try_from(rest.len()).unwrap_or(u32::MAX) }
+    WireError {
+        field,
+        kind,
+        offset: u32::try_from(rest.len()).unwrap_or(u32::MAX),
+    }
 }
 
 /// The plain error of a parser that ran over `whole`, named `field`, its offset from the start.
-pub(crate) fn located(error: nom::Err<WireError>, whole: &[u8], field: Field) -> WireError {
+pub(crate) fn located(error: &nom::Err<WireError>, whole: &[u8], field: Field) -> WireError {
     let (nom::Err::Error(error) | nom::Err::Failure(error)) = error else {
-        return WireError { field, kind: WireErrorKind::Truncated, offset: 0 };
+        return WireError {
+            field,
+            kind: WireErrorKind::Truncated,
+            offset: 0,
+        };
     };
     let total = u32::try_from(whole.len()).unwrap_or(u32::MAX);
-    WireError { field, kind: error.kind, offset: total.saturating_sub(error.offset) }
+    WireError {
+        field,
+        kind: error.kind,
+        offset: total.saturating_sub(error.offset),
+    }
 }
 
 /// Takes `N` octets as an array: what numbers and fixed fields are made of.
@@ -98,5 +114,9 @@ pub(crate) fn attribute(input: &[u8]) -> IResult<'_, RawAttr<'_>> {
 
 #[cold]
 fn short(input: &[u8]) -> nom::Err<WireError> {
-    nom::Err::Error(error(input, Field::PathAttributes, WireErrorKind::Truncated))
+    nom::Err::Error(error(
+        input,
+        Field::PathAttributes,
+        WireErrorKind::Truncated,
+    ))
 }

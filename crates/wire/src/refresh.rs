@@ -29,7 +29,10 @@ impl RouteRefresh {
     /// (RFC 7313 §5); a request of another length is `None` (ignored).
     pub fn parse(body: &[u8]) -> Result<Option<RouteRefresh>, Notification> {
         if let &[high, low, subtype, safi] = body {
-            let family = AfiSafi { afi: u16::from_be_bytes([high, low]), safi };
+            let family = AfiSafi {
+                afi: u16::from_be_bytes([high, low]),
+                safi,
+            };
             return Ok(Some(RouteRefresh { family, subtype }));
         }
         if !matches!(body.get(2), Some(&(Self::BEGIN | Self::END))) {
@@ -59,8 +62,10 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let begin =
-            RouteRefresh { family: Family::Ipv6.to_wire(), subtype: RouteRefresh::BEGIN };
+        let begin = RouteRefresh {
+            family: Family::Ipv6.to_wire(),
+            subtype: RouteRefresh::BEGIN,
+        };
         let mut out = Vec::new();
         begin.encode(&mut out);
         assert_eq!(out[16..], [0, 23, 5, 0, 2, 1, 1]);

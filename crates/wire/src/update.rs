@@ -78,7 +78,11 @@ struct Multiprotocol<'a> {
 
 impl<'a> Multiprotocol<'a> {
     fn nlri_of(&self, family: Family) -> &'a [u8] {
-        if self.family == Some(family) { self.nlri } else { &[] }
+        if self.family == Some(family) {
+            self.nlri
+        } else {
+            &[]
+        }
     }
 }
 
@@ -133,7 +137,10 @@ impl<'a> UpdateView<'a> {
     /// ([`UpdateView::withdrawn4`] and `withdrawn6` then hold them too).
     pub fn announced(&self) -> impl Iterator<Item = (Part, Family)> + use<> {
         let classic = (self.stands() && !self.nlri.is_empty()).then_some(Family::Ipv4);
-        let reach = self.reach.family.filter(|_| self.stands() && !self.reach.nlri.is_empty());
+        let reach = self
+            .reach
+            .family
+            .filter(|_| self.stands() && !self.reach.nlri.is_empty());
         let classic = classic.map(|family| (Part::Classic, family));
         let reach = reach.map(|family| (Part::Multiprotocol, family));
         [classic, reach].into_iter().flatten()
@@ -153,7 +160,11 @@ impl<'a> UpdateView<'a> {
     /// Announced IPv6 NLRI.
     #[must_use]
     pub fn announced6(&self) -> NlriIter<'a, Ipv6Prefix> {
-        let field = if self.stands() { self.reach.nlri_of(Family::Ipv6) } else { &[] };
+        let field = if self.stands() {
+            self.reach.nlri_of(Family::Ipv6)
+        } else {
+            &[]
+        };
         NlriIter::new(field, self.add_path.contains(Family::Ipv6))
     }
 
@@ -202,7 +213,12 @@ impl<'a> UpdateView<'a> {
     /// is cleared first and its storage reused. Empty where the verdict lets no announcement stand.
     pub fn canonical<'s>(&self, part: Part, out: &'s mut AttrSetBuf) -> AttrSetRef<'s> {
         if self.stands() {
-            out.build(self.next_hop_octets(part), self.attrs, self.source, &self.discarded);
+            out.build(
+                self.next_hop_octets(part),
+                self.attrs,
+                self.source,
+                &self.discarded,
+            );
         } else {
             out.clear();
         }

@@ -2,7 +2,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 use super::{AsPath, SegmentType};
@@ -104,7 +108,11 @@ fn write_leading(old: &[u8], mut left: usize, out: &mut Vec<u8>) {
             continue;
         }
         if kind == SegmentType::Sequence && left > 0 {
-            write_wide(kind, asns.get(..left.saturating_mul(2)).unwrap_or_default(), out);
+            write_wide(
+                kind,
+                asns.get(..left.saturating_mul(2)).unwrap_or_default(),
+                out,
+            );
         }
         return;
     }

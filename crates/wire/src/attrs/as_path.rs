@@ -98,9 +98,13 @@ impl<'a> AsPath<'a> {
 /// far as it has room, else as a segment of its own.
 pub(crate) fn write_prepended(out: &mut Vec<u8>, path: AsPath<'_>, asn: Asn, count: u8) {
     let mut segments = path.segments();
-    let first = segments.next().filter(|(kind, _)| *kind == SegmentType::Sequence);
+    let first = segments
+        .next()
+        .filter(|(kind, _)| *kind == SegmentType::Sequence);
     let first = first.map(|(_, asns)| (u8::try_from(asns.len()).unwrap_or(u8::MAX), asns));
-    let room = first.as_ref().map_or(0, |(len, _)| u8::MAX.saturating_sub(*len));
+    let room = first
+        .as_ref()
+        .map_or(0, |(len, _)| u8::MAX.saturating_sub(*len));
     let merged = count.min(room);
     let apart = count.saturating_sub(merged);
     let mut write = |len: u8, count: u8| {

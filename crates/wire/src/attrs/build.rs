@@ -2,7 +2,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 use super::as4::TwoOctet;
@@ -21,7 +25,9 @@ impl Codes {
     #[inline]
     pub(crate) fn insert(&mut self, code: u8) -> bool {
         let bit = 1u64.wrapping_shl(u32::from(code));
-        let Some(word) = self.0.get_mut(usize::from(code >> 6)) else { return false };
+        let Some(word) = self.0.get_mut(usize::from(code >> 6)) else {
+            return false;
+        };
         let new = *word & bit == 0;
         *word |= bit;
         new
@@ -31,7 +37,9 @@ impl Codes {
     #[inline]
     pub(crate) fn has(&self, code: u8) -> bool {
         let bit = 1u64.wrapping_shl(u32::from(code));
-        self.0.get(usize::from(code >> 6)).is_some_and(|word| word & bit != 0)
+        self.0
+            .get(usize::from(code >> 6))
+            .is_some_and(|word| word & bit != 0)
     }
 }
 
@@ -57,8 +65,11 @@ impl AttrSetBuf {
         discarded: &Codes,
     ) {
         self.begin(next_hop);
-        let two_octet =
-            if source.as4 { TwoOctet::default() } else { collect_two_octet(block, discarded) };
+        let two_octet = if source.as4 {
+            TwoOctet::default()
+        } else {
+            collect_two_octet(block, discarded)
+        };
         let mut seen = *discarded;
         let mut last = 0;
         let mut attrs = Attrs::new(block);
@@ -66,7 +77,11 @@ impl AttrSetBuf {
         loop {
             let before = attrs.rest();
             let Some(attr) = attrs.next() else { break };
-            let fate = if seen.insert(attr.code) { fate(&attr, source) } else { Fate::Drop };
+            let fate = if seen.insert(attr.code) {
+                fate(&attr, source)
+            } else {
+                Fate::Drop
+            };
             let flags = canonical_flags(&attr);
             if fate == Fate::Keep && flags == attr.flags && attr.code > last {
                 last = attr.code;
@@ -93,7 +108,10 @@ impl AttrSetBuf {
     /// ORIGINATOR_ID and CLUSTER_LIST stay. `next_hop` takes the place of NEXT_HOP; `None` leaves the
     /// set NEXT_HOP's own.
     pub fn set_block(&mut self, next_hop: Option<NextHop>, block: &[u8], as4: bool) {
-        let source = Source { as4, external: false };
+        let source = Source {
+            as4,
+            external: false,
+        };
         let mut discarded = Codes::default();
         let mut seen = Codes::default();
         let mut classic: &[u8] = &[];
@@ -147,9 +165,15 @@ impl AttrSetBuf {
     }
 
     fn begin(&mut self, next_hop: &[u8]) {
-        debug_assert!(matches!(next_hop.len(), 0 | 4 | 16 | 32), "a next hop's octets");
+        debug_assert!(
+            matches!(next_hop.len(), 0 | 4 | 16 | 32),
+            "a next hop's octets"
+        );
         let next_hop_len = u8::try_from(next_hop.len()).unwrap_or_default();
-        self.meta = AttrMeta { next_hop_len, ..AttrMeta::default() };
+        self.meta = AttrMeta {
+            next_hop_len,
+            ..AttrMeta::default()
+        };
         self.bytes.clear();
         self.bytes.extend_from_slice(next_hop);
     }
@@ -175,7 +199,10 @@ impl AttrSetBuf {
         } else {
             with.write_aggregator(&mut self.bytes);
         }
-        let value = self.bytes.get(start.saturating_add(3)..).unwrap_or_default();
+        let value = self
+            .bytes
+            .get(start.saturating_add(3)..)
+            .unwrap_or_default();
         note(&mut self.meta, attr.code, value);
         end_attr(&mut self.bytes, start);
         if attr.code < last {
@@ -205,7 +232,10 @@ impl AttrSetBuf {
 
     /// Fills what of the summary depends on where things ended up.
     fn finish(&mut self) {
-        let attrs = self.bytes.get(usize::from(self.meta.next_hop_len)..).unwrap_or_default();
+        let attrs = self
+            .bytes
+            .get(usize::from(self.meta.next_hop_len)..)
+            .unwrap_or_default();
         let mut walk = Attrs::new(attrs);
         let behind = loop {
             let rest = walk.rest().len();
@@ -215,15 +245,25 @@ impl AttrSetBuf {
             }
         };
         let gap = self.bytes.len().saturating_sub(behind);
-        debug_assert!(gap <= usize::from(u16::MAX), "AS_PATH_LEN_MAX keeps it in 16 bits");
+        debug_assert!(
+            gap <= usize::from(u16::MAX),
+            "AS_PATH_LEN_MAX keeps it in 16 bits"
+        );
         self.meta.next_hop_gap = u16::try_from(gap).unwrap_or_default();
     }
 
     /// Reads the summary anew, after an edit.
     pub(super) fn rescan(&mut self) {
         let next_hop_len = self.meta.next_hop_len;
-        self.meta = AttrMeta { next_hop_len, ..AttrMeta::default() };
-        for attr in Attrs::new(self.bytes.get(usize::from(next_hop_len)..).unwrap_or_default()) {
+        self.meta = AttrMeta {
+            next_hop_len,
+            ..AttrMeta::default()
+        };
+        for attr in Attrs::new(
+            self.bytes
+                .get(usize::from(next_hop_len)..)
+                .unwrap_or_default(),
+        ) {
             note(&mut self.meta, attr.code, attr.value);
         }
         self.finish();
@@ -232,7 +272,10 @@ impl AttrSetBuf {
 
 /// True where an attribute with four-octet AS numbers may stand in a canonical set.
 pub(super) fn admits(attr: &RawAttr<'_>) -> bool {
-    let source = Source { as4: true, external: false };
+    let source = Source {
+        as4: true,
+        external: false,
+    };
     let row = table::lookup(attr.code);
     row.check(attr.flags, attr.value, source).is_none() && fate(attr, source) == Fate::Keep
 }
@@ -256,13 +299,18 @@ fn fate(attr: &RawAttr<'_>, source: Source) -> Fate {
 #[inline]
 pub(super) fn canonical_flags(attr: &RawAttr<'_>) -> u8 {
     let flags = table::lookup(attr.code).canonical_flags(attr.flags);
-    if attr.value.len() > usize::from(u8::MAX) { flags | EXTENDED_LENGTH } else { flags }
+    if attr.value.len() > usize::from(u8::MAX) {
+        flags | EXTENDED_LENGTH
+    } else {
+        flags
+    }
 }
 
 /// The octets of `run` before `rest`, which is its end.
 #[inline]
 fn up_to<'a>(run: &'a [u8], rest: &[u8]) -> &'a [u8] {
-    run.get(..run.len().saturating_sub(rest.len())).unwrap_or_default()
+    run.get(..run.len().saturating_sub(rest.len()))
+        .unwrap_or_default()
 }
 
 fn collect_two_octet<'a>(block: &'a [u8], discarded: &Codes) -> TwoOctet<'a> {
@@ -344,7 +392,9 @@ fn note_path(meta: &mut AttrMeta, path: &[u8]) {
     let mut len = 0usize;
     while let Some((&[kind, count], tail)) = rest.split_first_chunk() {
         let count = usize::from(count);
-        let Some((asns, tail)) = tail.split_at_checked(count.wrapping_mul(4)) else { break };
+        let Some((asns, tail)) = tail.split_at_checked(count.wrapping_mul(4)) else {
+            break;
+        };
         rest = tail;
         let (asns, _) = asns.as_chunks::<4>();
         // No early end: this way it is a vector operation.

@@ -7,9 +7,7 @@ use super::{
     AsPath, AttrMeta, AttrSetBuf, AttrSetRef, OPTIONAL, RawAttr, TRANSITIVE, code, write_prepended,
 };
 use crate::limits::AS_PATH_LEN_MAX;
-use crate::{
-    Asn, Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity, NextHop,
-};
+use crate::{Asn, Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity, NextHop};
 
 /// A kind of community: what the attribute of its values looks like.
 pub trait CommunityValue: Copy + Eq + 'static {
@@ -75,8 +73,12 @@ impl CommunityValue for LargeCommunity {
     type Octets = [u8; 12];
 
     fn from_octets(octets: &[u8]) -> Option<Self> {
-        let (fields, []) = octets.as_chunks::<4>() else { return None };
-        let &[global, local1, local2] = fields else { return None };
+        let (fields, []) = octets.as_chunks::<4>() else {
+            return None;
+        };
+        let &[global, local1, local2] = fields else {
+            return None;
+        };
         Some(LargeCommunity {
             global: u32::from_be_bytes(global),
             local1: u32::from_be_bytes(local1),
@@ -86,11 +88,13 @@ impl CommunityValue for LargeCommunity {
 
     fn to_octets(self) -> [u8; 12] {
         let mut octets = [0; 12];
-        for (to, from) in octets.as_chunks_mut::<4>().0.iter_mut().zip([
-            self.global,
-            self.local1,
-            self.local2,
-        ]) {
+        for (to, from) in
+            octets
+                .as_chunks_mut::<4>()
+                .0
+                .iter_mut()
+                .zip([self.global, self.local1, self.local2])
+        {
             *to = from.to_be_bytes();
         }
         octets
@@ -214,7 +218,9 @@ impl AttrSetBuf {
 
     /// Keeps only the communities of a kind that `keep` wants. The attribute goes with its last one.
     pub fn retain_communities<C: CommunityValue>(&mut self, mut keep: impl FnMut(C) -> bool) {
-        let Some(old) = self.as_ref().find(C::CODE) else { return };
+        let Some(old) = self.as_ref().find(C::CODE) else {
+            return;
+        };
         let mut values = Vec::with_capacity(old.value.len());
         for octets in old.value.chunks_exact(C::WIDTH) {
             if C::from_octets(octets).is_some_and(&mut keep) {
@@ -235,7 +241,9 @@ impl AttrSetBuf {
         let mut octets: Vec<u8> = Vec::new();
         for value in values {
             let value = value.to_octets();
-            let there = octets.chunks_exact(C::WIDTH).any(|other| other == value.as_ref());
+            let there = octets
+                .chunks_exact(C::WIDTH)
+                .any(|other| other == value.as_ref());
             let end = octets.len().saturating_add(C::WIDTH);
             if !there && end <= usize::from(u16::MAX) {
                 octets.extend_from_slice(value.as_ref());

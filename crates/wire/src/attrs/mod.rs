@@ -18,9 +18,9 @@ mod view;
 
 use triomphe::ThinArc;
 
+pub(crate) use as_path::write_prepended;
 pub use as_path::{AsPath, Asns, SegmentType, Segments};
 pub(crate) use as4::{drop_confederation, narrow};
-pub(crate) use as_path::write_prepended;
 pub(crate) use build::{Codes, begin_attr, end_attr};
 pub use edit::CommunityValue;
 pub use table::name;
@@ -197,7 +197,10 @@ impl AttrSet {
     /// A view of it.
     #[must_use]
     pub fn as_ref(&self) -> AttrSetRef<'_> {
-        AttrSetRef { meta: &self.0.header.header, bytes: &self.0.slice }
+        AttrSetRef {
+            meta: &self.0.header.header,
+            bytes: &self.0.slice,
+        }
     }
 
     /// The summary.
@@ -211,6 +214,9 @@ impl AttrSetBuf {
     /// A view of what it holds.
     #[must_use]
     pub fn as_ref(&self) -> AttrSetRef<'_> {
-        AttrSetRef { meta: &self.meta, bytes: &self.bytes }
+        AttrSetRef {
+            meta: &self.meta,
+            bytes: &self.bytes,
+        }
     }
 }

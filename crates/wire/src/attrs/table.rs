@@ -3,7 +3,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 use super::{OPTIONAL, PARTIAL, TRANSITIVE};
@@ -87,14 +91,14 @@ pub(crate) struct Source {
     pub(crate) external: bool,
 }
 
-const fn row(
-    name: &'static str,
-    flags: u8,
-    form: Form,
-    malformed: Severity,
-    place: Place,
-) -> Row {
-    Row { name, flags, form, malformed, place }
+const fn row(name: &'static str, flags: u8, form: Form, malformed: Severity, place: Place) -> Row {
+    Row {
+        name,
+        flags,
+        form,
+        malformed,
+        place,
+    }
 }
 
 const UNKNOWN: Row = row("", 0, Form::Any, Severity::Discard, Place::Unknown);
@@ -203,7 +207,11 @@ impl Form {
 const MISPLACED: Fault = fault(Severity::Discard, WireErrorKind::Misplaced, 0);
 
 const fn fault(severity: Severity, kind: WireErrorKind, subcode: u8) -> Fault {
-    Fault { severity, kind, subcode }
+    Fault {
+        severity,
+        kind,
+        subcode,
+    }
 }
 
 #[inline]

@@ -19,7 +19,8 @@ fn path4(segments: &[(u8, &[u32])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (kind, asns) in segments {
         bytes.extend_from_slice(&[*kind, u8::try_from(asns.len()).unwrap()]);
-        asns.iter().for_each(|asn| bytes.extend_from_slice(&asn.to_be_bytes()));
+        asns.iter()
+            .for_each(|asn| bytes.extend_from_slice(&asn.to_be_bytes()));
     }
     bytes
 }
@@ -28,7 +29,8 @@ fn path2(segments: &[(u8, &[u16])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (kind, asns) in segments {
         bytes.extend_from_slice(&[*kind, u8::try_from(asns.len()).unwrap()]);
-        asns.iter().for_each(|asn| bytes.extend_from_slice(&asn.to_be_bytes()));
+        asns.iter()
+            .for_each(|asn| bytes.extend_from_slice(&asn.to_be_bytes()));
     }
     bytes
 }
@@ -64,7 +66,9 @@ fn a_block_becomes_normal() {
     let set = set.as_ref();
     assert_eq!(
         set.bytes,
-        [1, 2, 3, 4, 0x40, 1, 1, 2, 0x40, 2, 0, 0xe0, 8, 4, 0, 1, 0, 2, 0xe0, 200, 1, 1]
+        [
+            1, 2, 3, 4, 0x40, 1, 1, 2, 0x40, 2, 0, 0xe0, 8, 4, 0, 1, 0, 2, 0xe0, 200, 1, 1
+        ]
     );
     assert_eq!(set.meta.next_hop_gap, 11);
     assert_eq!(set.meta.next_hop_len, 4);
@@ -75,8 +79,18 @@ fn a_block_becomes_normal() {
 #[test]
 fn the_summary_says_what_the_attributes_do() {
     let path = path4(&[(2, &[64_500, 0, 70_000]), (1, &[5, 6]), (2, &[7, 8])]);
-    let communities = [0xffff_ff01u32, 0xffff_ff02, 0xffff_ff03, 0xffff_0000, 0xffff_0006, 1];
-    let communities: Vec<u8> = communities.iter().flat_map(|value| value.to_be_bytes()).collect();
+    let communities = [
+        0xffff_ff01u32,
+        0xffff_ff02,
+        0xffff_ff03,
+        0xffff_0000,
+        0xffff_0006,
+        1,
+    ];
+    let communities: Vec<u8> = communities
+        .iter()
+        .flat_map(|value| value.to_be_bytes())
+        .collect();
     let set = set_of(
         &[
             attr(0x40, 1, &[1]),
@@ -110,16 +124,27 @@ fn paths_that_begin_or_end_in_sets_have_no_neighbour_or_origin() {
     let of = |path: &[u8]| {
         let set = set_of(&[attr(0x40, 2, path)], true);
         let meta = *set.as_ref().meta;
-        (meta.neighbor_as.0, meta.origin_as.0, meta.path_len, meta.flags.0)
+        (
+            meta.neighbor_as.0,
+            meta.origin_as.0,
+            meta.path_len,
+            meta.flags.0,
+        )
     };
     let path = AttrFlags::AS_PATH.0;
     assert_eq!(of(&[]), (0, 0, 0, path));
-    assert_eq!(of(&path4(&[(1, &[1, 2])])), (0, 0, 1, path | AttrFlags::AS_SET.0));
+    assert_eq!(
+        of(&path4(&[(1, &[1, 2])])),
+        (0, 0, 1, path | AttrFlags::AS_SET.0)
+    );
     let set = path | AttrFlags::AS_SET.0;
     assert_eq!(of(&path4(&[(2, &[1, 2]), (1, &[3, 4])])), (1, 0, 3, set));
     let confed = path | AttrFlags::CONFEDERATION.0;
     assert_eq!(of(&path4(&[(3, &[1, 2]), (2, &[3])])), (0, 3, 1, confed));
-    assert_eq!(of(&path4(&[(4, &[1, 2])])), (0, 0, 0, confed | AttrFlags::AS_SET.0));
+    assert_eq!(
+        of(&path4(&[(4, &[1, 2])])),
+        (0, 0, 0, confed | AttrFlags::AS_SET.0)
+    );
 }
 
 fn merged(old: &[(u8, &[u16])], new: &[(u8, &[u32])]) -> String {
@@ -131,9 +156,15 @@ fn merged(old: &[(u8, &[u16])], new: &[(u8, &[u32])]) -> String {
 fn as4_path_is_merged() {
     const T: u16 = 23_456;
     // As long as AS_PATH: it takes its place (RFC 6793 §4.2.3).
-    assert_eq!(merged(&[(2, &[1, T, 3])], &[(2, &[1, 70_000, 3])]), "1 70000 3");
+    assert_eq!(
+        merged(&[(2, &[1, T, 3])], &[(2, &[1, 70_000, 3])]),
+        "1 70000 3"
+    );
     // Shorter: the front of AS_PATH comes before it, and sequences join.
-    assert_eq!(merged(&[(2, &[9, 8, T, 3])], &[(2, &[70_000, 3])]), "9 8 70000 3");
+    assert_eq!(
+        merged(&[(2, &[9, 8, T, 3])], &[(2, &[70_000, 3])]),
+        "9 8 70000 3"
+    );
     let set = set_of(
         &[
             attr(0x40, 2, &path2(&[(2, &[9, 8, T, 3])])),
@@ -145,11 +176,23 @@ fn as4_path_is_merged() {
     // Longer: it is not to be trusted.
     assert_eq!(merged(&[(2, &[T])], &[(2, &[1, 70_000])]), "23456");
     // Sets count one, and go along whole.
-    assert_eq!(merged(&[(2, &[9]), (1, &[1, 2]), (2, &[T])], &[(2, &[70_000])]), "9 {1,2} 70000");
-    assert_eq!(merged(&[(2, &[9]), (1, &[T, 2])], &[(1, &[70_000, 2])]), "9 {70000,2}");
+    assert_eq!(
+        merged(&[(2, &[9]), (1, &[1, 2]), (2, &[T])], &[(2, &[70_000])]),
+        "9 {1,2} 70000"
+    );
+    assert_eq!(
+        merged(&[(2, &[9]), (1, &[T, 2])], &[(1, &[70_000, 2])]),
+        "9 {70000,2}"
+    );
     // Confederation segments in front of AS_PATH stay; those in AS4_PATH go (RFC 6793 §3, §6).
-    assert_eq!(merged(&[(3, &[1, 2]), (2, &[T])], &[(2, &[70_000])]), "(1 2) 70000");
-    assert_eq!(merged(&[(3, &[1]), (2, &[5, T])], &[(3, &[7]), (2, &[70_000])]), "(1) 5 70000");
+    assert_eq!(
+        merged(&[(3, &[1, 2]), (2, &[T])], &[(2, &[70_000])]),
+        "(1 2) 70000"
+    );
+    assert_eq!(
+        merged(&[(3, &[1]), (2, &[5, T])], &[(3, &[7]), (2, &[70_000])]),
+        "(1) 5 70000"
+    );
     assert_eq!(merged(&[(2, &[5, 6])], &[(3, &[7])]), "5 6");
     // A joint over 255 stays a joint.
     let (many, old) = ([70_000; 254], [T; 254]);
@@ -175,7 +218,10 @@ fn aggregators_are_merged() {
     let new = (80_000, "8.8.8.8".into(), "1 70000".into());
     assert_eq!(merged(23_456, Some(80_000)), new);
     // Aggregated anew by a two-octet speaker: nothing new counts (RFC 6793 §4.2.3).
-    assert_eq!(merged(5, Some(80_000)), (5, "9.9.9.9".into(), "1 23456".into()));
+    assert_eq!(
+        merged(5, Some(80_000)),
+        (5, "9.9.9.9".into(), "1 23456".into())
+    );
     // That rule needs both aggregators.
     assert_eq!(merged(5, None), (5, "9.9.9.9".into(), "1 70000".into()));
     // AS4_AGGREGATOR alone says nothing.
@@ -190,7 +236,11 @@ fn prepending_uses_the_room_of_the_first_sequence() {
     assert_eq!(set.as_ref().as_path().to_string(), "1 1");
     set.prepend(Asn(2), 254);
     let lens = |set: &AttrSetBuf| -> Vec<usize> {
-        set.as_ref().as_path().segments().map(|(_, asns)| asns.len()).collect()
+        set.as_ref()
+            .as_path()
+            .segments()
+            .map(|(_, asns)| asns.len())
+            .collect()
     };
     assert_eq!(lens(&set), [1, 255]);
     set.prepend(Asn(3), 255);
@@ -203,7 +253,10 @@ fn prepending_uses_the_room_of_the_first_sequence() {
     // Never over the limit.
     (0..40).for_each(|_| set.prepend(Asn(1), 255));
     let octets = set.as_ref().as_path().as_bytes().len();
-    assert!((31_000..=crate::limits::AS_PATH_LEN_MAX).contains(&octets), "{octets}");
+    assert!(
+        (31_000..=crate::limits::AS_PATH_LEN_MAX).contains(&octets),
+        "{octets}"
+    );
 }
 
 #[test]
@@ -211,10 +264,18 @@ fn community_edits_keep_order_and_flags() {
     let mut set = set_of(&[attr(0xe0, 8, &[0, 0, 0, 1, 0, 0, 0, 2])], true);
     set.add_community(Community(1));
     set.add_community(Community::NO_EXPORT);
-    let values: Vec<_> = set.as_ref().communities().map(|community| community.0).collect();
+    let values: Vec<_> = set
+        .as_ref()
+        .communities()
+        .map(|community| community.0)
+        .collect();
     assert_eq!(values, [1, 2, 0xffff_ff01]);
     assert!(set.as_ref().meta.flags.has(AttrFlags::NO_EXPORT));
-    assert_eq!(set.as_ref().find(8).unwrap().flags, 0xe0, "somebody's Partial stays");
+    assert_eq!(
+        set.as_ref().find(8).unwrap().flags,
+        0xe0,
+        "somebody's Partial stays"
+    );
     set.retain_communities(|community: Community| community.0 < 2);
     assert!(!set.as_ref().meta.flags.has(AttrFlags::NO_EXPORT));
     set.retain_communities(|_: Community| false);
@@ -226,11 +287,18 @@ fn community_edits_keep_order_and_flags() {
     assert_eq!(set.as_ref().communities().count(), 65_535 / 4);
     set.add_community(Community(99_999));
     assert_eq!(set.as_ref().communities().count(), 65_535 / 4);
-    let large = LargeCommunity { global: 1, local1: 2, local2: 3 };
+    let large = LargeCommunity {
+        global: 1,
+        local1: 2,
+        local2: 3,
+    };
     set.set_communities([large, large]);
     set.add_community(ExtendedCommunity([0, 2, 0, 1, 0, 0, 0, 1]));
     assert_eq!(codes(&set), [8, 16, 32]);
-    assert_eq!(set.as_ref().large_communities().collect::<Vec<_>>(), [large]);
+    assert_eq!(
+        set.as_ref().large_communities().collect::<Vec<_>>(),
+        [large]
+    );
     assert_eq!(set.as_ref().extended_communities().count(), 1);
 }
 
@@ -248,14 +316,23 @@ fn raw_edits_take_only_what_a_set_may_hold() {
     set.set_raw(99, 0xc0, &[1]);
     set.set_origin(1);
     set.set_next_hop(Some(NextHop::V4([9, 9, 9, 9].into())));
-    assert_eq!(set.as_ref().bytes, [9, 9, 9, 9, 0x40, 1, 1, 1, 0xe0, 99, 1, 1]);
+    assert_eq!(
+        set.as_ref().bytes,
+        [9, 9, 9, 9, 0x40, 1, 1, 1, 0xe0, 99, 1, 1]
+    );
     assert_eq!(set.as_ref().meta.next_hop_gap, 8);
 }
 
 #[test]
 fn sets_with_equal_bytes_and_other_next_hops_differ() {
     // Sixteen octets of next hop that look like four and three attributes.
-    let octets = [[9, 9, 9, 9], [0x40, 1, 1, 0], [0xc0, 99, 1, 0], [0xc0, 98, 1, 0]].concat();
+    let octets = [
+        [9, 9, 9, 9],
+        [0x40, 1, 1, 0],
+        [0xc0, 99, 1, 0],
+        [0xc0, 98, 1, 0],
+    ]
+    .concat();
     let hop = NextHop::from_octets(&octets);
     let long = AttrSetBuf::from_parts(hop, std::iter::empty());
     let mut short = long.clone();

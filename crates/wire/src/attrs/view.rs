@@ -67,7 +67,9 @@ impl<'a> AttrSetRef<'a> {
     /// The attributes' octets, without the next hop's.
     #[must_use]
     pub fn attr_bytes(&self) -> &'a [u8] {
-        self.bytes.get(usize::from(self.meta.next_hop_len)..).unwrap_or_default()
+        self.bytes
+            .get(usize::from(self.meta.next_hop_len)..)
+            .unwrap_or_default()
     }
 
     /// All attributes in canonical order.
@@ -79,7 +81,9 @@ impl<'a> AttrSetRef<'a> {
     /// The attribute with type `code`.
     #[must_use]
     pub fn find(&self, code: u8) -> Option<RawAttr<'a>> {
-        self.attrs().take_while(|attr| attr.code <= code).find(|attr| attr.code == code)
+        self.attrs()
+            .take_while(|attr| attr.code <= code)
+            .find(|attr| attr.code == code)
     }
 
     fn value(&self, code: u8) -> &'a [u8] {
@@ -95,18 +99,26 @@ impl<'a> AttrSetRef<'a> {
     /// LOCAL_PREF, if present.
     #[must_use]
     pub fn local_pref(&self) -> Option<u32> {
-        self.meta.flags.has(super::AttrFlags::LOCAL_PREF).then_some(self.meta.local_pref)
+        self.meta
+            .flags
+            .has(super::AttrFlags::LOCAL_PREF)
+            .then_some(self.meta.local_pref)
     }
 
     /// MULTI_EXIT_DISC, if present.
     #[must_use]
     pub fn med(&self) -> Option<u32> {
-        self.meta.flags.has(super::AttrFlags::MED).then_some(self.meta.med)
+        self.meta
+            .flags
+            .has(super::AttrFlags::MED)
+            .then_some(self.meta.med)
     }
 
     /// The communities of one kind, in order of the attribute.
     pub fn community_values<C: CommunityValue>(&self) -> impl Iterator<Item = C> + Clone + 'a {
-        self.value(C::CODE).chunks_exact(C::WIDTH).filter_map(C::from_octets)
+        self.value(C::CODE)
+            .chunks_exact(C::WIDTH)
+            .filter_map(C::from_octets)
     }
 
     /// COMMUNITIES (RFC 1997).
@@ -136,13 +148,19 @@ impl<'a> AttrSetRef<'a> {
     pub fn aggregator(&self) -> Option<(Asn, RouterId)> {
         let (&asn, id) = self.find(code::AGGREGATOR)?.value.split_first_chunk()?;
         let id = <[u8; 4]>::try_from(id).ok()?;
-        Some((Asn(u32::from_be_bytes(asn)), RouterId(u32::from_be_bytes(id))))
+        Some((
+            Asn(u32::from_be_bytes(asn)),
+            RouterId(u32::from_be_bytes(id)),
+        ))
     }
 
     /// ORIGINATOR_ID (RFC 4456 §8), if present.
     #[must_use]
     pub fn originator_id(&self) -> Option<RouterId> {
-        self.meta.flags.has(super::AttrFlags::ORIGINATOR_ID).then_some(self.meta.originator_id)
+        self.meta
+            .flags
+            .has(super::AttrFlags::ORIGINATOR_ID)
+            .then_some(self.meta.originator_id)
     }
 
     /// CLUSTER_LIST (RFC 4456 §8), nearest first; empty where absent.

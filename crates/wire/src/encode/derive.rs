@@ -32,9 +32,21 @@ pub(super) fn write_attrs(
     }
     let internal = rewrite.local_pref && rewrite.prepend.is_none();
     let as4 = encoding.as4;
-    let mut derive = Derive { out, set, rewrite, as4, internal, hop, whole: true };
+    let mut derive = Derive {
+        out,
+        set,
+        rewrite,
+        as4,
+        internal,
+        hop,
+        whole: true,
+    };
     derive.run();
-    if derive.whole { Ok(()) } else { Err(Unsendable::TooLarge) }
+    if derive.whole {
+        Ok(())
+    } else {
+        Err(Unsendable::TooLarge)
+    }
 }
 
 /// True where the set's attributes go out as they are.
@@ -104,8 +116,16 @@ impl Derive<'_, '_> {
             code::MED if !self.rewrite.med => {}
             code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST if !self.internal => {}
             code::CLUSTER_LIST => {
-                let cluster = self.rewrite.reflect.map(|reflect| reflect.cluster.0.to_be_bytes());
-                self.put(attr.flags, attr.code, cluster.as_ref().map_or(&[], |own| own), attr.value);
+                let cluster = self
+                    .rewrite
+                    .reflect
+                    .map(|reflect| reflect.cluster.0.to_be_bytes());
+                self.put(
+                    attr.flags,
+                    attr.code,
+                    cluster.as_ref().map_or(&[], |own| own),
+                    attr.value,
+                );
             }
             code::AGGREGATOR if !self.as4 => self.narrow_aggregator(attr),
             _ => self.put(attr.flags, attr.code, &[], attr.value),
@@ -199,10 +219,20 @@ impl Derive<'_, '_> {
 
     /// AS4_AGGREGATOR, where AGGREGATOR cannot say it (RFC 6793 §4.2.2).
     fn as4_aggregator(&mut self) {
-        let Some(aggregator) = self.set.find(code::AGGREGATOR) else { return };
-        let large = self.set.aggregator().is_some_and(|(asn, _)| !asn.fits_as2());
+        let Some(aggregator) = self.set.find(code::AGGREGATOR) else {
+            return;
+        };
+        let large = self
+            .set
+            .aggregator()
+            .is_some_and(|(asn, _)| !asn.fits_as2());
         if !self.as4 && large {
-            self.put(OPTIONAL | TRANSITIVE, code::AS4_AGGREGATOR, &[], aggregator.value);
+            self.put(
+                OPTIONAL | TRANSITIVE,
+                code::AS4_AGGREGATOR,
+                &[],
+                aggregator.value,
+            );
         }
     }
 }

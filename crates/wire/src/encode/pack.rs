@@ -99,7 +99,10 @@ impl Classic {
         let attrs = out.len();
         derive::write_attrs(out, set, rewrite, encoding, Some(hop))?;
         put_len(out, attrs - 2);
-        Ok(Classic { front: start..out.len(), first: true })
+        Ok(Classic {
+            front: start..out.len(),
+            first: true,
+        })
     }
 }
 
@@ -145,7 +148,11 @@ impl Reach {
     ) -> Result<Self, Unsendable> {
         let start = out.len();
         derive::write_attrs(out, set, rewrite, encoding, None)?;
-        Ok(Reach { attrs: start..out.len(), family, hop })
+        Ok(Reach {
+            attrs: start..out.len(),
+            family,
+            hop,
+        })
     }
 }
 

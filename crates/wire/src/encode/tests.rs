@@ -7,8 +7,12 @@ use crate::message::frame;
 use crate::update::{Part, UpdateContext, UpdateView, Verdict};
 use crate::{Community, FamilySet, Ipv4Prefix, Ipv6Prefix};
 
-const PLAIN: Encoding =
-    Encoding { as4: true, add_path: false, max_len: 4096, extended_next_hop: false };
+const PLAIN: Encoding = Encoding {
+    as4: true,
+    add_path: false,
+    max_len: 4096,
+    extended_next_hop: false,
+};
 const TRANSPARENT: Rewrite = Rewrite {
     prepend: None,
     next_hop: NextHopRewrite::Keep,
@@ -24,19 +28,27 @@ fn set(hop: NextHop, more: &[(u8, u8, &[u8])]) -> AttrSetBuf {
     let path = [2, 2, 0, 0, 0xfc, 0, 0, 1, 0x11, 0x70]; // 64512 70000
     let mut all = vec![(0x40, 1, &[0][..]), (0x40, 2, &path)];
     all.extend_from_slice(more);
-    let attrs = all.iter().map(|&(flags, code, value)| RawAttr { flags, code, value });
+    let attrs = all
+        .iter()
+        .map(|&(flags, code, value)| RawAttr { flags, code, value });
     AttrSetBuf::from_parts(Some(hop), attrs)
 }
 
 fn v4(count: u32) -> impl Iterator<Item = Nlri<Ipv4Prefix>> {
     let prefix = |number: u32| Ipv4Prefix::new(Ipv4Addr::from_bits(number << 8), 24).unwrap();
-    (0..count).map(move |number| Nlri { path_id: number, prefix: prefix(number) })
+    (0..count).map(move |number| Nlri {
+        path_id: number,
+        prefix: prefix(number),
+    })
 }
 
 fn v6(count: u32) -> impl Iterator<Item = Nlri<Ipv6Prefix>> {
     let prefix =
         |number: u32| Ipv6Prefix::new(Ipv6Addr::from_bits(u128::from(number) << 64), 64).unwrap();
-    (0..count).map(move |number| Nlri { path_id: number, prefix: prefix(number) })
+    (0..count).map(move |number| Nlri {
+        path_id: number,
+        prefix: prefix(number),
+    })
 }
 
 /// Attributes of the one message, as (flags, code, value).
@@ -47,13 +59,17 @@ fn attrs<P: PrefixKey>(
     nlri: impl Iterator<Item = Nlri<P>>,
 ) -> Vec<(u8, u8, Vec<u8>)> {
     let mut out = Vec::new();
-    assert_eq!(announce(&mut out, set.as_ref(), rewrite, encoding, nlri), Ok(1));
+    assert_eq!(
+        announce(&mut out, set.as_ref(), rewrite, encoding, nlri),
+        Ok(1)
+    );
     let message = frame(&out, 4096).unwrap().unwrap();
     assert_eq!(message.bytes.len(), out.len());
     let body = message.body();
     let len = usize::from(u16::from_be_bytes([body[2], body[3]]));
     let all = Attrs::new(&body[4..4 + len]);
-    all.map(|attr| (attr.flags, attr.code, attr.value.to_vec())).collect()
+    all.map(|attr| (attr.flags, attr.code, attr.value.to_vec()))
+        .collect()
 }
 
 fn codes(attrs: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
@@ -61,14 +77,21 @@ fn codes(attrs: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn value(attrs: &[(u8, u8, Vec<u8>)], code: u8) -> &[u8] {
-    &attrs.iter().find(|attr| attr.1 == code).expect("it is there").2
+    &attrs
+        .iter()
+        .find(|attr| attr.1 == code)
+        .expect("it is there")
+        .2
 }
 
 #[test]
 fn a_transparent_export_is_the_set_with_its_next_hop() {
     let set = set(V4_HOP, &[(0x80, 4, &[0, 0, 0, 7]), (0xc0, 99, &[5])]);
     let mut out = Vec::new();
-    assert_eq!(announce(&mut out, set.as_ref(), &TRANSPARENT, &PLAIN, v4(1)), Ok(1));
+    assert_eq!(
+        announce(&mut out, set.as_ref(), &TRANSPARENT, &PLAIN, v4(1)),
+        Ok(1)
+    );
     let mut expected = vec![0xff; 16];
     expected.extend([0, 0, 2, 0, 0, 0, 0]);
     expected.extend([0x40, 1, 1, 0]);
@@ -101,15 +124,28 @@ fn each_kind_of_peer_gets_its_attributes() {
     };
     let got = attrs(&full, &external, &PLAIN, v4(1));
     assert_eq!(codes(&got), [1, 2, 3, 35]);
-    assert_eq!(value(&got, 2), [2, 3, 0, 0, 0xfb, 0xf4, 0, 0, 0xfc, 0, 0, 1, 0x11, 0x70]);
+    assert_eq!(
+        value(&got, 2),
+        [2, 3, 0, 0, 0xfb, 0xf4, 0, 0, 0xfc, 0, 0, 1, 0x11, 0x70]
+    );
     assert_eq!(value(&got, 3), [10, 0, 0, 1]);
     assert_eq!(value(&got, 35), [0, 0, 0xfb, 0xf4]);
-    let reflect =
-        Some(Reflect { originator: RouterId(0x0909_0909), cluster: RouterId(0x0808_0808) });
-    let internal = Rewrite { local_pref: true, reflect, ..TRANSPARENT };
+    let reflect = Some(Reflect {
+        originator: RouterId(0x0909_0909),
+        cluster: RouterId(0x0808_0808),
+    });
+    let internal = Rewrite {
+        local_pref: true,
+        reflect,
+        ..TRANSPARENT
+    };
     let got = attrs(&full, &internal, &PLAIN, v4(1));
     assert_eq!(codes(&got), [1, 2, 3, 4, 5, 9, 10]);
-    assert_eq!(value(&got, 9), [1, 1, 1, 1], "the first reflector's word stands");
+    assert_eq!(
+        value(&got, 9),
+        [1, 1, 1, 1],
+        "the first reflector's word stands"
+    );
     assert_eq!(value(&got, 10), [8, 8, 8, 8, 2, 2, 2, 2]);
     assert_eq!(value(&got, 5), [0, 0, 0, 200]);
     let got = attrs(&bare, &internal, &PLAIN, v4(1));
@@ -117,21 +153,42 @@ fn each_kind_of_peer_gets_its_attributes() {
     assert_eq!(value(&got, 5), [0, 0, 0, 100]);
     assert_eq!(value(&got, 9), [9, 9, 9, 9]);
     // Toward a route-server client nothing internal either.
-    assert_eq!(codes(&attrs(&full, &TRANSPARENT, &PLAIN, v4(1))), [1, 2, 3, 4]);
+    assert_eq!(
+        codes(&attrs(&full, &TRANSPARENT, &PLAIN, v4(1))),
+        [1, 2, 3, 4]
+    );
 }
 
 #[test]
 fn otc_of_the_set_stays() {
     let marked = set(V4_HOP, &[(0xc0, 35, &[0, 0, 0, 1])]);
-    let got = attrs(&marked, &Rewrite { otc: Some(Asn(9)), ..TRANSPARENT }, &PLAIN, v4(1));
+    let got = attrs(
+        &marked,
+        &Rewrite {
+            otc: Some(Asn(9)),
+            ..TRANSPARENT
+        },
+        &PLAIN,
+        v4(1),
+    );
     assert_eq!(value(&got, 35), [0, 0, 0, 1]);
 }
 
 #[test]
 fn two_octet_peers_get_as_trans_and_the_rest() {
-    let two = Encoding { as4: false, ..PLAIN };
+    let two = Encoding {
+        as4: false,
+        ..PLAIN
+    };
     let aggregator: &[u8] = &[0, 1, 0x11, 0x70, 9, 9, 9, 9];
-    let large = set(V4_HOP, &[(0xe0, 7, aggregator), (0xc0, 16, &[0; 8]), (0xc0, 32, &[0; 12])]);
+    let large = set(
+        V4_HOP,
+        &[
+            (0xe0, 7, aggregator),
+            (0xc0, 16, &[0; 8]),
+            (0xc0, 32, &[0; 12]),
+        ],
+    );
     let got = attrs(&large, &TRANSPARENT, &two, v4(1));
     assert_eq!(codes(&got), [1, 2, 3, 7, 16, 17, 18, 32]);
     assert_eq!(value(&got, 2), [2, 2, 0xfc, 0, 0x5b, 0xa0]);
@@ -143,14 +200,25 @@ fn two_octet_peers_get_as_trans_and_the_rest() {
     let small = AttrSetBuf::from_parts(
         Some(V4_HOP),
         [
-            RawAttr { flags: 0x40, code: 2, value: &[2, 1, 0, 0, 0xfc, 0] },
-            RawAttr { flags: 0xc0, code: 7, value: &[0, 0, 0, 5, 9, 9, 9, 9] },
+            RawAttr {
+                flags: 0x40,
+                code: 2,
+                value: &[2, 1, 0, 0, 0xfc, 0],
+            },
+            RawAttr {
+                flags: 0xc0,
+                code: 7,
+                value: &[0, 0, 0, 5, 9, 9, 9, 9],
+            },
         ]
         .into_iter(),
     );
     let got = attrs(&small, &TRANSPARENT, &two, v4(1));
     assert_eq!(codes(&got), [2, 3, 7]);
-    let ours = Rewrite { prepend: Some(Asn(80_000)), ..TRANSPARENT };
+    let ours = Rewrite {
+        prepend: Some(Asn(80_000)),
+        ..TRANSPARENT
+    };
     let got = attrs(&small, &ours, &two, v4(1));
     assert_eq!(codes(&got), [2, 3, 7, 17]);
     assert_eq!(value(&got, 2), [2, 2, 0x5b, 0xa0, 0xfc, 0]);
@@ -160,13 +228,31 @@ fn two_octet_peers_get_as_trans_and_the_rest() {
 #[test]
 fn confederation_segments_stay_inside() {
     let path = [3, 1, 0, 1, 0x11, 0x70, 2, 1, 0, 0, 0, 5];
-    let parts = [RawAttr { flags: 0x40, code: 2, value: &path }];
+    let parts = [RawAttr {
+        flags: 0x40,
+        code: 2,
+        value: &path,
+    }];
     let set = AttrSetBuf::from_parts(Some(V4_HOP), parts.into_iter());
-    let external = Rewrite { prepend: Some(Asn(6)), ..TRANSPARENT };
+    let external = Rewrite {
+        prepend: Some(Asn(6)),
+        ..TRANSPARENT
+    };
     let got = attrs(&set, &external, &PLAIN, v4(1));
     assert_eq!(value(&got, 2), [2, 2, 0, 0, 0, 6, 0, 0, 0, 5]);
-    let internal = Rewrite { local_pref: true, ..TRANSPARENT };
-    let got = attrs(&set, &internal, &Encoding { as4: false, ..PLAIN }, v4(1));
+    let internal = Rewrite {
+        local_pref: true,
+        ..TRANSPARENT
+    };
+    let got = attrs(
+        &set,
+        &internal,
+        &Encoding {
+            as4: false,
+            ..PLAIN
+        },
+        v4(1),
+    );
     assert_eq!(value(&got, 2), [3, 1, 0x5b, 0xa0, 2, 1, 0, 5]);
     assert_eq!(codes(&got), [2, 3, 5], "nothing large is left for AS4_PATH");
 }
@@ -178,9 +264,20 @@ fn ipv6_goes_first_and_in_mp_reach() {
     assert_eq!(codes(&got), [14, 1, 2, 8]);
     let reach = value(&got, 14);
     assert_eq!(reach[..4], [0, 2, 1, 16]);
-    assert_eq!(reach[20..], [0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(
+        reach[20..],
+        [0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 1]
+    );
     let own = NextHopRewrite::Own(None, Some(Ipv6Addr::LOCALHOST));
-    let got = attrs(&set, &Rewrite { next_hop: own, ..TRANSPARENT }, &PLAIN, v6(1));
+    let got = attrs(
+        &set,
+        &Rewrite {
+            next_hop: own,
+            ..TRANSPARENT
+        },
+        &PLAIN,
+        v6(1),
+    );
     assert_eq!(value(&got, 14)[4..20], Ipv6Addr::LOCALHOST.octets());
 }
 
@@ -188,7 +285,10 @@ fn ipv6_goes_first_and_in_mp_reach() {
 fn next_hops_that_cannot_be_said() {
     let (four, six) = (set(V4_HOP, &[]), set(V6_HOP, &[]));
     let none = AttrSetBuf::from_parts(None, std::iter::empty());
-    let wide = Encoding { extended_next_hop: true, ..PLAIN };
+    let wide = Encoding {
+        extended_next_hop: true,
+        ..PLAIN
+    };
     let mut out = vec![1, 2];
     let mut send4 = |set: &AttrSetBuf, rewrite: &Rewrite, encoding: &Encoding| {
         announce(&mut out, set.as_ref(), rewrite, encoding, v4(1))
@@ -197,23 +297,48 @@ fn next_hops_that_cannot_be_said() {
     assert_eq!(send4(&none, &TRANSPARENT, &PLAIN), Err(Unsendable::NextHop));
     assert_eq!(send4(&six, &TRANSPARENT, &wide), Ok(1));
     let own6 = NextHopRewrite::Own(None, Some(Ipv6Addr::LOCALHOST));
-    let own6 = Rewrite { next_hop: own6, ..TRANSPARENT };
+    let own6 = Rewrite {
+        next_hop: own6,
+        ..TRANSPARENT
+    };
     assert_eq!(send4(&six, &own6, &PLAIN), Err(Unsendable::NextHop));
     assert_eq!(send4(&four, &own6, &PLAIN), Ok(1), "the received one");
     assert_eq!(send4(&four, &own6, &wide), Ok(1), "ours");
     let own4 = NextHopRewrite::Own(Some(Ipv4Addr::LOCALHOST), None);
-    assert_eq!(send4(&none, &Rewrite { next_hop: own4, ..TRANSPARENT }, &PLAIN), Ok(1));
+    assert_eq!(
+        send4(
+            &none,
+            &Rewrite {
+                next_hop: own4,
+                ..TRANSPARENT
+            },
+            &PLAIN
+        ),
+        Ok(1)
+    );
     out.truncate(2);
     let sent = announce(&mut out, four.as_ref(), &TRANSPARENT, &wide, v6(1));
     assert_eq!((sent, &out[..]), (Err(Unsendable::NextHop), &[1, 2][..]));
     assert_eq!(codes(&attrs(&six, &TRANSPARENT, &wide, v4(1))), [14, 1, 2]);
-    assert_eq!(value(&attrs(&four, &own6, &wide, v4(1)), 14)[..4], [0, 1, 1, 16]);
+    assert_eq!(
+        value(&attrs(&four, &own6, &wide, v4(1)), 14)[..4],
+        [0, 1, 1, 16]
+    );
 }
 
 /// Lengths of the messages, and how many NLRI they hold together.
 fn split(out: &[u8], encoding: &Encoding, family: Family) -> (Vec<usize>, usize) {
-    let add_path = if encoding.add_path { FamilySet::ALL } else { FamilySet::EMPTY };
-    let ctx = UpdateContext { as4: true, external: true, families: FamilySet::ALL, add_path };
+    let add_path = if encoding.add_path {
+        FamilySet::ALL
+    } else {
+        FamilySet::EMPTY
+    };
+    let ctx = UpdateContext {
+        as4: true,
+        external: true,
+        families: FamilySet::ALL,
+        add_path,
+    };
     let (mut rest, mut lens, mut count) = (out, Vec::new(), 0);
     while let Some(message) = frame(rest, usize::from(encoding.max_len)).unwrap() {
         let view = UpdateView::parse(message.body(), &ctx);
@@ -233,7 +358,11 @@ fn split(out: &[u8], encoding: &Encoding, family: Family) -> (Vec<usize>, usize)
 fn messages_are_filled_to_the_last_nlri() {
     let (four, six) = (set(V4_HOP, &[]), set(V6_HOP, &[]));
     for (add_path, max_len) in [(false, 4096), (true, 4096), (false, 65_535)] {
-        let encoding = Encoding { add_path, max_len, ..PLAIN };
+        let encoding = Encoding {
+            add_path,
+            max_len,
+            ..PLAIN
+        };
         let id = if add_path { 4 } else { 0 };
         for (family, width) in [(Family::Ipv4, 4 + id), (Family::Ipv6, 9 + id)] {
             let mut out = Vec::new();
@@ -249,7 +378,9 @@ fn messages_are_filled_to_the_last_nlri() {
             };
             let (lens, count) = split(&out, &encoding, family);
             assert_eq!((count, lens.len()), (80_000, sent.unwrap() + gone));
-            let spare = lens.iter().filter(|len| usize::from(max_len) - **len >= width);
+            let spare = lens
+                .iter()
+                .filter(|len| usize::from(max_len) - **len >= width);
             assert!(spare.count() <= 2, "only the last of each: {lens:?}");
         }
     }
@@ -264,12 +395,36 @@ fn attributes_over_the_message_size_are_refused() {
     };
     let mut out = vec![7];
     // 23 + 4 + 13 + 7 + 4 of extended header leave 4,045 octets: 1,010 communities and an NLRI of 5.
-    assert_eq!(announce(&mut out, communities(1010).as_ref(), &TRANSPARENT, &PLAIN, v4(2)), Ok(2));
+    assert_eq!(
+        announce(
+            &mut out,
+            communities(1010).as_ref(),
+            &TRANSPARENT,
+            &PLAIN,
+            v4(2)
+        ),
+        Ok(2)
+    );
     out.truncate(1);
-    let refused = announce(&mut out, communities(1011).as_ref(), &TRANSPARENT, &PLAIN, v4(2));
+    let refused = announce(
+        &mut out,
+        communities(1011).as_ref(),
+        &TRANSPARENT,
+        &PLAIN,
+        v4(2),
+    );
     assert_eq!((refused, &out[..]), (Err(Unsendable::TooLarge), &[7][..]));
-    let extended = Encoding { max_len: 65_535, ..PLAIN };
-    let sent = announce(&mut out, communities(16_000).as_ref(), &TRANSPARENT, &extended, v4(2));
+    let extended = Encoding {
+        max_len: 65_535,
+        ..PLAIN
+    };
+    let sent = announce(
+        &mut out,
+        communities(16_000).as_ref(),
+        &TRANSPARENT,
+        &extended,
+        v4(2),
+    );
     assert_eq!(sent, Ok(1));
     let mut six = communities(1011);
     six.set_next_hop(Some(V6_HOP));
@@ -282,7 +437,10 @@ fn attributes_over_the_message_size_are_refused() {
 fn nothing_to_say_is_no_message() {
     let mut out = Vec::new();
     let set = set(V4_HOP, &[]);
-    assert_eq!(announce(&mut out, set.as_ref(), &TRANSPARENT, &PLAIN, v4(0)), Ok(0));
+    assert_eq!(
+        announce(&mut out, set.as_ref(), &TRANSPARENT, &PLAIN, v4(0)),
+        Ok(0)
+    );
     assert_eq!(withdraw(&mut out, &PLAIN, v6(0)), 0);
     assert_eq!(out, []);
 }
@@ -299,7 +457,10 @@ fn end_of_rib_markers_are_read_as_such() {
         let mut out = Vec::new();
         end_of_rib(&mut out, family);
         assert_eq!(out.len(), len);
-        assert_eq!(UpdateView::parse(&out[HEADER_LEN..], &ctx).end_of_rib(), Some(family));
+        assert_eq!(
+            UpdateView::parse(&out[HEADER_LEN..], &ctx).end_of_rib(),
+            Some(family)
+        );
     }
     assert_eq!(code::MP_UNREACH_NLRI, 15);
 }

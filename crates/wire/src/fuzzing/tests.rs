@@ -8,16 +8,18 @@ use super::*;
 /// A path segment in four or two octets a number.
 fn segment(as4: bool) -> impl Strategy<Value = Vec<u8>> {
     let asn = prop_oneof![4 => 1..65_000u32, 2 => 65_536..5_000_000u32, 1 => Just(23_456)];
-    (prop_oneof![8 => Just(2u8), 1 => Just(1), 1 => 0..6u8], vec(asn, 1..9)).prop_map(
-        move |(kind, asns)| {
+    (
+        prop_oneof![8 => Just(2u8), 1 => Just(1), 1 => 0..6u8],
+        vec(asn, 1..9),
+    )
+        .prop_map(move |(kind, asns)| {
             let mut bytes = vec![kind, u8::try_from(asns.len()).unwrap()];
             for asn in asns {
                 let octets = asn.to_be_bytes();
                 bytes.extend_from_slice(if as4 { &octets } else { &octets[2..] });
             }
             bytes
-        },
-    )
+        })
 }
 
 fn path(as4: bool) -> impl Strategy<Value = Vec<u8>> {
@@ -28,13 +30,18 @@ fn path(as4: bool) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn attribute(as4: bool) -> impl Strategy<Value = Vec<u8>> {
-    let multiple = |unit: usize| vec(any::<u8>(), 0..12 * unit).prop_map(move |mut value| {
-        value.truncate(value.len() / unit * unit);
-        value
-    });
+    let multiple = |unit: usize| {
+        vec(any::<u8>(), 0..12 * unit).prop_map(move |mut value| {
+            value.truncate(value.len() / unit * unit);
+            value
+        })
+    };
     let exactly = |len: usize| vec(any::<u8>(), len);
     let known = prop_oneof![
-        (Just((0x40u8, 1u8)), (0..3u8).prop_map(|origin| vec![origin]).boxed()),
+        (
+            Just((0x40u8, 1u8)),
+            (0..3u8).prop_map(|origin| vec![origin]).boxed()
+        ),
         (Just((0x40, 2)), path(as4).boxed()),
         (Just((0x40, 3)), exactly(4).boxed()),
         (Just((0x80, 4)), exactly(4).boxed()),
@@ -53,7 +60,11 @@ fn attribute(as4: bool) -> impl Strategy<Value = Vec<u8>> {
     ];
     let any_at_all = ((any::<u8>(), any::<u8>()), vec(any::<u8>(), 0..300).boxed());
     prop_oneof![12 => known.boxed(), 1 => any_at_all.boxed()].prop_map(|((flags, code), value)| {
-        raw(flags | if value.len() > 255 { 0x10 } else { 0 }, code, &value)
+        raw(
+            flags | if value.len() > 255 { 0x10 } else { 0 },
+            code,
+            &value,
+        )
     })
 }
 
@@ -82,8 +93,16 @@ fn nlri(len_max: u8, add_path: bool, count: usize) -> impl Strategy<Value = Vec<
 }
 
 fn multiprotocol(add_path: [bool; 2]) -> impl Strategy<Value = Vec<u8>> {
-    let v4 = (Just(1u8), prop::sample::select(vec![4usize, 16, 32]), nlri(32, add_path[0], 40));
-    let v6 = (Just(2u8), prop::sample::select(vec![16usize, 32]), nlri(128, add_path[1], 40));
+    let v4 = (
+        Just(1u8),
+        prop::sample::select(vec![4usize, 16, 32]),
+        nlri(32, add_path[0], 40),
+    );
+    let v6 = (
+        Just(2u8),
+        prop::sample::select(vec![16usize, 32]),
+        nlri(128, add_path[1], 40),
+    );
     (any::<bool>(), prop_oneof![v4.boxed(), v6.boxed()]).prop_map(|(reach, (afi, hop, nlri))| {
         let mut value = vec![0, afi, 1];
         if reach {
@@ -101,7 +120,11 @@ fn update() -> impl Strategy<Value = Vec<u8>> {
     any::<u8>().prop_flat_map(|bits| {
         let ctx = context(bits);
         let add_path = Family::ALL.map(|family| ctx.add_path.contains(family));
-        let local_pref = if ctx.external { vec![] } else { raw(0x40, 5, &[0, 0, 0, 9]) };
+        let local_pref = if ctx.external {
+            vec![]
+        } else {
+            raw(0x40, 5, &[0, 0, 0, 9])
+        };
         let origin = raw(0x40, 1, &[0]);
         let attrs = (
             path(ctx.as4).prop_map(|path| raw(0x50, 2, &path)),
@@ -128,20 +151,25 @@ fn update() -> impl Strategy<Value = Vec<u8>> {
 
 /// The same with a few octets changed.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    (update(), vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)).prop_map(
-        |(mut body, changes)| {
+    (
+        update(),
+        vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    )
+        .prop_map(|(mut body, changes)| {
             for (at, octet) in changes {
                 let at = at.index(body.len().min(120));
                 body[at] = octet;
             }
             body
-        },
-    )
+        })
 }
 
 /// `PROPTEST_CASES` asks for more. A failure prints its smallest input; nothing is written to disk.
 fn config() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -2,7 +2,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 use nom::Parser;
@@ -41,7 +45,13 @@ pub(super) fn parse(input: &[u8]) -> IResult<'_, Capability> {
     let (rest, code) = be_u8(input)?;
     let (rest, value) = length_data(be_u8).parse(rest)?;
     let known = known(code, value).map(|(_, capability)| capability);
-    Ok((rest, known.unwrap_or_else(|_| Capability::Unknown { code, value: value.to_vec() })))
+    Ok((
+        rest,
+        known.unwrap_or_else(|_| Capability::Unknown {
+            code,
+            value: value.to_vec(),
+        }),
+    ))
 }
 
 fn known(code: u8, value: &[u8]) -> IResult<'_, Capability> {
@@ -69,13 +79,22 @@ fn unknown(value: &[u8]) -> IResult<'_, Capability> {
 
 fn multiprotocol(value: &[u8]) -> IResult<'_, Capability> {
     let (rest, [high, low, _reserved, safi]) = octets(value)?;
-    let family = AfiSafi { afi: u16::from_be_bytes([high, low]), safi };
+    let family = AfiSafi {
+        afi: u16::from_be_bytes([high, low]),
+        safi,
+    };
     Ok((rest, Capability::Multiprotocol(family)))
 }
 
 fn family(input: &[u8]) -> IResult<'_, AfiSafi> {
     let (rest, [high, low, safi]) = octets(input)?;
-    Ok((rest, AfiSafi { afi: u16::from_be_bytes([high, low]), safi }))
+    Ok((
+        rest,
+        AfiSafi {
+            afi: u16::from_be_bytes([high, low]),
+            safi,
+        },
+    ))
 }
 
 fn extended_next_hop(value: &[u8]) -> IResult<'_, Capability> {
@@ -88,14 +107,18 @@ fn extended_next_hop(value: &[u8]) -> IResult<'_, Capability> {
         }
     };
     let (rest, families) = many0((be_u16, wide_safi, be_u16)).parse(value)?;
-    let families = families.into_iter().map(|(afi, safi, hop)| (AfiSafi { afi, safi }, hop));
+    let families = families
+        .into_iter()
+        .map(|(afi, safi, hop)| (AfiSafi { afi, safi }, hop));
     Ok((rest, Capability::ExtendedNextHop(families.collect())))
 }
 
 fn graceful_restart(value: &[u8]) -> IResult<'_, Capability> {
     let (rest, bits) = be_u16(value)?;
     let (rest, families) = many0((family, be_u8)).parse(rest)?;
-    let families = families.into_iter().map(|(family, flags)| (family, flags & FORWARDING != 0));
+    let families = families
+        .into_iter()
+        .map(|(family, flags)| (family, flags & FORWARDING != 0));
     let capability = Capability::GracefulRestart {
         restarting: bits & RESTARTING != 0,
         notification: bits & NOTIFICATION != 0,
@@ -112,7 +135,10 @@ fn four_octet_as(value: &[u8]) -> IResult<'_, Capability> {
 fn add_path(value: &[u8]) -> IResult<'_, Capability> {
     let (rest, families) = many0((family, be_u8)).parse(value)?;
     // Another value makes the whole capability one that is not understood (RFC 7911 §4).
-    if families.iter().any(|(_, direction)| !matches!(direction, 1..=3)) {
+    if families
+        .iter()
+        .any(|(_, direction)| !matches!(direction, 1..=3))
+    {
         return unknown(value);
     }
     Ok((rest, Capability::AddPath(families)))
@@ -125,7 +151,10 @@ fn long_lived_graceful_restart(value: &[u8]) -> IResult<'_, Capability> {
         let [flags, ..] = word.to_be_bytes();
         (family, flags & FORWARDING != 0, word & STALE_TIME)
     });
-    Ok((rest, Capability::LongLivedGracefulRestart(families.collect())))
+    Ok((
+        rest,
+        Capability::LongLivedGracefulRestart(families.collect()),
+    ))
 }
 
 fn fqdn(value: &[u8]) -> IResult<'_, Capability> {
@@ -156,7 +185,12 @@ pub(super) fn encode(capability: &Capability, out: &mut Vec<u8>) {
             }
         }
         Capability::Role(role) => out.push(*role),
-        Capability::GracefulRestart { restarting, notification, restart_time, families } => {
+        Capability::GracefulRestart {
+            restarting,
+            notification,
+            restart_time,
+            families,
+        } => {
             let bits = if *restarting { RESTARTING } else { 0 }
                 | if *notification { NOTIFICATION } else { 0 }
                 | (restart_time & RESTART_TIME);

@@ -8,13 +8,22 @@ const IPV6: AfiSafi = Family::Ipv6.to_wire();
 
 fn open(capabilities: Vec<Capability>) -> Open {
     let router_id = RouterId(0xc000_0201);
-    Open { version: 4, my_as: 23_456, hold_time: 90, router_id, capabilities }
+    Open {
+        version: 4,
+        my_as: 23_456,
+        hold_time: 90,
+        router_id,
+        capabilities,
+    }
 }
 
 fn every_capability() -> Vec<Capability> {
     vec![
         Capability::Multiprotocol(IPV4),
-        Capability::Multiprotocol(AfiSafi { afi: 16_388, safi: 71 }),
+        Capability::Multiprotocol(AfiSafi {
+            afi: 16_388,
+            safi: 71,
+        }),
         Capability::RouteRefresh,
         Capability::ExtendedNextHop(vec![(IPV4, 2)]),
         Capability::ExtendedMessage,
@@ -30,21 +39,41 @@ fn every_capability() -> Vec<Capability> {
         Capability::EnhancedRouteRefresh,
         Capability::LongLivedGracefulRestart(vec![(IPV6, true, 0x00ff_fffe)]),
         Capability::Fqdn("rs1".into(), "ix.example".into()),
-        Capability::Unknown { code: 128, value: vec![] },
-        Capability::Unknown { code: 200, value: vec![1, 2, 3] },
+        Capability::Unknown {
+            code: 128,
+            value: vec![],
+        },
+        Capability::Unknown {
+            code: 200,
+            value: vec![1, 2, 3],
+        },
     ]
 }
 
 fn encoded(open: &Open) -> Vec<u8> {
     let mut out = Vec::new();
     open.encode(&mut out);
-    assert_eq!(usize::from(u16::from_be_bytes([out[16], out[17]])), out.len());
+    assert_eq!(
+        usize::from(u16::from_be_bytes([out[16], out[17]])),
+        out.len()
+    );
     out.split_off(19)
 }
 
 /// A body with the given optional parameters as they stand.
 fn raw(parameters: &[u8]) -> Vec<u8> {
-    let mut body = vec![4, 0xfc, 0, 0, 90, 192, 0, 2, 1, u8::try_from(parameters.len()).unwrap()];
+    let mut body = vec![
+        4,
+        0xfc,
+        0,
+        0,
+        90,
+        192,
+        0,
+        2,
+        1,
+        u8::try_from(parameters.len()).unwrap(),
+    ];
     body.extend_from_slice(parameters);
     body
 }
@@ -58,15 +87,31 @@ fn refused(body: &[u8]) -> (u8, u8) {
 fn every_capability_round_trips() {
     let open = open(every_capability());
     let body = encoded(&open);
-    assert_eq!(body[9..12], [u8::try_from(body.len() - 10).unwrap(), 2, body[9] - 2]);
+    assert_eq!(
+        body[9..12],
+        [u8::try_from(body.len() - 10).unwrap(), 2, body[9] - 2]
+    );
     assert_eq!(Open::parse(&body), Ok(open.clone()));
     assert_eq!(open.asn(), Asn(4_200_000_000));
-    assert_eq!(Open { capabilities: vec![], ..open }.asn(), Asn(23_456));
+    assert_eq!(
+        Open {
+            capabilities: vec![],
+            ..open
+        }
+        .asn(),
+        Asn(23_456)
+    );
 }
 
 #[test]
 fn long_parameters_take_the_extended_form() {
-    let many = vec![Capability::Unknown { code: 99, value: vec![7; 100] }; 10];
+    let many = vec![
+        Capability::Unknown {
+            code: 99,
+            value: vec![7; 100]
+        };
+        10
+    ];
     let open = open(many);
     let body = encoded(&open);
     assert_eq!(body[9..14], [255, 255, 0x03, 0xff, 2]);
@@ -78,7 +123,10 @@ fn long_parameters_take_the_extended_form() {
 fn the_form_turns_at_255_octets() {
     // 2 + 253 octets is the most that the plain form holds.
     for (fill, extended) in [(251, false), (252, true)] {
-        let open = open(vec![Capability::Unknown { code: 99, value: vec![7; fill] }]);
+        let open = open(vec![Capability::Unknown {
+            code: 99,
+            value: vec![7; fill],
+        }]);
         let body = encoded(&open);
         assert_eq!(body[10] == 255, extended);
         assert_eq!(Open::parse(&body), Ok(open));
@@ -89,7 +137,10 @@ fn the_form_turns_at_255_octets() {
 fn the_extended_form_may_be_short_and_split() {
     let body = raw(&[255, 0, 10, 2, 0, 2, 2, 0, 2, 0, 2, 6, 0]);
     let open = Open::parse(&body).unwrap();
-    assert_eq!(open.capabilities, [Capability::RouteRefresh, Capability::ExtendedMessage]);
+    assert_eq!(
+        open.capabilities,
+        [Capability::RouteRefresh, Capability::ExtendedMessage]
+    );
     // The plain length has no say there but for zero.
     let mut other = body;
     other[9] = 255;
@@ -137,7 +188,10 @@ fn each_error_has_its_notification() {
     let mut body = raw(&[]);
     body[0] = 3;
     let note = Open::parse(&body).unwrap_err();
-    assert_eq!((note.code, note.subcode, &note.data[..]), (2, 1, &[0, 4][..]));
+    assert_eq!(
+        (note.code, note.subcode, &note.data[..]),
+        (2, 1, &[0, 4][..])
+    );
     for seconds in [1, 2] {
         let mut body = raw(&[]);
         body[4] = seconds;
@@ -148,12 +202,22 @@ fn each_error_has_its_notification() {
     assert_eq!(refused(&zero), (2, 3));
     let mut no_hold = raw(&[]);
     no_hold[4] = 0;
-    assert!(Open::parse(&no_hold).is_ok(), "no keepalives at all is allowed");
+    assert!(
+        Open::parse(&no_hold).is_ok(),
+        "no keepalives at all is allowed"
+    );
     // Authentication (type 1) has gone with RFC 4271.
     assert_eq!(refused(&raw(&[1, 1, 0])), (2, 4));
     assert_eq!(refused(&raw(&[2, 0, 255, 0])), (2, 4));
     // Lengths that contradict each other.
-    for parameters in [&[2][..], &[2, 1], &[2, 1, 1], &[2, 3, 65, 4, 0], &[255, 0], &[255, 0, 9]] {
+    for parameters in [
+        &[2][..],
+        &[2, 1],
+        &[2, 1, 1],
+        &[2, 3, 65, 4, 0],
+        &[255, 0],
+        &[255, 0, 9],
+    ] {
         assert_eq!(refused(&raw(parameters)), (2, 0), "{parameters:?}");
     }
     assert_eq!(refused(&[raw(&[]), vec![0]].concat()), (2, 0));
@@ -167,17 +231,38 @@ fn what_does_not_fit_is_cut_to_whole_entries() {
     let open = open(vec![
         Capability::AddPath(families),
         Capability::Fqdn(long.clone(), long),
-        Capability::Unknown { code: 250, value: vec![1; 300] },
+        Capability::Unknown {
+            code: 250,
+            value: vec![1; 300],
+        },
     ]);
     let again = Open::parse(&encoded(&open)).unwrap();
-    let [Capability::AddPath(families), Capability::Fqdn(host, domain), last] =
-        &again.capabilities[..]
+    let [
+        Capability::AddPath(families),
+        Capability::Fqdn(host, domain),
+        last,
+    ] = &again.capabilities[..]
     else {
         panic!("{again:?}");
     };
     assert_eq!((families.len(), host.len(), domain.len()), (63, 252, 0));
-    assert_eq!(*last, Capability::Unknown { code: 250, value: vec![1; 255] });
-    let many = vec![Capability::Unknown { code: 250, value: vec![1; 255] }; 40];
-    let body = encoded(&Open { capabilities: many, ..again });
+    assert_eq!(
+        *last,
+        Capability::Unknown {
+            code: 250,
+            value: vec![1; 255]
+        }
+    );
+    let many = vec![
+        Capability::Unknown {
+            code: 250,
+            value: vec![1; 255]
+        };
+        40
+    ];
+    let body = encoded(&Open {
+        capabilities: many,
+        ..again
+    });
     assert!(body.len() <= 4096 - 19 && Open::parse(&body).unwrap().capabilities.len() == 15);
 }

@@ -2,7 +2,11 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used
+    )
 )]
 
 use nom::Parser;
@@ -48,8 +52,11 @@ pub(super) fn parse<'a>(body: &'a [u8], ctx: &UpdateContext) -> UpdateView<'a> {
         }
         Err(error) => {
             // A length contradicts the message (RFC 4271 §6.3, RFC 7606 §3 a).
-            let error = located(error, body, Field::PathAttributes);
-            let error = WireError { kind: WireErrorKind::BadLength, ..error };
+            let error = located(&error, body, Field::PathAttributes);
+            let error = WireError {
+                kind: WireErrorKind::BadLength,
+                ..error
+            };
             parse.record(Verdict::Reset, error, subcode::MALFORMED_LIST, &[]);
         }
     }
@@ -67,7 +74,13 @@ fn sections(body: &[u8]) -> IResult<'_, (&[u8], &[u8])> {
 #[inline]
 fn family_of(input: &[u8]) -> IResult<'_, AfiSafi> {
     let (rest, [high, low, safi]) = octets(input)?;
-    Ok((rest, AfiSafi { afi: u16::from_be_bytes([high, low]), safi }))
+    Ok((
+        rest,
+        AfiSafi {
+            afi: u16::from_be_bytes([high, low]),
+            safi,
+        },
+    ))
 }
 
 /// MP_REACH_NLRI behind its family: next hop and NLRI, a reserved octet between (RFC 4760 §3).
@@ -97,7 +110,10 @@ impl<'a> Parse<'a> {
             reach: Multiprotocol::default(),
             unreach: Multiprotocol::default(),
             discarded: Codes::default(),
-            source: Source { as4: ctx.as4, external: ctx.external },
+            source: Source {
+                as4: ctx.as4,
+                external: ctx.external,
+            },
             add_path: ctx.add_path,
             end_of_rib: None,
             verdict: Verdict::Ok,
@@ -170,7 +186,12 @@ impl<'a> Parse<'a> {
             Place::Unknown if attr.flags & OPTIONAL == 0 => {
                 let error = self.attribute_error(attr.code, WireErrorKind::Unsupported, here);
                 let data = up_to(here, next);
-                self.record(Verdict::Reset, error, subcode::UNRECOGNIZED_WELL_KNOWN, data);
+                self.record(
+                    Verdict::Reset,
+                    error,
+                    subcode::UNRECOGNIZED_WELL_KNOWN,
+                    data,
+                );
             }
             _ => {}
         }
@@ -214,8 +235,11 @@ impl<'a> Parse<'a> {
         self.view.attrs = up_to(block, rest);
         self.others = true;
         let offset = self.offset(rest);
-        let mut error =
-            WireError { field: Field::PathAttributes, kind: WireErrorKind::Truncated, offset };
+        let mut error = WireError {
+            field: Field::PathAttributes,
+            kind: WireErrorKind::Truncated,
+            offset,
+        };
         match rest.get(1) {
             Some(&code @ (code::MP_REACH_NLRI | code::MP_UNREACH_NLRI)) => {
                 error.field = Field::Attribute(code);
@@ -238,9 +262,7 @@ impl<'a> Parse<'a> {
         };
         let (nlri, next_hop) = match reaches.then(|| reach(rest)) {
             None => (rest, &[][..]),
-            Some(Ok((nlri, next_hop))) if next_hop_fits(family, next_hop.len()) => {
-                (nlri, next_hop)
-            }
+            Some(Ok((nlri, next_hop))) if next_hop_fits(family, next_hop.len()) => (nlri, next_hop),
             Some(_) => {
                 self.reachable = true;
                 return self.bad_multiprotocol(Some(family), attr.code, here, next);
@@ -250,9 +272,17 @@ impl<'a> Parse<'a> {
         if nlri::check(nlri, len_max(family), self.view.add_path.contains(family)).is_err() {
             return self.bad_multiprotocol(Some(family), attr.code, here, next);
         }
-        let part = if reaches { &mut self.view.reach } else { &mut self.view.unreach };
+        let part = if reaches {
+            &mut self.view.reach
+        } else {
+            &mut self.view.unreach
+        };
         if self.families.contains(family) {
-            *part = Multiprotocol { family: Some(family), next_hop, nlri };
+            *part = Multiprotocol {
+                family: Some(family),
+                next_hop,
+                nlri,
+            };
         }
     }
 
@@ -273,7 +303,12 @@ impl<'a> Parse<'a> {
             (Some(family), _) => Verdict::Disable(family),
             (None, _) => Verdict::Reset,
         };
-        self.record(verdict, error, subcode::OPTIONAL_ATTRIBUTE, up_to(here, next));
+        self.record(
+            verdict,
+            error,
+            subcode::OPTIONAL_ATTRIBUTE,
+            up_to(here, next),
+        );
     }
 
     /// What only the whole message shows: End-of-RIB, missing attributes, missing NLRI.
@@ -292,7 +327,11 @@ impl<'a> Parse<'a> {
         } else if withdrawn.is_empty() && self.view.verdict == Verdict::Ok {
             let family = match attrs {
                 [] => self.families.contains(Family::Ipv4).then_some(Family::Ipv4),
-                _ => self.view.unreach.family.filter(|_| self.view.unreach.nlri.is_empty()),
+                _ => self
+                    .view
+                    .unreach
+                    .family
+                    .filter(|_| self.view.unreach.nlri.is_empty()),
             };
             self.view.end_of_rib = family;
         }
@@ -323,13 +362,21 @@ impl<'a> Parse<'a> {
     #[cold]
     fn bad_network(&mut self, field: Field, offset: usize) {
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        let error = WireError { field, kind: WireErrorKind::BadValue, offset };
+        let error = WireError {
+            field,
+            kind: WireErrorKind::BadValue,
+            offset,
+        };
         self.record(Verdict::Reset, error, subcode::INVALID_NETWORK, &[]);
     }
 
     /// An error of the attribute that begins where `here` does.
     fn attribute_error(&self, code: u8, kind: WireErrorKind, here: &[u8]) -> WireError {
-        WireError { field: Field::Attribute(code), kind, offset: self.offset(here) }
+        WireError {
+            field: Field::Attribute(code),
+            kind,
+            offset: self.offset(here),
+        }
     }
 
     /// Octets before `here`, which ends with the attribute block.
@@ -359,5 +406,6 @@ const fn next_hop_fits(family: Family, len: usize) -> bool {
 
 /// The octets from where `here` begins to where `next` does.
 fn up_to<'a>(here: &'a [u8], next: &[u8]) -> &'a [u8] {
-    here.get(..here.len().saturating_sub(next.len())).unwrap_or_default()
+    here.get(..here.len().saturating_sub(next.len()))
+        .unwrap_or_default()
 }

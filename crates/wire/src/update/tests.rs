@@ -10,8 +10,14 @@ const EXTERNAL: UpdateContext = UpdateContext {
     families: FamilySet::ALL,
     add_path: FamilySet::EMPTY,
 };
-const INTERNAL: UpdateContext = UpdateContext { external: false, ..EXTERNAL };
-const TWO_OCTET: UpdateContext = UpdateContext { as4: false, ..EXTERNAL };
+const INTERNAL: UpdateContext = UpdateContext {
+    external: false,
+    ..EXTERNAL
+};
+const TWO_OCTET: UpdateContext = UpdateContext {
+    as4: false,
+    ..EXTERNAL
+};
 
 const ORIGIN: &[u8] = &[0x40, 1, 1, 0];
 const AS_PATH: &[u8] = &[0x40, 2, 6, 2, 1, 0, 0, 0xfc, 0x00];
@@ -56,11 +62,18 @@ fn with(ctx: &UpdateContext, attr: &[u8]) -> (Verdict, Option<u8>) {
     let body = body(&[], &attrs, NLRI);
     let view = UpdateView::parse(&body, ctx);
     let announced = view.announced4(Part::Classic).count();
-    assert_eq!(announced, usize::from(view.verdict() < Verdict::Withdraw), "{attr:x?}");
+    assert_eq!(
+        announced,
+        usize::from(view.verdict() < Verdict::Withdraw),
+        "{attr:x?}"
+    );
     assert_eq!(view.withdrawn4().count(), 1 - announced, "{attr:x?}");
     if let Some(error) = view.error() {
         assert_eq!(error.field, Field::Attribute(attr[1]), "{attr:x?}");
-        assert_eq!(usize::from(body[error.offset as usize + 1]), usize::from(attr[1]));
+        assert_eq!(
+            usize::from(body[error.offset as usize + 1]),
+            usize::from(attr[1])
+        );
     }
     (view.verdict(), view.notification().map(|note| note.subcode))
 }
@@ -160,7 +173,12 @@ fn each_attribute_error_has_its_verdict() {
         (ext, &[0x40, 99, 0], Reset),
     ];
     for (ctx, attr, verdict) in rows {
-        assert_eq!(with(ctx, attr).0, *verdict, "{attr:x?} external={}", ctx.external);
+        assert_eq!(
+            with(ctx, attr).0,
+            *verdict,
+            "{attr:x?} external={}",
+            ctx.external
+        );
     }
     assert_eq!(with(ext, &[0x40, 99, 2, 7, 7]).1, Some(2));
 }
@@ -212,7 +230,10 @@ fn missing_attributes_withdraw() {
     let good = body(&[], &[REACH6, ORIGIN, AS_PATH], &[]);
     assert_eq!(UpdateView::parse(&good, &EXTERNAL).verdict(), Verdict::Ok);
     let idle = body(&[], &[REACH6, ORIGIN, AS_PATH, &[0x40, 3, 1, 9]], &[]);
-    assert_eq!(UpdateView::parse(&idle, &EXTERNAL).verdict(), Verdict::Discard);
+    assert_eq!(
+        UpdateView::parse(&idle, &EXTERNAL).verdict(),
+        Verdict::Discard
+    );
 }
 
 #[test]
@@ -242,7 +263,10 @@ fn lengths_that_contradict_the_message_reset() {
         assert_eq!(view.notification().unwrap().subcode, 1);
     }
     for short in 0..4 {
-        assert_eq!(UpdateView::parse(&whole[..short], &EXTERNAL).verdict(), Verdict::Reset);
+        assert_eq!(
+            UpdateView::parse(&whole[..short], &EXTERNAL).verdict(),
+            Verdict::Reset
+        );
     }
 }
 
@@ -258,10 +282,22 @@ fn an_attribute_over_the_end_withdraws_what_the_length_still_locates() {
     assert_eq!(text(view.withdrawn4()), ["198.51.100.0/24"]);
     // Without NLRI nobody knows what to withdraw (RFC 7606 §5.2).
     let body2 = body(&[], &[ORIGIN, AS_PATH, NEXT_HOP, torn], &[]);
-    assert_eq!(UpdateView::parse(&body2, &EXTERNAL).notification().unwrap().subcode, 1);
+    assert_eq!(
+        UpdateView::parse(&body2, &EXTERNAL)
+            .notification()
+            .unwrap()
+            .subcode,
+        1
+    );
     // Nor where the torn one holds the NLRI.
     let body3 = body(&[], &[&REACH6[..20]], &[]);
-    assert_eq!(UpdateView::parse(&body3, &EXTERNAL).notification().unwrap().subcode, 9);
+    assert_eq!(
+        UpdateView::parse(&body3, &EXTERNAL)
+            .notification()
+            .unwrap()
+            .subcode,
+        9
+    );
 }
 
 #[test]
@@ -284,7 +320,10 @@ fn classic_nlri_that_do_not_parse_reset() {
     for field in [&[33, 1, 2, 3, 4, 5][..], &[24, 1, 2], &[8, 10, 32, 1, 2, 3]] {
         for (body, name) in [
             (body(&[], &[ORIGIN, AS_PATH, NEXT_HOP], field), Field::Nlri),
-            (body(field, &[ORIGIN, AS_PATH, NEXT_HOP], NLRI), Field::WithdrawnRoutes),
+            (
+                body(field, &[ORIGIN, AS_PATH, NEXT_HOP], NLRI),
+                Field::WithdrawnRoutes,
+            ),
         ] {
             let view = UpdateView::parse(&body, &EXTERNAL);
             assert_eq!(view.notification().unwrap().subcode, 10);
@@ -316,21 +355,36 @@ fn multiprotocol_errors_disable_the_family() {
     // Not even a family: no telling what it was.
     for code in [14, 15] {
         let body = body(&[], &[&value(&[0, 2], code), ORIGIN, AS_PATH], NLRI);
-        assert_eq!(UpdateView::parse(&body, &EXTERNAL).notification().unwrap().subcode, 9);
+        assert_eq!(
+            UpdateView::parse(&body, &EXTERNAL)
+                .notification()
+                .unwrap()
+                .subcode,
+            9
+        );
     }
     // Two families at once.
     let both = [value(&bad_hop, 14), value(&[0, 1, 1, 33], 15)].concat();
     let both = body(&[], &[&both, ORIGIN, AS_PATH], &[]);
-    assert_eq!(UpdateView::parse(&both, &EXTERNAL).verdict(), Verdict::Reset);
+    assert_eq!(
+        UpdateView::parse(&both, &EXTERNAL).verdict(),
+        Verdict::Reset
+    );
 }
 
 #[test]
 fn families_not_in_use_are_passed_over() {
-    let v4_only = UpdateContext { families: FamilySet::IPV4, ..EXTERNAL };
+    let v4_only = UpdateContext {
+        families: FamilySet::IPV4,
+        ..EXTERNAL
+    };
     let body1 = body(&[], &[REACH6, ORIGIN, AS_PATH, NEXT_HOP], NLRI);
     let view = UpdateView::parse(&body1, &v4_only);
     assert_eq!(view.verdict(), Verdict::Ok);
-    assert_eq!(view.announced().collect::<Vec<_>>(), [(Part::Classic, Family::Ipv4)]);
+    assert_eq!(
+        view.announced().collect::<Vec<_>>(),
+        [(Part::Classic, Family::Ipv4)]
+    );
     assert_eq!(view.announced6().count(), 0);
     // A family that this speaker does not know at all may hold anything.
     let vpn: &[u8] = &[0x80, 14, 6, 0, 1, 128, 200, 1, 2];
@@ -346,30 +400,52 @@ fn end_of_rib_is_only_that() {
     let v6: &[u8] = &[0x80, 15, 3, 0, 2, 1];
     assert_eq!(eor(&body(&[], &[], &[]), &EXTERNAL), Some(Family::Ipv4));
     assert_eq!(eor(&body(&[], &[v6], &[]), &EXTERNAL), Some(Family::Ipv6));
-    assert_eq!(eor(&body(&[], &[&[0x90, 15, 0, 3, 0, 2, 1]], &[]), &EXTERNAL), Some(Family::Ipv6));
-    assert_eq!(eor(&body(&[], &[&[0x80, 15, 3, 0, 1, 1]], &[]), &EXTERNAL), Some(Family::Ipv4));
+    assert_eq!(
+        eor(&body(&[], &[&[0x90, 15, 0, 3, 0, 2, 1]], &[]), &EXTERNAL),
+        Some(Family::Ipv6)
+    );
+    assert_eq!(
+        eor(&body(&[], &[&[0x80, 15, 3, 0, 1, 1]], &[]), &EXTERNAL),
+        Some(Family::Ipv4)
+    );
     assert_eq!(eor(&body(NLRI, &[], &[]), &EXTERNAL), None);
     assert_eq!(eor(&body(NLRI, &[v6], &[]), &EXTERNAL), None);
     assert_eq!(eor(&body(&[], &[ORIGIN], &[]), &EXTERNAL), None);
     assert_eq!(eor(&body(&[], &[v6, ORIGIN], &[]), &EXTERNAL), None);
-    let v4_only = UpdateContext { families: FamilySet::IPV4, ..EXTERNAL };
+    let v4_only = UpdateContext {
+        families: FamilySet::IPV4,
+        ..EXTERNAL
+    };
     assert_eq!(eor(&body(&[], &[v6], &[]), &v4_only), None);
 }
 
 #[test]
 fn every_part_is_seen_with_its_path_identifiers() {
-    let ctx = UpdateContext { add_path: FamilySet::IPV4, ..EXTERNAL };
+    let ctx = UpdateContext {
+        add_path: FamilySet::IPV4,
+        ..EXTERNAL
+    };
     let withdrawn = [0, 0, 0, 5, 8, 10, 0, 0, 0, 6, 0];
     let nlri = [0, 0, 0, 7, 32, 1, 2, 3, 4, 1, 0, 0, 0, 17, 10, 1, 255];
     let unreach: &[u8] = &[0x80, 15, 5, 0, 2, 1, 8, 0xfc];
-    let body = body(&withdrawn, &[REACH6, unreach, ORIGIN, AS_PATH, NEXT_HOP], &nlri);
+    let body = body(
+        &withdrawn,
+        &[REACH6, unreach, ORIGIN, AS_PATH, NEXT_HOP],
+        &nlri,
+    );
     let view = UpdateView::parse(&body, &ctx);
     assert_eq!(view.verdict(), Verdict::Ok, "{:?}", view.error());
     assert_eq!(text(view.withdrawn4()), ["10.0.0.0/8#5", "0.0.0.0/0#6"]);
-    assert_eq!(text(view.announced4(Part::Classic)), ["1.2.3.4/32#7", "10.1.128.0/17#16777216"]);
+    assert_eq!(
+        text(view.announced4(Part::Classic)),
+        ["1.2.3.4/32#7", "10.1.128.0/17#16777216"]
+    );
     assert_eq!(text(view.announced6()), ["2001:db8::/32"]);
     assert_eq!(text(view.withdrawn6()), ["fc00::/8"]);
-    assert_eq!(view.next_hop(Part::Classic), Some(NextHop::V4([192, 0, 2, 1].into())));
+    assert_eq!(
+        view.next_hop(Part::Classic),
+        Some(NextHop::V4([192, 0, 2, 1].into()))
+    );
     let hop = view.next_hop(Part::Multiprotocol).unwrap();
     assert_eq!(hop.to_string(), "2001:db8::1");
     assert_eq!(view.announced().count(), 2);
@@ -384,10 +460,18 @@ fn ipv4_with_an_ipv6_next_hop() {
     let body = body(&[], &[&reach, ORIGIN, AS_PATH], &[]);
     let view = UpdateView::parse(&body, &EXTERNAL);
     assert_eq!(view.verdict(), Verdict::Ok);
-    assert_eq!(text(view.announced4(Part::Multiprotocol)), ["198.51.100.0/24"]);
+    assert_eq!(
+        text(view.announced4(Part::Multiprotocol)),
+        ["198.51.100.0/24"]
+    );
     assert_eq!(text(view.announced4(Part::Classic)), [""; 0]);
     let mut buf = AttrSetBuf::new();
-    assert_eq!(view.canonical(Part::Multiprotocol, &mut buf).meta.next_hop_len, 16);
+    assert_eq!(
+        view.canonical(Part::Multiprotocol, &mut buf)
+            .meta
+            .next_hop_len,
+        16
+    );
 }
 
 #[test]
@@ -395,7 +479,11 @@ fn the_first_of_the_strongest_errors_is_told() {
     let discard: &[u8] = &[0x40, 6, 1, 0];
     let withdraw: &[u8] = &[0x80, 4, 1, 0];
     let later: &[u8] = &[0xc0, 8, 1, 0];
-    let body = body(&[], &[ORIGIN, AS_PATH, NEXT_HOP, discard, withdraw, later], NLRI);
+    let body = body(
+        &[],
+        &[ORIGIN, AS_PATH, NEXT_HOP, discard, withdraw, later],
+        NLRI,
+    );
     let view = UpdateView::parse(&body, &EXTERNAL);
     assert_eq!(view.error().unwrap().field, Field::Attribute(4));
     assert_eq!(view.notification(), None);

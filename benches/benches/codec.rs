@@ -1,0 +1,296 @@
+//! The codec's budgets: parse with verdict ≤ 70 ns a message + 2 ns an NLRI, canonical set ≤ 100 ns,
+//! encode ≤ 100 ns a message + 2 ns an NLRI. Over a synthetic table: 1,024 different messages, so
+//! that no branch is learned by heart.
+//!
+//! `cargo bench -p thruway-benches --bench codec`
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr};
+use thruway_wire::encode::{self, Encoding, NextHopRewrite, Reflect, Rewrite};
+use thruway_wire::limits::HEADER_LEN;
+use thruway_wire::update::{Part, UpdateContext, UpdateView};
+use thruway_wire::{Asn, FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, PrefixKey, RouterId};
+
+const MESSAGES: usize = 1024;
+const CTX: UpdateContext = UpdateContext {
+    as4: true,
+    external: true,
+    families: FamilySet::ALL,
+    add_path: FamilySet::EMPTY,
+};
+const ENCODING: Encoding = Encoding {
+    as4: true,
+    add_path: false,
+    max_len: 4096,
+    extended_next_hop: false,
+};
+const TRANSPARENT: Rewrite = Rewrite {
+    prepend: None,
+    next_hop: NextHopRewrite::Keep,
+    local_pref: false,
+    med: true,
+    reflect: None,
+    otc: None,
+};
+
+/// A small generator of its own: the same table on every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 11) % bound
+    }
+}
+
+/// A set as the Internet has them: 2 to 7 hops, MED now and then, 0 to 7 communities, sometimes large
+/// ones and an aggregator.
+fn set(random: &mut Random, hop: NextHop) -> AttrSetBuf {
+    let hops = 2 + random.below(3) + random.below(4);
+    let mut path = vec![2, u8::try_from(hops).unwrap()];
+    for _ in 0..hops {
+        let asn = 1 + random.below(400_000);
+        path.extend_from_slice(&u32::try_from(asn).unwrap().to_be_bytes());
+    }
+    let mut values = |count: u64, width: usize| -> Vec<u8> {
+        (0..usize::try_from(count).unwrap() * width)
+            .map(|_| random.next() as u8 >> 1)
+            .collect()
+    };
+    let communities = values(4, 4);
+    let large = values(2, 12);
+    let aggregator = values(1, 8);
+    let mut attrs = vec![(0x40, 1, vec![0]), (0x40, 2, path)];
+    let mut maybe = |odds, attr: (u8, u8, Vec<u8>)| {
+        if random.below(100) < odds {
+            attrs.push(attr);
+        }
+    };
+    maybe(30, (0x80, 4, vec![0, 0, 0, 10]));
+    maybe(10, (0xc0, 7, aggregator));
+    maybe(70, (0xc0, 8, communities));
+    maybe(15, (0xc0, 32, large));
+    let attrs = attrs.iter().map(|(flags, code, value)| RawAttr {
+        flags: *flags,
+        code: *code,
+        value,
+    });
+    AttrSetBuf::from_parts(Some(hop), attrs)
+}
+
+fn length(random: &mut Random, usual: u8, shortest: u8) -> u8 {
+    // As measured on full tables: more than half are the longest usual one.
+    if random.below(100) < 57 {
+        usual
+    } else {
+        usual - u8::try_from(random.below(u64::from(usual - shortest))).unwrap()
+    }
+}
+
+fn v4(random: &mut Random, count: usize) -> Vec<Nlri<Ipv4Prefix>> {
+    let mut one = || {
+        let len = length(random, 24, 16);
+        let bits = u32::try_from(random.next() & 0xffff_ffff).unwrap();
+        Nlri {
+            path_id: 0,
+            prefix: Ipv4Prefix::new(bits.into(), len).unwrap(),
+        }
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+fn v6(random: &mut Random, count: usize) -> Vec<Nlri<Ipv6Prefix>> {
+    let mut one = || {
+        let len = length(random, 48, 29);
+        let bits = u128::from(random.next()) << 64;
+        Nlri {
+            path_id: 0,
+            prefix: Ipv6Prefix::new(bits.into(), len).unwrap(),
+        }
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+struct Table<P> {
+    sets: Vec<AttrSet>,
+    nlri: Vec<Vec<Nlri<P>>>,
+    bodies: Vec<Vec<u8>>,
+}
+
+fn table<P: PrefixKey>(
+    hop: NextHop,
+    nlri: impl Fn(&mut Random, usize) -> Vec<Nlri<P>>,
+    count: usize,
+) -> Table<P> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut table = Table {
+        sets: vec![],
+        nlri: vec![],
+        bodies: vec![],
+    };
+    for _ in 0..MESSAGES {
+        let set = set(&mut random, hop);
+        let nlri = nlri(&mut random, count);
+        let mut out = Vec::new();
+        let all = nlri.iter().copied();
+        encode::announce(&mut out, set.as_ref(), &TRANSPARENT, &ENCODING, all).expect("it fits");
+        let len = usize::from(u16::from_be_bytes([out[16], out[17]]));
+        table.bodies.push(out[HEADER_LEN..len].to_vec());
+        table.sets.push(AttrSet::new(set.as_ref()));
+        table.nlri.push(nlri);
+    }
+    table
+}
+
+fn v4_table(count: usize) -> Table<Ipv4Prefix> {
+    table(NextHop::V4([192, 0, 2, 1].into()), v4, count)
+}
+
+fn v6_table(count: usize) -> Table<Ipv6Prefix> {
+    table(NextHop::V6([0x20; 16].into()), v6, count)
+}
+
+fn parse(c: &mut Criterion) {
+    let mut group = c.benchmark_group("parse");
+    group.throughput(Throughput::Elements(MESSAGES as u64));
+    for count in [1, 6, 100, 900] {
+        let table = v4_table(count);
+        group.bench_function(BenchmarkId::new("verdict_v4", count), |b| {
+            b.iter(|| {
+                for body in &table.bodies {
+                    black_box(UpdateView::parse(black_box(body), &CTX).verdict());
+                }
+            });
+        });
+        group.bench_function(BenchmarkId::new("verdict_and_nlri_v4", count), |b| {
+            b.iter(|| {
+                for body in &table.bodies {
+                    let view = UpdateView::parse(black_box(body), &CTX);
+                    for nlri in view.announced4(Part::Classic) {
+                        black_box(nlri);
+                    }
+                }
+            });
+        });
+    }
+    for count in [1, 100] {
+        let table = v6_table(count);
+        group.bench_function(BenchmarkId::new("verdict_and_nlri_v6", count), |b| {
+            b.iter(|| {
+                for body in &table.bodies {
+                    let view = UpdateView::parse(black_box(body), &CTX);
+                    for nlri in view.announced6() {
+                        black_box(nlri);
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn canonical(c: &mut Criterion) {
+    let mut group = c.benchmark_group("canonical");
+    group.throughput(Throughput::Elements(MESSAGES as u64));
+    let table = v4_table(1);
+    let views: Vec<_> = table
+        .bodies
+        .iter()
+        .map(|body| UpdateView::parse(body, &CTX))
+        .collect();
+    let mut buf = AttrSetBuf::new();
+    group.bench_function("v4", |b| {
+        b.iter(|| {
+            for view in &views {
+                black_box(view.canonical(Part::Classic, &mut buf));
+            }
+        });
+    });
+    let table = v6_table(1);
+    let views: Vec<_> = table
+        .bodies
+        .iter()
+        .map(|body| UpdateView::parse(body, &CTX))
+        .collect();
+    group.bench_function("v6", |b| {
+        b.iter(|| {
+            for view in &views {
+                black_box(view.canonical(Part::Multiprotocol, &mut buf));
+            }
+        });
+    });
+    group.finish();
+}
+
+fn encode_all<P: PrefixKey>(
+    out: &mut Vec<u8>,
+    table: &Table<P>,
+    rewrite: &Rewrite,
+    encoding: &Encoding,
+) {
+    for (set, nlri) in table.sets.iter().zip(&table.nlri) {
+        out.clear();
+        let sent = encode::announce(out, set.as_ref(), rewrite, encoding, nlri.iter().copied());
+        black_box(sent.expect("it fits"));
+    }
+}
+
+fn announce(c: &mut Criterion) {
+    let mut group = c.benchmark_group("announce");
+    group.throughput(Throughput::Elements(MESSAGES as u64));
+    let external = Rewrite {
+        prepend: Some(Asn(64_500)),
+        next_hop: NextHopRewrite::Own(Some([192, 0, 2, 9].into()), None),
+        ..TRANSPARENT
+    };
+    let reflect = Reflect {
+        originator: RouterId(1),
+        cluster: RouterId(2),
+    };
+    let internal = Rewrite {
+        local_pref: true,
+        reflect: Some(reflect),
+        ..TRANSPARENT
+    };
+    let two_octet = Encoding {
+        as4: false,
+        ..ENCODING
+    };
+    let mut out = Vec::with_capacity(1 << 16);
+    for count in [1, 100, 900] {
+        let table = v4_table(count);
+        let cases = [
+            ("transparent_v4", TRANSPARENT, ENCODING),
+            ("external_v4", external, ENCODING),
+            ("reflector_v4", internal, ENCODING),
+            ("two_octet_v4", external, two_octet),
+        ];
+        for (name, rewrite, encoding) in cases {
+            group.bench_function(BenchmarkId::new(name, count), |b| {
+                b.iter(|| encode_all(&mut out, &table, &rewrite, &encoding));
+            });
+        }
+    }
+    for count in [1, 100] {
+        let table = v6_table(count);
+        group.bench_function(BenchmarkId::new("transparent_v6", count), |b| {
+            b.iter(|| encode_all(&mut out, &table, &TRANSPARENT, &ENCODING));
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30);
+    targets = parse, canonical, announce
+}
+criterion_main!(benches);
