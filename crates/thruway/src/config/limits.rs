@@ -1,0 +1,16 @@
+//! Bounds of a configuration.
+
+/// Octets of a TCP MD5 key (Linux: TCP_MD5SIG_MAXKEYLEN).
+pub const MD5_KEY_LEN_MAX: usize = 80;
+/// Octets of a configuration file. The parser needs some ten times as much memory.
+pub const CONFIG_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Octets of a file with a set's members.
+pub const SET_FILE_LEN_MAX: u64 = 256 * 1024 * 1024;
+/// Faults named in one file with a set's members; the rest is counted.
+pub const SET_FILE_ERRORS_MAX: usize = 20;
+/// Sessions of one peer with a prefix, unless the configuration says otherwise.
+pub const RANGE_PEERS_DEFAULT: u32 = 256;
+/// Seconds that a peer may be asked to wait for a restart (RFC 4724 §3: twelve bits).
+pub const RESTART_TIME_MAX: u16 = 4095;
+/// Seconds that stale routes may be kept (RFC 9494 §3.1: 24 bits).
+pub const LONG_LIVED_TIME_MAX: u32 = (1 << 24) - 1;

@@ -1,0 +1,367 @@
+//! Reading a file into a [`Config`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thruway_engine::PeerRole;
+use thruway_policy::{CompileOptions, Compiled, PolicyDef, SetDefs, compile};
+use toml::de::DeTable;
+
+use super::limits::CONFIG_LEN_MAX;
+use super::peer::{Group, read_groups, read_peers};
+use super::policy::{self, RawPolicy};
+use super::reader::{Reader, Section, Spot};
+use super::resolve::{self, Place};
+use super::suggest::hint;
+use super::{Config, ConfigErrors, Diff, Peer, Problem, Server, Target, server, sets};
+
+/// Tables of the whole file.
+pub(super) const TOP_KEYS: &[&str] = &[
+    "server",
+    "peer-group",
+    "peer",
+    "policy",
+    "prefix-set",
+    "community-set",
+    "as-set",
+    "as-path-set",
+];
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with file, line and key.
+    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+        load(path, 1)
+    }
+
+    /// Reads and checks a configuration that is already in memory. Files that it names are looked
+    /// for beside `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
+        parse(path, text, 1)
+    }
+
+    /// Reads the file anew, and tells what changed. Policies that did not change keep their
+    /// compiled values; the others get a new version.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; the running configuration stays as it is then.
+    pub fn reload(&self) -> Result<(Config, Diff), ConfigErrors> {
+        let mut new = load(&self.path, self.version.wrapping_add(1))?;
+        let diff = Diff::new(self, &new);
+        new.policies.keep(&self.policies, |name| {
+            !diff.policies.iter().any(|other| other == name)
+        });
+        Ok((new, diff))
+    }
+}
+
+fn load(path: &Path, version: u32) -> Result<Config, ConfigErrors> {
+    match read_bounded(path) {
+        Ok(text) => parse(path, &text, version),
+        Err(error) => Err(ConfigErrors(vec![Problem {
+            file: Arc::new(path.into()),
+            line: 0,
+            key: String::new(),
+            message: error.to_string(),
+        }])),
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(CONFIG_LEN_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_LEN_MAX {
+        let message = format!("the file has over {CONFIG_LEN_MAX} octets");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(text)
+}
+
+fn parse(path: &Path, text: &str, version: u32) -> Result<Config, ConfigErrors> {
+    let mut reader = Reader::new(path, text);
+    let (table, faults) = DeTable::parse_recoverable(text);
+    if !faults.is_empty() {
+        // What a broken file seems to say is not worth checking.
+        for fault in faults {
+            let line = reader.line(fault.span().unwrap_or_default());
+            reader.error(line, "", fault.message().replace('\n', ", "));
+        }
+        return Err(errors(reader));
+    }
+    let top = Section {
+        table: table.get_ref(),
+        line: 1,
+        path: String::new(),
+    };
+    top.check_keys(&[TOP_KEYS], &mut reader);
+    let read = read(&top, version, &mut reader);
+    match read {
+        Some(mut config) if reader.errors.is_empty() => {
+            config.path = path.into();
+            warn_readable_keys(path, &config, &mut reader);
+            reader.warnings.sort();
+            reader.warnings.dedup();
+            config.warnings = reader.warnings;
+            Ok(config)
+        }
+        _ => Err(errors(reader)),
+    }
+}
+
+fn errors(mut reader: Reader) -> ConfigErrors {
+    reader.errors.sort();
+    // Peers of one group have its faults in common.
+    reader.errors.dedup();
+    ConfigErrors(reader.errors)
+}
+
+fn read(top: &Section<'_>, version: u32, reader: &mut Reader) -> Option<Config> {
+    let section = |key: &str, reader: &mut Reader| {
+        top.value(key)
+            .and_then(|value| Section::new(value, key.into(), reader))
+    };
+    let server_section = section("server", reader);
+    let server = match top.value("server") {
+        Some(_) if server_section.is_none() => None,
+        _ => server::read(server_section.as_ref(), reader),
+    };
+    let groups = read_groups(section("peer-group", reader).as_ref(), reader);
+    let raw = read_peers(top.value("peer"), reader);
+    let sets = sets::read(top, reader);
+    let policies = policy::read(top, &sets, reader);
+    // Peers cannot be judged without the server; its faults are told first.
+    let server = server?;
+    let peers = resolve::peers(raw, &groups, &server, reader);
+    check_unique(&peers, reader);
+    check_policies(&peers, &policies, reader);
+    warn_unused(top, &peers, &groups, &policies, &sets, reader);
+    let compiled = compiled(top, &server, &policies, &sets, version, reader)?;
+    Some(Config {
+        path: PathBuf::new(),
+        version,
+        server,
+        peers: peers.into_iter().map(|(peer, _)| peer).collect(),
+        policies: compiled,
+        policy_defs: policies.into_iter().map(|policy| policy.def).collect(),
+        sets,
+        warnings: Vec::new(),
+    })
+}
+
+fn compiled(
+    top: &Section<'_>,
+    server: &Server,
+    policies: &[RawPolicy],
+    sets: &SetDefs,
+    version: u32,
+    reader: &mut Reader,
+) -> Option<Compiled> {
+    if !reader.errors.is_empty() {
+        return None;
+    }
+    policies
+        .iter()
+        .for_each(|policy| policy.warn_unreachable(reader));
+    let defs: Vec<PolicyDef> = policies.iter().map(|policy| policy.def.clone()).collect();
+    match compile(
+        &defs,
+        sets,
+        CompileOptions {
+            version,
+            own_as: server.asn,
+        },
+    ) {
+        Ok(compiled) => Some(compiled),
+        Err(errors) => {
+            policy::note_errors(&errors, policies, top, reader);
+            None
+        }
+    }
+}
+
+/// Names, addresses and prefixes of peers are unique.
+fn check_unique(peers: &[(Peer, Place)], reader: &mut Reader) {
+    let mut names = BTreeMap::new();
+    let mut targets = BTreeMap::new();
+    for (peer, place) in peers {
+        if let Some(first) = names.insert(&peer.name, place.line) {
+            let message = format!("the peer in line {first} has the same name");
+            reader.error(place.line, &format!("peer.{}.name", peer.name), message);
+        }
+        let (key, target) = match peer.target {
+            Target::Address(addr) => ("address", addr.ip().to_string()),
+            Target::Range { prefix, .. } => ("prefix", prefix.to_string()),
+        };
+        if let Some(first) = targets.insert(target, place.line) {
+            let message = format!("the peer in line {first} has the same {key}");
+            reader.error(place.line, &format!("{}.{key}", place.path), message);
+        }
+    }
+}
+
+/// Peers' policies exist, and external peers have them.
+fn check_policies(peers: &[(Peer, Place)], policies: &[RawPolicy], reader: &mut Reader) {
+    let built_in = ["accept", "reject"];
+    let names = || {
+        built_in
+            .into_iter()
+            .chain(policies.iter().map(|p| p.def.name.as_str()))
+    };
+    for (peer, place) in peers {
+        for spot in [&place.keys.import, &place.keys.export]
+            .into_iter()
+            .flatten()
+        {
+            if !names().any(|name| name == spot.value) {
+                let hint = hint(&spot.value, names());
+                let message = format!("no policy has the name `{}`{hint}", spot.value);
+                reader.error_at(spot, message);
+            }
+        }
+        if let Some(spot) = &place.keys.import {
+            warn_to_on_import(spot, policies, reader);
+        }
+        warn_no_policy(peer, place, reader);
+    }
+}
+
+/// RFC 8212: what has no policy carries no routes.
+fn warn_no_policy(peer: &Peer, place: &Place, reader: &mut Reader) {
+    if !matches!(peer.role, PeerRole::External | PeerRole::RouteServerClient) {
+        return;
+    }
+    if peer.import.policy.is_none() {
+        let message = "no import policy: nothing is taken from this peer (RFC 8212)";
+        reader.warn(place.line, &format!("{}.import", place.path), message);
+    }
+    if peer.export.policy.is_none() {
+        let message = "no export policy: nothing is told to this peer (RFC 8212)";
+        reader.warn(place.line, &format!("{}.export", place.path), message);
+    }
+}
+
+fn warn_to_on_import(spot: &Spot<String>, policies: &[RawPolicy], reader: &mut Reader) {
+    let policy = policies.iter().find(|policy| policy.def.name == spot.value);
+    let asks = |policy: &&RawPolicy| {
+        policy
+            .def
+            .statements
+            .iter()
+            .any(|s| !s.matches.to.is_empty())
+    };
+    if policy.as_ref().is_some_and(asks) {
+        let message = format!(
+            "`{}` matches on `to`, which never holds on import",
+            spot.value
+        );
+        reader.warn(spot.line, &spot.key, message);
+    }
+}
+
+/// What nothing refers to may be a typo's victim.
+fn warn_unused(
+    top: &Section<'_>,
+    peers: &[(Peer, Place)],
+    groups: &[Group],
+    policies: &[RawPolicy],
+    sets: &SetDefs,
+    reader: &mut Reader,
+) {
+    for group in groups {
+        if !peers
+            .iter()
+            .any(|(peer, _)| peer.group.as_ref() == Some(&group.name))
+        {
+            reader.warn(
+                group.line,
+                &format!("peer-group.{}", group.name),
+                "no peer is in it",
+            );
+        }
+    }
+    let used: BTreeSet<&str> = peers
+        .iter()
+        .flat_map(|(peer, _)| [&peer.import.policy, &peer.export.policy])
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    for policy in policies {
+        if !used.contains(policy.def.name.as_str()) {
+            let key = format!("policy.{}", policy.def.name);
+            reader.warn(policy.line, &key, "no peer uses it");
+        }
+    }
+    let used = used_sets(policies.iter().map(|policy| &policy.def));
+    for (table, name) in set_names(sets) {
+        if !used.contains(&(table, name)) {
+            let set = top.value(table).and_then(|sets| sets.get_ref().get(name));
+            let line = set.map_or(0, |set| reader.line(set.span()));
+            reader.warn(line, &format!("{table}.{name}"), "no policy uses it");
+        }
+    }
+}
+
+/// All sets by table and name.
+fn set_names(sets: &SetDefs) -> Vec<(&'static str, &str)> {
+    fn names<'s, T>(
+        table: &'static str,
+        sets: &'s BTreeMap<String, T>,
+    ) -> impl Iterator<Item = (&'static str, &'s str)> {
+        sets.keys().map(move |name| (table, name.as_str()))
+    }
+    names("prefix-set", &sets.prefix_sets)
+        .chain(names("community-set", &sets.community_sets))
+        .chain(names("as-set", &sets.as_sets))
+        .chain(names("as-path-set", &sets.as_path_sets))
+        .collect()
+}
+
+/// The sets that policies refer to, by table and name.
+pub(super) fn used_sets<'d>(
+    policies: impl Iterator<Item = &'d PolicyDef>,
+) -> BTreeSet<(&'static str, &'d str)> {
+    let mut used = BTreeSet::new();
+    for statement in policies.flat_map(|policy| &policy.statements) {
+        let matches = &statement.matches;
+        for (table, names) in [
+            ("prefix-set", &matches.prefix.sets),
+            ("prefix-set", &matches.next_hop.sets),
+            ("as-path-set", &matches.as_path.sets),
+            ("as-set", &matches.origin_as.sets),
+            ("as-set", &matches.neighbor_as.sets),
+            ("as-set", &matches.as_path_contains.sets),
+            ("community-set", &matches.community.sets),
+            ("community-set", &statement.set.community.remove_sets),
+        ] {
+            used.extend(names.iter().map(|name| (table, name.as_str())));
+        }
+    }
+    used
+}
+
+/// Keys that everybody on the machine can read are no secrets.
+fn warn_readable_keys(path: &Path, config: &Config, reader: &mut Reader) {
+    use std::os::unix::fs::PermissionsExt;
+    let with_key = config
+        .peers
+        .iter()
+        .any(|peer| peer.connection.md5.is_some());
+    let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
+    if with_key && mode & 0o004 != 0 {
+        reader.warn(
+            0,
+            "",
+            "everybody can read this file, and peers have MD5 keys (chmod o-r)",
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The configuration file: TOML in, checked and typed values out.
+//!
+//! A file is read in three steps. `reader` and `value` read keys into what they may hold and note
+//! every fault with its line; `resolve` lets peers inherit from their groups, fills in defaults and
+//! checks what takes several keys; `load` checks what takes several tables, and compiles policies.
+//! Reading goes on after a fault: all of them are told at once.
+
+mod check;
+mod diff;
+pub mod limits;
+mod load;
+mod model;
+mod peer;
+mod policy;
+mod problem;
+mod reader;
+mod resolve;
+mod server;
+mod sets;
+mod suggest;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{CheckArgs, check};
+pub use diff::{Diff, PeerChange};
+pub use model::{
+    Config, Connection, Export, GracefulRestart, Import, LogLevel, MaxPrefixes, NextHopRule, Peer,
+    Secret, Server, Session, Target,
+};
+pub use problem::{ConfigErrors, Problem};
+pub use server::default_api_socket;

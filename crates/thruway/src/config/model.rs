@@ -1,0 +1,268 @@
+//! The configuration as the rest of the daemon sees it: checked, typed, every default filled in.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thruway_engine::PeerRole;
+use thruway_net::TransportChoice;
+use thruway_policy::{Compiled, PolicyDef, SetDefs};
+use thruway_rib::{AddPathSend, LadderConfig, LimitAction};
+use thruway_session::{RemoteAs, Role};
+use thruway_wire::{Asn, FamilySet, Prefix, RouterId};
+
+use super::Problem;
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that it came from.
+    pub path: PathBuf,
+    /// 1, and one more with every reload: the version of policies that changed then.
+    pub version: u32,
+    /// `[server]`.
+    pub server: Server,
+    /// `[[peer]]`, in the file's order, with what they inherit from their groups.
+    pub peers: Vec<Peer>,
+    /// `[policy.NAME]`, compiled; `accept` and `reject` are among them.
+    pub policies: Compiled,
+    /// The same as they were written, for [`Config::diff`].
+    pub policy_defs: Vec<PolicyDef>,
+    /// The sets that they refer to.
+    pub sets: SetDefs,
+    /// What is legal but may not be meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Our AS.
+    pub asn: Asn,
+    /// Our BGP identifier.
+    pub router_id: RouterId,
+    /// Where to listen for peers.
+    pub listen: Vec<SocketAddr>,
+    /// Where to listen for HTTP; `None`: on the Unix socket only.
+    pub api: Option<SocketAddr>,
+    /// The Unix socket of the API.
+    pub api_socket: PathBuf,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Each worker stays on a core of its own.
+    pub pin_workers: bool,
+    /// How to talk to the kernel.
+    pub transport: TransportChoice,
+    /// What to log.
+    pub log: LogLevel,
+    /// Our cluster (RFC 4456 §8).
+    pub cluster_id: RouterId,
+    /// How the decision process compares.
+    pub ladder: LadderConfig,
+}
+
+/// What to log: this and what is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what needs a hand.
+    Error,
+    /// What may need one.
+    Warn,
+    /// Sessions and reloads.
+    Info,
+    /// Messages other than UPDATE.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name, as `tracing` filters have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// A `[[peer]]`: one neighbour, or all neighbours of a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name, unique.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// Its group's name.
+    pub group: Option<String>,
+    /// Whom it stands for.
+    pub target: Target,
+    /// What it is to us.
+    pub role: PeerRole,
+    /// Its AS.
+    pub asn: RemoteAs,
+    /// Administratively down.
+    pub shutdown: bool,
+    /// How the connection is made.
+    pub connection: Connection,
+    /// What the session offers.
+    pub session: Session,
+    /// What is taken from it.
+    pub import: Import,
+    /// What it is told.
+    pub export: Export,
+}
+
+/// Whom a `[[peer]]` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One neighbour.
+    Address(SocketAddr),
+    /// Any neighbour in a prefix, up to so many at a time.
+    Range {
+        /// Whose connections are taken; of several the longest counts.
+        prefix: Prefix,
+        /// Largest number of sessions.
+        peers_max: u32,
+    },
+}
+
+/// How a connection is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Our address; `None`: what the kernel picks.
+    pub local_address: Option<IpAddr>,
+    /// Never connect, wait for the peer.
+    pub passive: bool,
+    /// Between attempts to connect.
+    pub connect_retry: Duration,
+    /// TCP MD5 key (RFC 2385), 1 to 80 octets.
+    pub md5: Option<Secret>,
+    /// GTSM (RFC 5082): hops at most. Our packets have TTL 255 then.
+    pub gtsm_hops: Option<u8>,
+    /// TTL of our packets; `None`: the kernel's default, or 255 with GTSM.
+    pub ttl: Option<u8>,
+}
+
+/// Octets that must not reach a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a session offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Families.
+    pub families: FamilySet,
+    /// Offered hold time in seconds: 0 (off) or at least 3.
+    pub hold_time: u16,
+    /// SendHoldTimer (RFC 9687); `None`: 8 minutes or twice the hold time; zero: off.
+    pub send_hold: Option<Duration>,
+    /// The peer may send several paths a prefix (RFC 7911).
+    pub add_path_receive: bool,
+    /// Messages up to 65,535 octets (RFC 8654).
+    pub extended_message: bool,
+    /// IPv4 routes with IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
+    /// Graceful restart (RFC 4724); `None`: not offered, a lost session's routes go at once.
+    pub graceful_restart: Option<GracefulRestart>,
+    /// Seconds that stale routes are kept after the restart time (RFC 9494).
+    pub long_lived: Option<u32>,
+    /// Our role (RFC 9234).
+    pub bgp_role: Option<Role>,
+    /// Refuse a peer that does not tell its role.
+    pub bgp_role_strict: bool,
+}
+
+/// Graceful restart (RFC 4724).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// Seconds that the peer should wait for us; up to 4,095.
+    pub restart_time: u16,
+    /// Seconds that we wait for the peer, whatever it asks for.
+    pub helper_time_max: u16,
+    /// A NOTIFICATION starts one, too (RFC 8538).
+    pub notification: bool,
+}
+
+/// What is taken from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Policy; `None` takes nothing from an external peer (RFC 8212), everything from an internal
+    /// one.
+    pub policy: Option<String>,
+    /// Limits by [`thruway_wire::Family::index`].
+    pub max_prefixes: [Option<MaxPrefixes>; 2],
+    /// AS_SET and AS_CONFED_SET are accepted (RFC 9774 says no).
+    pub allow_as_sets: bool,
+    /// Occurrences of our AS to put up with.
+    pub allow_own_as: u8,
+    /// The path's first AS must be the peer's.
+    pub enforce_first_as: bool,
+    /// Longest path accepted, in AS hops.
+    pub as_path_max: u16,
+    /// Which next hops are accepted.
+    pub next_hop: NextHopRule,
+}
+
+/// Which next hops a peer may announce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextHopRule {
+    /// Its own address.
+    Peer,
+    /// Its own, or that of a configured peer of the same AS.
+    SameAs,
+    /// Any in these prefixes.
+    Subnet(Vec<Prefix>),
+    /// Any that is unicast.
+    Any,
+}
+
+/// A limit on a peer's prefixes of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPrefixes {
+    /// Largest count.
+    pub limit: u32,
+    /// Count at which to warn.
+    pub warn_at: u32,
+    /// What to do above the limit.
+    pub action: LimitAction,
+    /// Counts after policy, not as received.
+    pub accepted_only: bool,
+    /// With [`LimitAction::Restart`]: when to come back; `None`: when told to.
+    pub restart_after: Option<Duration>,
+}
+
+/// What a peer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Policy; `None` tells an external peer nothing (RFC 8212), an internal one everything.
+    pub policy: Option<String>,
+    /// How many paths a prefix, where the peer takes several (RFC 7911).
+    pub add_path: AddPathSend,
+    /// Well-known communities are obeyed, in both directions (RFC 1997, RFC 8326).
+    pub interpret_communities: bool,
+    /// Our address replaces the next hop.
+    pub next_hop_self: bool,
+    /// Our address as an IPv4 next hop, where it is known: `own-next-hop`, `local-address`, or the
+    /// one address that the server listens on.
+    pub own_v4: Option<Ipv4Addr>,
+    /// Likewise for IPv6.
+    pub own_v6: Option<Ipv6Addr>,
+    /// Our AS goes in front of the path.
+    pub prepend_own_as: bool,
+    /// MULTI_EXIT_DISC is told onward.
+    pub send_med: bool,
+    /// A peer that may not have the best path gets the next one (RFC 7947 §2.3.2.1).
+    pub alternatives: bool,
+}

@@ -1,0 +1,116 @@
+//! `[server]`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use thruway_net::TransportChoice;
+use thruway_rib::LadderConfig;
+use thruway_rib::limits::WORKERS_MAX;
+use thruway_wire::{Asn, RouterId};
+
+use super::reader::{Reader, Section, Spot, keys};
+use super::value::{BGP_PORT, Listen, Many};
+use super::{LogLevel, Server};
+
+keys! {
+    /// Keys of `[server]`.
+    pub(super) struct ServerKeys {
+        asn: Asn = "asn",
+        router_id: RouterId = "router-id",
+        listen: Many<Listen> = "listen",
+        api: SocketAddr = "api",
+        api_socket: PathBuf = "api-socket",
+        workers: u16 = "workers",
+        pin_workers: bool = "pin-workers",
+        transport: TransportChoice = "transport",
+        log: LogLevel = "log",
+        cluster_id: RouterId = "cluster-id",
+        always_compare_med: bool = "always-compare-med",
+        missing_med_worst: bool = "missing-med-worst",
+    }
+}
+
+/// Reads and checks the table; `None` where what the rest depends on is missing.
+pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option<Server> {
+    let Some(section) = section else {
+        reader.error(0, "server", "the table [server] is missing");
+        return None;
+    };
+    section.check_keys(&[ServerKeys::KEYS], reader);
+    let keys = ServerKeys::read(section, reader);
+    for key in ["asn", "router-id"] {
+        if section.value(key).is_none() {
+            reader.error(section.line, &section.key(key), "the key is missing");
+        }
+    }
+    let listen = listen(keys.listen, reader);
+    let workers = workers(keys.workers, reader);
+    let asn = keys.asn?.value;
+    let router_id = keys.router_id?.value;
+    Some(Server {
+        asn,
+        router_id,
+        listen,
+        api: value(keys.api),
+        api_socket: value(keys.api_socket).unwrap_or_else(default_api_socket),
+        workers,
+        pin_workers: value(keys.pin_workers).unwrap_or(true),
+        transport: value(keys.transport).unwrap_or_default(),
+        log: value(keys.log).unwrap_or(LogLevel::Info),
+        cluster_id: value(keys.cluster_id).unwrap_or(router_id),
+        ladder: LadderConfig {
+            always_compare_med: value(keys.always_compare_med).unwrap_or(false),
+            missing_med_worst: value(keys.missing_med_worst).unwrap_or(false),
+        },
+    })
+}
+
+fn value<T>(spot: Option<Spot<T>>) -> Option<T> {
+    spot.map(|spot| spot.value)
+}
+
+/// Where to listen; every address of both families where nothing is said.
+fn listen(keys: Option<Spot<Many<Listen>>>, reader: &mut Reader) -> Vec<SocketAddr> {
+    let Some(keys) = keys else {
+        let all = [
+            IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        ];
+        return all.map(|addr| SocketAddr::new(addr, BGP_PORT)).to_vec();
+    };
+    let mut listen = Vec::new();
+    for spot in keys.value.0 {
+        let addr = spot.value.0;
+        if listen.contains(&addr) {
+            reader.error_at(&spot, format!("{addr} stands twice"));
+        }
+        listen.push(addr);
+    }
+    listen
+}
+
+fn workers(key: Option<Spot<u16>>, reader: &mut Reader) -> usize {
+    match key {
+        Some(spot) if !(1..=WORKERS_MAX).contains(&spot.value.into()) => {
+            let message = format!("expected 1 to {WORKERS_MAX} workers, found {}", spot.value);
+            reader.error_at(&spot, message);
+            1
+        }
+        Some(spot) => spot.value.into(),
+        None => std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(WORKERS_MAX),
+    }
+}
+
+/// Where the API's Unix socket is unless the configuration says otherwise, for the daemon and for
+/// those who ask it: `/run/thruway.sock` for root, else `thruway.sock` in the user's runtime folder.
+#[must_use]
+pub fn default_api_socket() -> PathBuf {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !root && !folder.is_empty());
+    folder
+        .map_or_else(|| PathBuf::from("/run"), PathBuf::from)
+        .join("thruway.sock")
+}

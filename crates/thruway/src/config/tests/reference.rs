@@ -1,0 +1,122 @@
+//! docs/configuration.md names every key and no other; the example loads.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::super::load::TOP_KEYS;
+use super::super::peer::{AddPathKeys, MaxPrefixKeys, Md5Keys, PeerKeys, PeerOnly, RestartKeys};
+use super::super::policy::{
+    ChangeKeys, CommunityKeys, LengthKeys, MatchKeys, PeerMatchKeys, PolicyKeys, PrependKeys,
+    StatementKeys,
+};
+use super::super::server::ServerKeys;
+use super::super::sets::Member;
+use super::super::*;
+
+/// Each table of the reference: its heading, and its keys.
+fn tables() -> Vec<(&'static str, Vec<&'static str>)> {
+    let peer = [PeerOnly::KEYS, PeerKeys::KEYS].concat();
+    vec![
+        ("`[server]`", ServerKeys::KEYS.to_vec()),
+        ("`[[peer]]` and `[peer-group.NAME]`", peer),
+        ("`md5`", Md5Keys::KEYS.to_vec()),
+        ("`add-path`", AddPathKeys::KEYS.to_vec()),
+        ("`graceful-restart`", RestartKeys::KEYS.to_vec()),
+        ("`max-prefixes`", MaxPrefixKeys::KEYS.to_vec()),
+        ("`[policy.NAME]`", PolicyKeys::KEYS.to_vec()),
+        ("`[[policy.NAME.statement]]`", StatementKeys::KEYS.to_vec()),
+        ("`match`", MatchKeys::KEYS.to_vec()),
+        ("`match.as-path-length`", LengthKeys::KEYS.to_vec()),
+        ("`match.peer` and `match.to`", PeerMatchKeys::KEYS.to_vec()),
+        ("`set`", ChangeKeys::KEYS.to_vec()),
+        ("`set.prepend`", PrependKeys::KEYS.to_vec()),
+        ("`set.community`", CommunityKeys::KEYS.to_vec()),
+        (
+            "`[prefix-set.NAME]`",
+            thruway_policy::PrefixEntry::KEYS.to_vec(),
+        ),
+        (
+            "`[community-set.NAME]`",
+            thruway_policy::CommunityPattern::KEYS.to_vec(),
+        ),
+        ("`[as-set.NAME]`", thruway_policy::AsnRange::KEYS.to_vec()),
+        (
+            "`[as-path-set.NAME]`",
+            thruway_policy::AsPathExpression::KEYS.to_vec(),
+        ),
+    ]
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Heading and first column of each table in the reference.
+fn documented() -> Vec<(String, BTreeSet<String>)> {
+    let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let mut sections: Vec<(String, BTreeSet<String>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            let heading = heading.trim_start_matches('#').trim();
+            sections.push((heading.into(), BTreeSet::new()));
+        }
+        let key = line
+            .strip_prefix("| `")
+            .and_then(|rest| rest.split('`').next());
+        if let (Some(key), Some((_, keys))) = (key, sections.last_mut()) {
+            assert!(keys.insert(key.into()), "`{key}` stands twice");
+        }
+    }
+    sections
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let documented = documented();
+    for (heading, keys) in tables() {
+        let section = documented.iter().find(|(other, _)| other == heading);
+        let (_, found) = section.unwrap_or_else(|| panic!("no heading {heading}"));
+        let keys: BTreeSet<String> = keys.into_iter().map(str::to_owned).collect();
+        assert_eq!(*found, keys, "{heading}");
+    }
+    let headings: Vec<&str> = tables().iter().map(|(heading, _)| *heading).collect();
+    for (heading, keys) in &documented {
+        assert!(
+            keys.is_empty() || headings.contains(&heading.as_str()),
+            "{heading}"
+        );
+    }
+    for key in TOP_KEYS {
+        assert!(
+            headings
+                .iter()
+                .any(|heading| heading.contains(&format!("[{key}"))),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn every_block_of_the_reference_loads() {
+    let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let mut blocks = 0;
+    for block in text.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let server = if block.contains("[server]") {
+            ""
+        } else {
+            super::SERVER
+        };
+        let config = Config::parse(&root().join("examples/x.toml"), &format!("{server}{block}"));
+        config.unwrap_or_else(|errors| panic!("{block}\n{errors}"));
+        blocks += 1;
+    }
+    assert!(blocks >= 3);
+}
+
+#[test]
+fn the_example_loads_without_a_warning() {
+    let config = Config::load(&root().join("examples/thruway.toml")).unwrap();
+    assert_eq!(config.warnings, []);
+    assert!(config.peers.len() >= 3);
+}
