@@ -17,7 +17,7 @@ use crate::{
 /// Plays a sequence of events, drawn from `data`, to one session.
 ///
 /// # Panics
-/// Where the session breaks a promise: see [`Checker`].
+/// Where the session breaks a promise: see `Checker`.
 pub fn fuzz_session(data: &[u8]) {
     let Summary {
         counters,

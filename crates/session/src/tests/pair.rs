@@ -286,7 +286,7 @@ impl Pair {
         let open: VecDeque<_> = self.sides[which].open.drain(..).collect();
         for conn in open {
             self.call(which, |session, now, sink| {
-                session.closed(now, conn, Some("cut"), sink)
+                session.closed(now, conn, Some("cut"), sink);
             });
         }
     }
