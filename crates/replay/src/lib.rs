@@ -2,6 +2,7 @@
 //!
 //! - [`generate`]: realistic tables from a seed; [`table`]: what one peer says
 //! - [`load`]: many sessions on one thread, counted, timed and compared
+//! - [`replay`]: MRT files as a load; [`cli`]: the commands of the binary
 //! - [`speaker`]: one scripted neighbour on a thread of its own
 //! - [`relay`]: the least server, to find this tool's own ceiling
 //!
@@ -9,6 +10,7 @@
 //! other; only the codec is shared.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 mod describe;
 pub mod dump;
 mod endpoint;
@@ -22,6 +24,7 @@ mod peer;
 pub mod progress;
 mod random;
 pub mod relay;
+pub mod replay;
 pub mod speaker;
 pub mod table;
 

@@ -60,3 +60,6 @@ pub const SPEAKER_COMMANDS: usize = 1024;
 
 /// Octets of records that a dump's writer collects before it writes.
 pub const DUMP_BUFFER_BYTES: usize = 256 << 10;
+
+/// Peers of a generated dump; each is a table in memory.
+pub const GENERATE_PEERS_MAX: u16 = 256;

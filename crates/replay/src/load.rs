@@ -46,6 +46,8 @@ pub struct LoadOptions {
     pub expect: Expect,
     /// After the tables: updates without end.
     pub churn: Option<ChurnOptions>,
+    /// Keep the sessions up so long at the end, for a look around.
+    pub stay: Duration,
     /// Bounds on waiting.
     pub patience: Patience,
 }

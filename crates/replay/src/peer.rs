@@ -260,10 +260,6 @@ impl Peer {
         }
     }
 
-    pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
-        self.negotiated.as_ref()
-    }
-
     pub(crate) fn is_established(&self) -> bool {
         self.state == State::Established
     }

@@ -17,8 +17,10 @@ pub enum Phase {
     Converging,
     /// Updates without end; counts are milliseconds.
     Churning,
-    /// The receivers' tables are compared; counts are receivers.
-    Verifying,
+    /// All is done and the sessions stay up; counts are milliseconds.
+    Staying,
+    /// The sessions end; counts are sessions.
+    Closing,
 }
 
 impl Phase {
@@ -29,7 +31,8 @@ impl Phase {
             Phase::Preparing => "preparing",
             Phase::Converging => "replaying",
             Phase::Churning => "churning",
-            Phase::Verifying => "verifying",
+            Phase::Staying => "staying",
+            Phase::Closing => "closing",
         }
     }
 }

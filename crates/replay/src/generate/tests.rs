@@ -83,7 +83,11 @@ fn no_bogons() {
             assert!(!clash, "{} against {bogon}", nlri.prefix);
         }
     }
-    assert_eq!(prefixes::bogon_end(0xac00_0000, 8), Some(0xac20_0000), "a prefix that holds a bogon");
+    assert_eq!(
+        prefixes::bogon_end(0xac00_0000, 8),
+        Some(0xac20_0000),
+        "a prefix that holds a bogon"
+    );
     assert_eq!(prefixes::bogon_end(0x0800_0000, 8), None);
 }
 

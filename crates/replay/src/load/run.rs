@@ -39,6 +39,7 @@ pub fn run(options: &LoadOptions, progress: &mut dyn Progress) -> Result<Report,
         began,
         shown: None,
         notes: Vec::new(),
+        stay_until: None,
     };
     runner.run()
 }
@@ -51,6 +52,7 @@ struct Runner<'a> {
     began: Instant,
     shown: Option<Instant>,
     notes: Vec<String>,
+    stay_until: Option<Instant>,
 }
 
 /// What was measured between the first octet and the last.
@@ -78,6 +80,7 @@ impl Runner<'_> {
                 let found = differences(&self.client, self.options.verify);
                 report.differences = Some(found);
             }
+            self.stay()?;
         }
         self.close()?;
         report.failures = std::mem::take(&mut self.client.failures);
@@ -394,6 +397,16 @@ impl Runner<'_> {
         Ok(())
     }
 
+    fn stay(&mut self) -> Result<(), LoadError> {
+        let until = Instant::now() + self.options.stay;
+        self.stay_until = Some(until);
+        while Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            self.turn(Phase::Staying, Some(left))?;
+        }
+        Ok(())
+    }
+
     fn close(&mut self) -> Result<(), LoadError> {
         self.client.closing = true;
         for index in 0..self.client.sessions() {
@@ -402,7 +415,7 @@ impl Runner<'_> {
         }
         let deadline = Instant::now() + CLOSE_DEADLINE;
         while self.endpoint.has_connections() && Instant::now() < deadline {
-            self.turn(Phase::Verifying, Some(Duration::from_millis(50)))?;
+            self.turn(Phase::Closing, Some(Duration::from_millis(50)))?;
         }
         Ok(())
     }
@@ -449,6 +462,15 @@ impl Runner<'_> {
                 let total = client.expected.required() * client.tallies().count() as u64;
                 let left: u64 = client.tallies().map(Tally::left).sum();
                 (total.saturating_sub(left), total)
+            }
+            (Phase::Staying, _) => {
+                let whole = self.options.stay;
+                let until = self.stay_until.unwrap_or(now);
+                let left = until.saturating_duration_since(now);
+                (
+                    whole.saturating_sub(left).as_millis() as u64,
+                    whole.as_millis() as u64,
+                )
             }
             (Phase::Preparing, _) => {
                 let packed = client

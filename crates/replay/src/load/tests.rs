@@ -68,6 +68,7 @@ fn load(to: &Relay, table: Table, receivers: u32) -> LoadOptions {
         verify: true,
         expect: Expect::Transparent,
         churn: None,
+        stay: Duration::ZERO,
         patience: Patience {
             idle: Duration::from_secs(1),
             ..Patience::default()
@@ -199,7 +200,12 @@ fn planted(
 fn single_routes() -> Table {
     let (all, mut table) = (generated(2000, 0), Table::new());
     for group in all.groups().iter().filter(|group| group.len() == 1) {
-        table.push(Duration::ZERO, group.set.clone(), Family::Ipv4, all.run(group).iter());
+        table.push(
+            Duration::ZERO,
+            group.set.clone(),
+            Family::Ipv4,
+            all.run(group).iter(),
+        );
     }
     table
 }
