@@ -114,6 +114,8 @@ pub struct EgressBatch {
     pub group: GroupId,
     /// To the group's stream, or to one reader.
     pub stream: Stream,
+    /// The workers that have members, as bits; 0 in a reader's.
+    pub workers: u32,
     /// Counts the shard's group batches, from 1; egress names it in [`EgressRequest::Seen`]. 0 in a
     /// reader's.
     pub number: u64,

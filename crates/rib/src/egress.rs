@@ -3,15 +3,63 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use thruway_wire::RouterId;
+use bytes::{Bytes, BytesMut};
+use hashbrown::HashTable;
+use thruway_wire::attrs::AttrSet;
+use thruway_wire::encode::{self, Encoding, Reflect, Rewrite};
+use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey, RouterId};
 
-use crate::{Audience, EgressBatch, GroupProfile, PeerId};
+use crate::{AddPathSend, Audience, EgressBatch, GroupProfile, Handle, OutRun, PeerId, ShardId};
+
+/// Octets of one segment: packs share it while they fit.
+const SEGMENT_LEN: usize = 64 * 1024;
+/// No piece.
+const END: u32 = u32::MAX;
 
 /// Encodes batches of one group, once for all its members on a worker.
 #[derive(Debug)]
 pub struct Packer {
     profile: Arc<GroupProfile>,
+    runs: Vec<Run>,
+    /// Runs of the newest layer by what they say.
+    index: HashTable<u32>,
+    /// Where each layer's runs begin. What one shard says twice must go out in order; what several
+    /// shards say may be mixed.
+    layers: Vec<usize>,
+    /// Shards with a batch in the newest layer, as bits.
+    shards: u64,
+    pieces: Vec<Piece>,
+    nlri4: Vec<Nlri<Ipv4Prefix>>,
+    nlri6: Vec<Nlri<Ipv6Prefix>>,
+    order: Vec<u32>,
+    bytes: Vec<u8>,
+    segment: BytesMut,
+}
+
+/// NLRI with one set from one source for one audience, from any shard.
+#[derive(Debug)]
+struct Run {
+    key: RunKey,
+    set: Option<AttrSet>,
+    first: u32,
+    last: u32,
+    count: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RunKey {
+    handle: Handle,
+    source: PeerId,
+    audience: Audience,
+    family: Family,
+}
+
+/// Neighbours in an NLRI array.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u32,
+    count: u32,
+    next: u32,
 }
 
 /// Encoded messages: one segment, whole messages only, and who gets which part.
@@ -26,11 +74,58 @@ pub struct Packed {
     pub unsendable: u32,
 }
 
+impl RunKey {
+    fn new(run: &OutRun) -> Self {
+        let source = if run.handle.is_some() {
+            run.source
+        } else {
+            PeerId(0)
+        };
+        RunKey {
+            handle: run.handle,
+            source,
+            audience: run.audience,
+            family: run.family,
+        }
+    }
+
+    fn hash(&self) -> u64 {
+        let audience = match self.audience {
+            Audience::All => 0,
+            Audience::AllBut(peer) => 1 << 16 | u64::from(peer.0),
+            Audience::Only(peer) => 2 << 16 | u64::from(peer.0),
+        };
+        let handle = (self.handle.owner() as u64) << 26 | self.handle.index() as u64;
+        let bits = handle << 32 | audience << 8 | self.family as u64;
+        let product = (bits ^ u64::from(self.source.0) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ product >> 32
+    }
+
+    /// Where a run goes in its layer: what all get before what one gets, so that the others' bytes lie
+    /// together; withdrawals before announcements, so that routes that go are gone soon.
+    fn place(&self) -> u8 {
+        let one = matches!(self.audience, Audience::Only(_));
+        u8::from(one) << 1 | u8::from(self.handle.is_some())
+    }
+}
+
 impl Packer {
     /// For a group.
     #[must_use]
     pub fn new(profile: Arc<GroupProfile>) -> Self {
-        Packer { profile }
+        Packer {
+            profile,
+            runs: Vec::new(),
+            index: HashTable::new(),
+            layers: Vec::new(),
+            shards: 0,
+            pieces: Vec::new(),
+            nlri4: Vec::new(),
+            nlri6: Vec::new(),
+            order: Vec::new(),
+            bytes: Vec::new(),
+            segment: BytesMut::new(),
+        }
     }
 
     /// The group's profile was replaced.
@@ -41,33 +136,280 @@ impl Packer {
     /// Adds a batch. Batches of several shards may be packed together where they are for the same
     /// members; two batches of one shard must be given in order.
     pub fn absorb(&mut self, batch: &EgressBatch) {
-        let _ = batch;
+        self.start_layer(batch.shard);
+        let (base4, base6) = (self.nlri4.len() as u32, self.nlri6.len() as u32);
+        self.nlri4.extend_from_slice(&batch.nlri4);
+        self.nlri6.extend_from_slice(&batch.nlri6);
+        for run in &batch.runs {
+            let base = match run.family {
+                Family::Ipv4 => base4,
+                Family::Ipv6 => base6,
+            };
+            let piece = self.pieces.len() as u32;
+            self.pieces.push(Piece {
+                start: base + run.start,
+                count: run.count,
+                next: END,
+            });
+            self.add(run, piece, batch);
+        }
+    }
+
+    fn start_layer(&mut self, shard: ShardId) {
+        let bit = 1u64 << (shard.0 & 63);
+        if self.layers.is_empty() || self.shards & bit != 0 {
+            self.layers.push(self.runs.len());
+            self.index.clear();
+            self.shards = 0;
+        }
+        self.shards |= bit;
+    }
+
+    fn add(&mut self, out: &OutRun, piece: u32, batch: &EgressBatch) {
+        let key = RunKey::new(out);
+        let hash = key.hash();
+        let Packer {
+            runs,
+            index,
+            pieces,
+            ..
+        } = self;
+        let same = |run: &u32| runs.get(*run as usize).is_some_and(|run| run.key == key);
+        if let Some(run) = index.find(hash, same).copied() {
+            let Some(run) = runs.get_mut(run as usize) else {
+                return;
+            };
+            if let Some(last) = pieces.get_mut(run.last as usize) {
+                last.next = piece;
+            }
+            run.last = piece;
+            run.count += out.count;
+            return;
+        }
+        let set = match out.handle.is_some() {
+            true => batch.sets.get(out.set as usize).cloned(),
+            false => None,
+        };
+        debug_assert_eq!(
+            set.is_some(),
+            out.handle.is_some(),
+            "an announced run has its set"
+        );
+        let at = runs.len() as u32;
+        runs.push(Run {
+            key,
+            set,
+            first: piece,
+            last: piece,
+            count: out.count,
+        });
+        index.insert_unique(hash, at, |run| {
+            runs.get(*run as usize).map_or(0, |r| r.key.hash())
+        });
     }
 
     /// True where nothing was absorbed since the last `pack`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        true
+        self.runs.is_empty()
     }
 
-    /// Encodes what was absorbed. `router_id` gives a source's BGP identifier and whether it is
-    /// internal, for the marks of a reflector (RFC 4456 §8).
+    /// Encodes what was absorbed. `router_id` gives the BGP identifier of a source that is internal, for the
+    /// marks of a reflector (RFC 4456 §8), `None` for others.
     pub fn pack(&mut self, router_id: &dyn Fn(PeerId) -> Option<RouterId>) -> Packed {
-        let _ = router_id;
-        Packed::default()
+        let mut packed = Packed::default();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut order = std::mem::take(&mut self.order);
+        for (layer, start) in self.layers.iter().enumerate() {
+            let end = self
+                .layers
+                .get(layer + 1)
+                .copied()
+                .unwrap_or(self.runs.len());
+            order.clear();
+            order.extend(*start as u32..end as u32);
+            let place = |run: &u32| {
+                self.runs
+                    .get(*run as usize)
+                    .map_or(0, |run| run.key.place())
+            };
+            order.sort_by_key(place);
+            for run in order.iter().filter_map(|run| self.runs.get(*run as usize)) {
+                self.encode(run, router_id, &mut bytes, &mut packed);
+            }
+        }
+        if self.segment.capacity() < bytes.len() {
+            self.segment = BytesMut::with_capacity(bytes.len().max(SEGMENT_LEN));
+        }
+        self.segment.extend_from_slice(&bytes);
+        packed.bytes = self.segment.split().freeze();
+        bytes.clear();
+        (self.bytes, self.order) = (bytes, order);
+        self.clear();
+        packed
+    }
+
+    /// Encodes one run and notes whose it is.
+    fn encode(
+        &self,
+        run: &Run,
+        router_id: &dyn Fn(PeerId) -> Option<RouterId>,
+        out: &mut Vec<u8>,
+        packed: &mut Packed,
+    ) {
+        let start = out.len();
+        let rewrite = self.rewrite(run, router_id);
+        let encoding = self.encoding(run.key.family);
+        let messages = match run.key.family {
+            Family::Ipv4 => self.encode_as(&self.nlri4, run, &rewrite, &encoding, out, packed),
+            Family::Ipv6 => self.encode_as(&self.nlri6, run, &rewrite, &encoding, out, packed),
+        };
+        packed.messages += messages as u32;
+        packed.add(run.key.audience, start as u32..out.len() as u32);
+    }
+
+    fn encode_as<P: PrefixKey>(
+        &self,
+        nlri: &[Nlri<P>],
+        run: &Run,
+        rewrite: &Rewrite,
+        encoding: &Encoding,
+        out: &mut Vec<u8>,
+        packed: &mut Packed,
+    ) -> usize {
+        let all = || Chain {
+            pieces: &self.pieces,
+            nlri,
+            piece: run.first,
+            rest: [].iter(),
+        };
+        let Some(set) = &run.set else {
+            return encode::withdraw(out, encoding, all());
+        };
+        match encode::announce(out, set.as_ref(), rewrite, encoding, all()) {
+            Ok(messages) => messages,
+            Err(_) => {
+                packed.unsendable += run.count;
+                encode::withdraw(out, encoding, all())
+            }
+        }
+    }
+
+    fn rewrite(&self, run: &Run, router_id: &dyn Fn(PeerId) -> Option<RouterId>) -> Rewrite {
+        let mut rewrite = self.profile.rewrite;
+        if let Some(cluster) = self.profile.cluster
+            && run.set.is_some()
+        {
+            rewrite.reflect = router_id(run.key.source).map(|originator| Reflect {
+                originator,
+                cluster,
+            });
+        }
+        rewrite
+    }
+
+    fn encoding(&self, family: Family) -> Encoding {
+        let send = self
+            .profile
+            .add_path
+            .get(family.index())
+            .copied()
+            .unwrap_or_default();
+        Encoding {
+            add_path: send != AddPathSend::Off,
+            ..self.profile.encoding
+        }
+    }
+
+    fn clear(&mut self) {
+        self.runs.clear();
+        self.index.clear();
+        self.layers.clear();
+        self.shards = 0;
+        self.pieces.clear();
+        self.nlri4.clear();
+        self.nlri6.clear();
+    }
+}
+
+/// The NLRI of a run, piece after piece.
+#[derive(Clone)]
+struct Chain<'a, P> {
+    pieces: &'a [Piece],
+    nlri: &'a [Nlri<P>],
+    piece: u32,
+    rest: std::slice::Iter<'a, Nlri<P>>,
+}
+
+impl<P: PrefixKey> Iterator for Chain<'_, P> {
+    type Item = Nlri<P>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Nlri<P>> {
+        loop {
+            if let Some(nlri) = self.rest.next() {
+                return Some(*nlri);
+            }
+            let piece = self.pieces.get(self.piece as usize)?;
+            let range = piece.start as usize..piece.start as usize + piece.count as usize;
+            self.rest = self.nlri.get(range)?.iter();
+            self.piece = piece.next;
+        }
     }
 }
 
 impl Packed {
+    fn add(&mut self, audience: Audience, range: Range<u32>) {
+        match self.parts.last_mut() {
+            _ if range.is_empty() => {}
+            Some((last, known)) if *last == audience && known.end == range.start => {
+                known.end = range.end;
+            }
+            _ => self.parts.push((audience, range)),
+        }
+    }
+
     /// True without messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
+    /// All messages, whoever they are for.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The messages for one member, in order, neighbouring ones in one slice.
     pub fn slices_for(&self, member: PeerId) -> impl Iterator<Item = Bytes> + '_ {
-        let _ = (member, &self.parts);
-        std::iter::empty()
+        let mut parts = self
+            .parts
+            .iter()
+            .filter(move |(audience, _)| match audience {
+                Audience::All => true,
+                Audience::AllBut(peer) => *peer != member,
+                Audience::Only(peer) => *peer == member,
+            });
+        let mut open: Option<Range<u32>> = None;
+        std::iter::from_fn(move || {
+            loop {
+                let Some((_, range)) = parts.next() else {
+                    return open.take();
+                };
+                match &mut open {
+                    Some(open) if open.end == range.start => open.end = range.end,
+                    _ => {
+                        if let Some(done) = open.replace(range.clone()) {
+                            return Some(done);
+                        }
+                    }
+                }
+            }
+        })
+        .map(|range| self.bytes.slice(range.start as usize..range.end as usize))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,12 @@ impl Handle {
     pub const fn is_some(self) -> bool {
         self.0 != u32::MAX
     }
+
+    /// True for `NONE`.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == u32::MAX
+    }
 }
 
 impl Default for Handle {
@@ -92,6 +98,10 @@ impl Default for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_some() { write!(f, "Handle({}:{})", self.owner(), self.index()) } else { f.write_str("Handle(-)") }
+        if self.is_some() {
+            write!(f, "Handle({}:{})", self.owner(), self.index())
+        } else {
+            f.write_str("Handle(-)")
+        }
     }
 }

@@ -1,10 +1,16 @@
-//! Import: hygiene, then the peer's policy.
+//! Import: hygiene, then the peer's policy (RFC 4271 §9.1.1, RFC 8212).
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use thruway_wire::{Asn, RouterId};
+use thruway_policy::{Hits, Outcome, Policy, RouteContext};
+use thruway_wire::attrs::{AttrFlags, AttrSetBuf, AttrSetRef};
+use thruway_wire::{Asn, Community, Family, NextHop, Prefix, RouterId};
+
+use crate::peers::Peer;
+use crate::sets::Sets;
+use crate::{Handle, Hygiene, NextHopCheck, PeerProfile};
 
 /// Why a path is not accepted; in the order of the checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +22,11 @@ pub enum Rejection {
     AsZero,
     /// AS_SET or AS_CONFED_SET (RFC 9774 §3).
     AsSet,
-    /// A confederation segment from outside (RFC 5065 §4).
+    /// A confederation segment from outside (RFC 5065 §5).
     Confederation,
     /// The path's first AS is not the peer's (RFC 4271 §6.3).
     FirstAs {
-        /// What stands there.
+        /// What stands there; 0 where no sequence does.
         found: Asn,
         /// The peer's.
         expected: Asn,
@@ -36,7 +42,7 @@ pub enum Rejection {
     OriginatorLoop(RouterId),
     /// CLUSTER_LIST holds our cluster (RFC 4456 §8).
     ClusterLoop(RouterId),
-    /// The next hop is not one that the peer may announce.
+    /// The next hop is missing, or not one that the peer may announce.
     NextHop(Option<IpAddr>),
     /// No import policy is configured (RFC 8212 §2).
     NoPolicy,
@@ -53,6 +59,234 @@ pub enum Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        match self {
+            Rejection::AsLoop(asn) => write!(f, "AS loop: {asn} is in the path"),
+            Rejection::AsZero => f.write_str("AS 0 in the path"),
+            Rejection::AsSet => f.write_str("AS_SET in the path"),
+            Rejection::Confederation => f.write_str("confederation segment in the path"),
+            Rejection::FirstAs { found, expected } => {
+                write!(f, "first AS is {found}, not the peer's {expected}")
+            }
+            Rejection::PathTooLong { len, max } => {
+                write!(f, "AS path of {len} hops, {max} at most")
+            }
+            Rejection::OriginatorLoop(id) => write!(f, "originator id {id} is ours"),
+            Rejection::ClusterLoop(id) => write!(f, "cluster list holds our cluster {id}"),
+            Rejection::NextHop(Some(addr)) => write!(f, "next hop {addr} is not allowed"),
+            Rejection::NextHop(None) => f.write_str("no next hop"),
+            Rejection::NoPolicy => f.write_str("no import policy"),
+            Rejection::Policy { policy, statement } => {
+                write!(f, "policy {policy}, statement {statement}")
+            }
+            Rejection::OverLimit => f.write_str("over the prefix limit"),
+        }
     }
 }
+
+/// The checks before the policy, in the order of [`Rejection`].
+pub(crate) fn hygiene(profile: &PeerProfile, set: AttrSetRef<'_>) -> Option<Rejection> {
+    let check = &profile.hygiene;
+    let meta = set.meta;
+    path_fault(profile, set)
+        .or_else(|| {
+            let wrong = profile.hygiene.enforce_first_as
+                && !profile.internal
+                && meta.neighbor_as != profile.asn;
+            let (found, expected) = (meta.neighbor_as, profile.asn);
+            wrong.then_some(Rejection::FirstAs { found, expected })
+        })
+        .or_else(|| {
+            let (len, max) = (meta.path_len, check.as_path_max);
+            (len > max).then_some(Rejection::PathTooLong { len, max })
+        })
+        .or_else(|| reflection_loop(check, set))
+        .or_else(|| {
+            let next_hop = set.next_hop();
+            let good = next_hop.is_some_and(|next_hop| next_hop_fits(profile, next_hop));
+            (!good).then(|| Rejection::NextHop(next_hop.map(|next_hop| next_hop.addr())))
+        })
+}
+
+fn path_fault(profile: &PeerProfile, set: AttrSetRef<'_>) -> Option<Rejection> {
+    let check = &profile.hygiene;
+    let own = set
+        .as_path()
+        .asns()
+        .filter(|asn| *asn == check.local_as)
+        .count();
+    if own > usize::from(check.allow_own_as) {
+        return Some(Rejection::AsLoop(check.local_as));
+    }
+    let flags = set.meta.flags;
+    if flags.has(AttrFlags::AS_ZERO) {
+        return Some(Rejection::AsZero);
+    }
+    if flags.has(AttrFlags::AS_SET) && !check.allow_as_sets {
+        return Some(Rejection::AsSet);
+    }
+    flags
+        .has(AttrFlags::CONFEDERATION)
+        .then_some(Rejection::Confederation)
+}
+
+fn reflection_loop(check: &Hygiene, set: AttrSetRef<'_>) -> Option<Rejection> {
+    if set.originator_id() == Some(check.router_id) {
+        return Some(Rejection::OriginatorLoop(check.router_id));
+    }
+    let looped = set.meta.cluster_len > 0 && set.cluster_list().any(|id| id == check.cluster_id);
+    looped.then_some(Rejection::ClusterLoop(check.cluster_id))
+}
+
+fn is_unicast(addr: IpAddr) -> bool {
+    let broadcast = matches!(addr, IpAddr::V4(v4) if v4.is_broadcast());
+    !addr.is_unspecified() && !addr.is_multicast() && !broadcast
+}
+
+fn next_hop_fits(profile: &PeerProfile, next_hop: NextHop) -> bool {
+    let addr = next_hop.addr();
+    // IPv6 over an IPv4 session may name the peer in its mapped form.
+    let is = |known: &IpAddr| *known == addr || known.to_canonical() == addr.to_canonical();
+    let link_local = match next_hop {
+        NextHop::V6LinkLocal { link_local, .. } => Some(IpAddr::V6(link_local)),
+        _ => None,
+    };
+    let own = is(&profile.addr) || link_local == Some(profile.addr);
+    is_unicast(addr)
+        && match &profile.hygiene.next_hop {
+            NextHopCheck::Peer => own,
+            NextHopCheck::SameAs(peers) => own || peers.iter().any(is),
+            NextHopCheck::Subnet(nets) => {
+                let host = Prefix::host(addr);
+                nets.iter().any(|net| net.covers(host))
+            }
+            NextHopCheck::Any => true,
+        }
+}
+
+/// What judging a path needs and changes.
+pub(crate) struct Importer<'a> {
+    pub(crate) peer: &'a mut Peer,
+    pub(crate) sets: &'a mut Sets,
+    pub(crate) scratch: &'a mut AttrSetBuf,
+    pub(crate) family: Family,
+    /// The path is long-lived stale: it says so onward (RFC 9494 §4.3).
+    pub(crate) long_lived: bool,
+}
+
+impl Importer<'_> {
+    /// The set after import, `NONE` where rejected. The answer is remembered beside the set where the
+    /// prefix plays no part.
+    pub(crate) fn judge(&mut self, received: Handle, prefix: impl FnOnce() -> Prefix) -> Handle {
+        let context =
+            self.peer.context << 2 | (self.family as u32) << 1 | u32::from(self.long_lived);
+        if let Some(answer) = self.sets.memo(received, context) {
+            return answer;
+        }
+        let answer = self.evaluate(received, prefix());
+        if !self.uses_prefix() {
+            self.sets.remember(received, context, answer);
+        }
+        answer
+    }
+
+    /// True where the verdict must be found for each prefix.
+    pub(crate) fn uses_prefix(&self) -> bool {
+        self.peer
+            .profile
+            .import
+            .as_ref()
+            .is_some_and(|policy| policy.uses_prefix())
+    }
+
+    fn evaluate(&mut self, received: Handle, prefix: Prefix) -> Handle {
+        let Some(set) = self.sets.get(received) else {
+            return Handle::NONE;
+        };
+        let set = set.as_ref();
+        if hygiene(&self.peer.profile, set).is_some() {
+            return Handle::NONE;
+        }
+        let Some(policy) = &self.peer.profile.import else {
+            return Handle::NONE;
+        };
+        let context = RouteContext {
+            peer: &self.peer.facts,
+            family: self.family,
+            prefix,
+            set,
+            to: None,
+        };
+        let changed = match policy.evaluate(&context, self.scratch, &mut self.peer.hits) {
+            Outcome::Reject { .. } => return Handle::NONE,
+            Outcome::Accept => false,
+            Outcome::AcceptChanged => true,
+        };
+        if !changed {
+            self.scratch.copy_from(set);
+        }
+        if !self.finish() && !changed {
+            return received;
+        }
+        self.sets.derive(self.scratch.as_ref())
+    }
+
+    /// What holds after every policy. True where it changed the set.
+    fn finish(&mut self) -> bool {
+        let profile = &self.peer.profile;
+        let flags = self.scratch.as_ref().meta.flags;
+        let mut changed = false;
+        // RFC 8326 §4.1: a path about to go is the last choice.
+        if profile.hygiene.interpret_communities
+            && !profile.internal
+            && flags.has(AttrFlags::GRACEFUL_SHUTDOWN)
+        {
+            self.scratch.set_local_pref(Some(0));
+            changed = true;
+        }
+        if self.long_lived && !flags.has(AttrFlags::LLGR_STALE) {
+            self.scratch.add_community(Community::LLGR_STALE);
+            changed = true;
+        }
+        changed
+    }
+}
+
+/// Why a path is rejected, found again: verdicts are kept, reasons are not.
+pub(crate) fn reason(
+    peer: &Peer,
+    family: Family,
+    prefix: Prefix,
+    set: AttrSetRef<'_>,
+) -> Rejection {
+    if let Some(fault) = hygiene(&peer.profile, set) {
+        return fault;
+    }
+    let Some(policy) = &peer.profile.import else {
+        return Rejection::NoPolicy;
+    };
+    let context = RouteContext {
+        peer: &peer.facts,
+        family,
+        prefix,
+        set,
+        to: None,
+    };
+    match policy_reason(policy, &context) {
+        Some((policy, statement)) => Rejection::Policy { policy, statement },
+        None => Rejection::OverLimit,
+    }
+}
+
+/// The policy and statement that reject a route, if they do.
+pub(crate) fn policy_reason(policy: &Policy, route: &RouteContext<'_>) -> Option<(String, String)> {
+    let mut scratch = AttrSetBuf::default();
+    match policy.evaluate(route, &mut scratch, &mut Hits::new(policy)) {
+        Outcome::Reject { statement } => {
+            Some((policy.name().to_owned(), policy.statement_label(statement)))
+        }
+        Outcome::Accept | Outcome::AcceptChanged => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,10 @@
 //! Canonical sets by number: one table a worker.
 
+use ahash::RandomState;
+use hashbrown::HashTable;
 use thruway_wire::attrs::{AttrSet, AttrSetRef};
 
+use crate::chunked::Chunked;
 use crate::{Handle, Returns, ShardId, WorkerId};
 
 /// A worker's table of canonical sets.
@@ -11,7 +14,17 @@ use crate::{Handle, Returns, ShardId, WorkerId};
 /// set under the same number, so a grant that was on its way meanwhile still finds the set.
 #[derive(Debug)]
 pub struct Interner {
-    owner: WorkerId,
+    owner: u8,
+    shards: usize,
+    hash: RandomState,
+    table: HashTable<u32>,
+    sets: Chunked<Option<AttrSet>, 12>,
+    /// Grants sent and not returned: `shards` of them a set.
+    outstanding: Vec<u32>,
+    free: Vec<u32>,
+    next: u32,
+    freed: Vec<Vec<Handle>>,
+    stats: InternStats,
 }
 
 /// What an interner holds.
@@ -23,43 +36,148 @@ pub struct InternStats {
     pub bytes: usize,
 }
 
+/// The keyed hash of a table of sets.
+pub(crate) fn hasher(seed: u64, owner: u8) -> RandomState {
+    let owner = u64::from(owner);
+    RandomState::with_seeds(
+        seed,
+        seed.rotate_left(17) ^ owner,
+        !seed,
+        seed.rotate_left(41),
+    )
+}
+
 impl Interner {
     /// An empty table for a worker and so many shards; `seed` keys the hash.
     #[must_use]
     pub fn new(owner: WorkerId, shards: usize, seed: u64) -> Self {
-        let _ = (shards, seed);
-        Interner { owner }
+        debug_assert!(owner.index() < crate::limits::WORKERS_MAX);
+        debug_assert!((1..=crate::limits::SHARDS_MAX).contains(&shards));
+        Interner {
+            owner: owner.0,
+            shards,
+            hash: hasher(seed, owner.0),
+            table: HashTable::new(),
+            sets: Chunked::default(),
+            outstanding: Vec::new(),
+            free: Vec::new(),
+            next: 0,
+            freed: vec![Vec::new(); shards],
+            stats: InternStats::default(),
+        }
     }
 
     /// The handle of a set. [`Handle::NONE`] where the table is full (67 million sets): such routes
     /// count as withdrawn.
+    #[inline]
     pub fn intern(&mut self, set: AttrSetRef<'_>) -> Handle {
-        let _ = set;
-        Handle::new(self.owner.0, 0)
+        let hash = self.hash.hash_one(set.bytes);
+        let sets = &self.sets;
+        // The meta data follow from the bytes but for the length of the next hop.
+        let same = |index: &u32| match sets.get(*index) {
+            Some(Some(known)) => {
+                known.as_ref().bytes == set.bytes
+                    && known.meta().next_hop_len == set.meta.next_hop_len
+            }
+            _ => false,
+        };
+        match self.table.find(hash, same) {
+            Some(index) => Handle::new(self.owner, *index),
+            None => self.add(hash, set),
+        }
+    }
+
+    fn add(&mut self, hash: u64, set: AttrSetRef<'_>) -> Handle {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.next > Handle::INDEX_MAX => return Handle::NONE,
+            None => {
+                self.next += 1;
+                self.outstanding.resize(self.next as usize * self.shards, 0);
+                self.next - 1
+            }
+        };
+        let Some(place) = self.sets.slot(index) else {
+            return Handle::NONE;
+        };
+        *place = Some(AttrSet::new(set));
+        self.stats.sets += 1;
+        self.stats.bytes += set.bytes.len();
+        let Interner {
+            table,
+            sets,
+            hash: hasher,
+            ..
+        } = self;
+        table.insert_unique(hash, index, |index| match sets.get(*index) {
+            Some(Some(known)) => hasher.hash_one(known.as_ref().bytes),
+            _ => 0,
+        });
+        Handle::new(self.owner, index)
     }
 
     /// The set of a handle.
     #[must_use]
     pub fn get(&self, handle: Handle) -> Option<&AttrSet> {
-        let _ = handle;
-        None
+        if handle.owner() != usize::from(self.owner) {
+            return None;
+        }
+        self.sets.get(handle.index() as u32)?.as_ref()
     }
 
     /// Counts one grant (one Announce event) to a shard. `Some` where the shard may not hold the set:
     /// it travels along as `new_set`.
+    #[inline]
     pub fn grant(&mut self, handle: Handle, shard: ShardId) -> Option<AttrSet> {
-        let _ = (handle, shard);
-        None
+        debug_assert!(handle.owner() == usize::from(self.owner));
+        let count = self
+            .outstanding
+            .get_mut(handle.index() * self.shards + shard.index())?;
+        *count += 1;
+        if *count > 1 {
+            return None;
+        }
+        self.sets.get(handle.index() as u32)?.clone()
     }
 
     /// Takes grants back (drains `returns.grants`) and frees the sets that no shard holds.
     pub fn returned(&mut self, returns: &mut Returns) {
-        returns.grants.clear();
+        let shard = returns.shard.index();
+        for (handle, count) in returns.grants.drain(..) {
+            let at = handle.index() * self.shards + shard;
+            let Some(outstanding) = self.outstanding.get_mut(at) else {
+                continue;
+            };
+            debug_assert!(
+                *outstanding >= count,
+                "a shard returned more than it was granted"
+            );
+            *outstanding = outstanding.saturating_sub(count);
+            self.release_if_unused(handle);
+        }
     }
 
     /// Frees a set that was interned and granted to no shard.
     pub fn release_if_unused(&mut self, handle: Handle) {
-        let _ = handle;
+        let first = handle.index() * self.shards;
+        let held = self.outstanding.get(first..first + self.shards);
+        if held.is_none_or(|held| held.iter().any(|count| *count > 0)) {
+            return;
+        }
+        let index = handle.index() as u32;
+        let Some(set) = self.sets.get_mut(index).and_then(Option::take) else {
+            return;
+        };
+        let hash = self.hash.hash_one(set.as_ref().bytes);
+        if let Ok(entry) = self.table.find_entry(hash, |known| *known == index) {
+            entry.remove();
+        }
+        self.stats.sets -= 1;
+        self.stats.bytes -= set.as_ref().bytes.len();
+        self.free.push(index);
+        for freed in &mut self.freed {
+            freed.push(handle);
+        }
     }
 
     /// Sets freed since the last call that `shard` may hold copies of, for [`ShardBatch::freed`].
@@ -67,12 +185,21 @@ impl Interner {
     ///
     /// [`ShardBatch::freed`]: crate::ShardBatch::freed
     pub fn take_freed(&mut self, shard: ShardId, out: &mut Vec<Handle>) {
-        let _ = (shard, out);
+        let Some(freed) = self.freed.get_mut(shard.index()) else {
+            return;
+        };
+        for handle in freed.drain(..) {
+            // A number in use again, with a grant on the way to this shard, brings its own set.
+            let at = handle.index() * self.shards + shard.index();
+            if self.outstanding.get(at) == Some(&0) {
+                out.push(handle);
+            }
+        }
     }
 
     /// What it holds.
     #[must_use]
     pub fn stats(&self) -> InternStats {
-        InternStats::default()
+        self.stats
     }
 }

@@ -1,17 +1,38 @@
 //! One shard of the RIB.
 #![forbid(unsafe_code)]
 
+mod answer;
+mod apply;
+mod arena;
 pub mod batch;
+mod chunked;
+mod core;
 mod egress;
+mod export;
+mod group;
+mod groups;
 mod hash;
 mod ids;
 mod import;
 mod intern;
 mod ladder;
+mod limit;
 pub mod limits;
+mod log;
+mod many;
+mod members;
+mod paths;
+mod peers;
 mod profile;
 mod query;
+mod runs;
+mod sets;
 mod shard;
+mod sweep;
+mod table;
+#[cfg(test)]
+mod tests;
+mod told;
 
 pub use batch::{
     Audience, Cursor, EgressBatch, EgressRequest, OutRun, Returns, ShardBatch, ShardEvent,

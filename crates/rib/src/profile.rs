@@ -20,7 +20,9 @@ impl Eligibility {
     /// True where routes of class `from` may go to class `to`.
     #[must_use]
     pub fn allows(&self, from: PeerClass, to: PeerClass) -> bool {
-        self.0.get(from.index()).is_some_and(|row| row >> (to.0 & 31) & 1 == 1)
+        self.0
+            .get(from.index())
+            .is_some_and(|row| row >> (to.0 & 31) & 1 == 1)
     }
 }
 

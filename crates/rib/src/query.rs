@@ -9,7 +9,7 @@ use thruway_wire::{Family, Prefix};
 use crate::{GroupId, PeerId, Rejection, Step};
 
 /// What to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
     /// All paths of the prefixes that pass.
     Routes(Filter),
@@ -37,7 +37,7 @@ pub enum Query {
 }
 
 /// Which prefixes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// All of a family, or of both.
     All(Option<Family>),
@@ -123,7 +123,18 @@ pub enum NotTold {
 
 impl fmt::Display for NotTold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
+        f.write_str(match self {
+            NotTold::Rejected => "rejected on import",
+            NotTold::OwnPath => "its own path",
+            NotTold::Family => "family not negotiated",
+            NotTold::Matrix => "not for this kind of peer",
+            NotTold::Community => "held back by a well-known community",
+            NotTold::NoPolicy => "no export policy",
+            NotTold::Policy { policy, statement } => {
+                return write!(f, "policy {policy}, statement {statement}");
+            }
+            NotTold::NotBest => "another path is better for it",
+        })
     }
 }
 

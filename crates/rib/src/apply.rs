@@ -1,0 +1,393 @@
+//! Announcements and withdrawals: look up, replace, decide, log.
+
+use thruway_wire::Nlri;
+
+use crate::core::Core;
+use crate::limit::Counting;
+use crate::paths::{Digest, Path, Tag};
+use crate::peers::{Count, Life, Peer};
+use crate::table::{Table, TableKey};
+use crate::{Handle, PeerId, ShardNote};
+
+/// NLRI whose look-ups overlap: the misses of one hide behind those of the others.
+const RUN: usize = 16;
+/// No slot.
+const MISS: u32 = u32::MAX;
+
+/// One event with its NLRI.
+#[derive(Debug)]
+struct Event {
+    peer: PeerId,
+    generation: u8,
+    counting: Counting,
+    /// What the event changed in its generation's counts.
+    added: Count,
+    removed: Count,
+    /// Uses of `received` that new paths make.
+    uses: u32,
+    received: Handle,
+    /// The verdict, where it is the same for all prefixes.
+    verdict: Option<(Handle, Digest)>,
+}
+
+impl Event {
+    fn new<P: TableKey>(core: &Core, peer: PeerId, count: u32) -> Option<Event> {
+        let known: &Peer = core.peers.get(peer).filter(|peer| peer.up)?;
+        Some(Event {
+            peer,
+            generation: known.families.get(P::INDEX)?.current,
+            counting: Counting::new(known.limit(P::INDEX), count),
+            added: Count::default(),
+            removed: Count::default(),
+            uses: 0,
+            received: Handle::NONE,
+            verdict: None,
+        })
+    }
+
+    fn finish<P: TableKey>(self, core: &mut Core) {
+        core.sets.acquire(self.received, self.uses);
+        let Some(of) = core
+            .peers
+            .get_mut(self.peer)
+            .and_then(|peer| peer.families.get_mut(P::INDEX))
+        else {
+            return;
+        };
+        if let Some(count) = of.count(self.generation) {
+            count.received += self.added.received;
+            count.accepted += self.added.accepted;
+            debug_assert!(count.received >= self.removed.received);
+            debug_assert!(count.accepted >= self.removed.accepted);
+            count.received = count.received.saturating_sub(self.removed.received);
+            count.accepted = count.accepted.saturating_sub(self.removed.accepted);
+        }
+        let news = self.counting.finish(of);
+        core.blocked |= of.blocked;
+        if news.near {
+            core.note(self.peer, ShardNote::LimitNear(self.peer, P::FAMILY));
+        }
+        if news.reached {
+            core.note(self.peer, ShardNote::LimitReached(self.peer, P::FAMILY));
+        }
+    }
+}
+
+/// Takes `nlri` of a peer with one set.
+pub(crate) fn announce<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    peer: PeerId,
+    received: Handle,
+    nlri: &[Nlri<P>],
+) {
+    let Some(mut event) = Event::new::<P>(core, peer, nlri.len() as u32) else {
+        return;
+    };
+    event.received = received;
+    let Some(first) = nlri.first() else { return };
+    let uses_prefix = core
+        .peers
+        .get(peer)
+        .and_then(|peer| peer.profile.import.as_ref())
+        .is_some_and(|policy| policy.uses_prefix());
+    if !uses_prefix {
+        let accepted = core.import(peer, received, first.prefix, Life::Fresh);
+        event.verdict = Some((accepted, core.digest(peer, accepted)));
+    }
+    for run in nlri.chunks(RUN) {
+        let (hashes, slots) = look_up(table, run);
+        for ((nlri, hash), slot) in run.iter().zip(hashes).zip(slots) {
+            let slot = match slot {
+                MISS => table.find_or_insert(hash, nlri.prefix),
+                slot => Some(slot),
+            };
+            if let Some(slot) = slot {
+                put(table, core, &mut event, slot, nlri);
+            }
+        }
+    }
+    event.finish::<P>(core);
+}
+
+/// Finds the slots of a run. Three passes, so that the processor waits for all lines at once.
+#[inline]
+fn look_up<P: TableKey>(table: &Table<P>, run: &[Nlri<P>]) -> ([u64; RUN], [u32; RUN]) {
+    let mut hashes = [0; RUN];
+    let mut slots = [MISS; RUN];
+    for (hash, nlri) in hashes.iter_mut().zip(run) {
+        *hash = table.hash(&nlri.prefix);
+    }
+    for ((slot, hash), nlri) in slots.iter_mut().zip(&hashes).zip(run) {
+        *slot = table.find(*hash, &nlri.prefix).unwrap_or(MISS);
+    }
+    let mut warm = 0;
+    for slot in slots.iter().take(run.len()).filter(|slot| **slot != MISS) {
+        warm ^= table.warm(*slot);
+    }
+    std::hint::black_box(warm);
+    (hashes, slots)
+}
+
+/// Puts a peer's path into a slot.
+#[inline]
+fn put<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    event: &mut Event,
+    slot: u32,
+    nlri: &Nlri<P>,
+) {
+    let (accepted, digest) = match event.verdict {
+        Some(verdict) => verdict,
+        None => {
+            let accepted = core.import(event.peer, event.received, nlri.prefix, Life::Fresh);
+            (accepted, core.digest(event.peer, accepted))
+        }
+    };
+    let path = Path {
+        received: event.received,
+        accepted,
+        peer: event.peer,
+        tag: Tag::new(event.generation, 0, nlri.path_id != 0),
+        digest,
+    };
+    match table.position(slot, event.peer, nlri.path_id) {
+        Some(index) => replace(table, core, event, slot, index, path),
+        None => insert(table, core, event, slot, nlri.path_id, path),
+    }
+}
+
+/// A path where the peer had none.
+fn insert<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    event: &mut Event,
+    slot: u32,
+    id: u32,
+    mut path: Path,
+) {
+    let sub = match id {
+        0 if table.paths(slot).is_empty() => Some(0),
+        _ => table.free_sub(slot, event.peer),
+    };
+    path.tag = Tag::new(event.generation, sub.unwrap_or(0), id != 0);
+    if sub.is_none() || !admit::<P>(core, event, &mut path, true, false) {
+        drop_if_empty(table, core, slot);
+        return;
+    }
+    if !table.push(slot, path, id) {
+        event.counting.release();
+        drop_if_empty(table, core, slot);
+        return;
+    }
+    event.added.received += 1;
+    event.uses += 1;
+    if path.accepted.is_none() {
+        return;
+    }
+    event.added.accepted += 1;
+    if path.accepted != path.received {
+        core.sets.acquire(path.accepted, 1);
+    }
+    let index = table.paths(slot).len() - 1;
+    let best = best_of(table, slot);
+    core.decide_after(table, slot, index, Digest::REJECTED);
+    touch(table, core, slot, best);
+}
+
+/// A path where the peer had one.
+fn replace<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    event: &mut Event,
+    slot: u32,
+    index: usize,
+    mut path: Path,
+) {
+    let Some(old) = table.paths(slot).get(index).copied() else {
+        return;
+    };
+    path.tag = old.tag.with_generation(event.generation);
+    if path == old {
+        return;
+    }
+    let life = core.peers.life(P::INDEX, old.peer, old.tag);
+    let was_held = life != Life::Dead;
+    let was_accepted = was_held && old.accepted.is_some();
+    if !admit::<P>(core, event, &mut path, !was_held, was_accepted) {
+        return; // a dead path stays for the sweeper
+    }
+    let best = best_of(table, slot);
+    move_count::<P>(core, event, &old, was_held);
+    event.added.received += 1;
+    event.added.accepted += u32::from(path.accepted.is_some());
+    event.uses += 1;
+    if path.accepted.is_some() && path.accepted != path.received {
+        core.sets.acquire(path.accepted, 1);
+    }
+    core.release(&old);
+    if let Some(place) = table.paths_mut(slot).get_mut(index) {
+        *place = path;
+    }
+    let before = if was_held {
+        old.digest
+    } else {
+        Digest::REJECTED
+    };
+    if old.accepted == path.accepted && before == path.digest {
+        return; // only the session, or what import takes away, is another
+    }
+    core.decide_after(table, slot, index, before);
+    touch(table, core, slot, best);
+}
+
+/// Asks the limit. Over a limit on accepted paths a path is kept, rejected; over one on received paths
+/// it stays out: false.
+#[inline]
+fn admit<P: TableKey>(
+    core: &mut Core,
+    event: &mut Event,
+    path: &mut Path,
+    new: bool,
+    was_accepted: bool,
+) -> bool {
+    let accepted_only = event.counting.accepted_only();
+    let asks = if accepted_only {
+        path.accepted.is_some() && !was_accepted
+    } else {
+        new
+    };
+    if accepted_only && was_accepted && path.accepted.is_none() {
+        event.counting.release();
+    }
+    if !asks {
+        return true;
+    }
+    let Some(of) = core
+        .peers
+        .get_mut(event.peer)
+        .and_then(|p| p.families.get_mut(P::INDEX))
+    else {
+        return false;
+    };
+    if event.counting.admit(of) {
+        return true;
+    }
+    path.accepted = Handle::NONE;
+    path.digest = Digest::REJECTED;
+    accepted_only
+}
+
+/// Takes a replaced path out of its generation's counts.
+fn move_count<P: TableKey>(core: &mut Core, event: &mut Event, old: &Path, was_held: bool) {
+    let accepted = u32::from(old.accepted.is_some());
+    if !was_held {
+        core.peers
+            .took_dead(old.peer, P::INDEX, old.tag.generation());
+    } else if old.tag.generation() == event.generation {
+        event.removed.received += 1;
+        event.removed.accepted += accepted;
+    } else if let Some(count) = core
+        .peers
+        .get_mut(old.peer)
+        .and_then(|peer| peer.families.get_mut(P::INDEX)?.count(old.tag.generation()))
+    {
+        count.received = count.received.saturating_sub(1);
+        count.accepted = count.accepted.saturating_sub(accepted);
+    }
+}
+
+/// Takes a peer's `nlri` out.
+pub(crate) fn withdraw<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    peer: PeerId,
+    nlri: &[Nlri<P>],
+) {
+    let Some(mut event) = Event::new::<P>(core, peer, nlri.len() as u32) else {
+        return;
+    };
+    for run in nlri.chunks(RUN) {
+        let (_, slots) = look_up(table, run);
+        for (nlri, slot) in run.iter().zip(slots) {
+            if slot == MISS {
+                continue;
+            }
+            if let Some(index) = table.position(slot, peer, nlri.path_id) {
+                take(table, core, &mut event, slot, index);
+            }
+        }
+    }
+    event.finish::<P>(core);
+}
+
+fn take<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    event: &mut Event,
+    slot: u32,
+    index: usize,
+) {
+    let Some(old) = table.paths(slot).get(index).copied() else {
+        return;
+    };
+    let was_held = core.peers.life(P::INDEX, old.peer, old.tag) != Life::Dead;
+    if was_held && (!event.counting.accepted_only() || old.accepted.is_some()) {
+        event.counting.release();
+    }
+    move_count::<P>(core, event, &old, was_held);
+    remove(table, core, slot, index);
+}
+
+/// Takes a path out of its slot, decides again and logs. The counts are the caller's.
+pub(crate) fn remove<P: TableKey>(table: &mut Table<P>, core: &mut Core, slot: u32, index: usize) {
+    let first = table
+        .paths(slot)
+        .first()
+        .map_or(Digest::REJECTED, |path| path.digest);
+    let med = table.slot(slot).is_some_and(|slot| slot.med_mattered());
+    let best = best_of(table, slot);
+    let Some(old) = table.remove(slot, index) else {
+        return;
+    };
+    core.release(&old);
+    if index == 0 || med && old.digest == first || core.peers.any_dead(P::INDEX) {
+        core.decide(table, slot);
+    }
+    if old.accepted.is_some() {
+        touch(table, core, slot, best);
+    } else {
+        drop_if_empty(table, core, slot);
+    }
+}
+
+/// What followers see of the best path.
+#[inline]
+fn best_of<P: TableKey>(table: &Table<P>, slot: u32) -> (Handle, PeerId, u16) {
+    let best = table.paths(slot).first().copied().unwrap_or_default();
+    (best.accepted, best.peer, best.tag.sub())
+}
+
+/// Logs a change, unless it is of a path that no follower asks about.
+#[inline]
+fn touch<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    slot: u32,
+    before: (Handle, PeerId, u16),
+) {
+    let all = core.all_paths_matter.get(P::INDEX).is_none_or(|all| *all);
+    if all || core.peers.any_dead(P::INDEX) || best_of(table, slot) != before {
+        table.touch(slot, &mut core.log);
+    } else {
+        drop_if_empty(table, core, slot);
+    }
+}
+
+/// A slot without paths goes when the log entry that says so is gone.
+fn drop_if_empty<P: TableKey>(table: &mut Table<P>, core: &mut Core, slot: u32) {
+    if table.slot(slot).is_some_and(|slot| slot.path_count() == 0) {
+        table.touch(slot, &mut core.log);
+    }
+}

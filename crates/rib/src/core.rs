@@ -1,0 +1,165 @@
+//! What all tables and groups of a shard share, and the decision over one slot.
+
+use thruway_wire::Prefix;
+use thruway_wire::attrs::AttrSetBuf;
+
+use crate::ladder::{Candidate, Judge};
+use crate::log::Log;
+use crate::paths::{Digest, Path};
+use crate::peers::{Life, Peers};
+use crate::query::ShardCounters;
+use crate::sets::Sets;
+use crate::table::{Table, TableKey};
+use crate::{Handle, LadderConfig, PeerId, ShardConfig, ShardNote, WorkerId};
+
+/// Everything of a shard but its tables and groups.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) ladder: LadderConfig,
+    pub(crate) sets: Sets,
+    pub(crate) peers: Peers,
+    pub(crate) log: Log,
+    pub(crate) scratch: AttrSetBuf,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) notes: Vec<(WorkerId, ShardNote)>,
+    /// Families in which a change of a path that is not the best can concern a group.
+    pub(crate) all_paths_matter: [bool; 2],
+    /// Peers that the sweeper works for, by family.
+    pub(crate) jobs: [u32; 2],
+    /// Peers may have paths held back by a limit; 0: none has.
+    pub(crate) blocked: u32,
+    pub(crate) counters: ShardCounters,
+}
+
+impl Core {
+    pub(crate) fn new(config: &ShardConfig) -> Self {
+        Core {
+            ladder: config.ladder,
+            sets: Sets::new(config.id, config.seed),
+            peers: Peers::default(),
+            log: Log::default(),
+            scratch: AttrSetBuf::default(),
+            candidates: Vec::new(),
+            notes: Vec::new(),
+            all_paths_matter: [false; 2],
+            jobs: [0; 2],
+            blocked: 0,
+            counters: ShardCounters::default(),
+        }
+    }
+
+    /// The ladder over a family's paths.
+    #[inline]
+    pub(crate) fn judge(&self, family: usize) -> Judge<'_> {
+        Judge {
+            config: self.ladder,
+            sets: &self.sets,
+            peers: &self.peers,
+            family,
+        }
+    }
+
+    /// Leaves a note for a peer's home.
+    pub(crate) fn note(&mut self, peer: PeerId, note: ShardNote) {
+        if let Some(home) = self.peers.get(peer).map(|peer| peer.profile.home) {
+            self.notes.push((home, note));
+        }
+    }
+
+    /// The digest of an accepted set of a peer.
+    #[inline]
+    pub(crate) fn digest(&self, peer: PeerId, accepted: Handle) -> Digest {
+        let rank = self.peers.hot(peer).map_or(0, |hot| hot.rank);
+        self.sets
+            .get(accepted)
+            .map_or(Digest::REJECTED, |set| Digest::new(rank, set.meta()))
+    }
+
+    /// Counts the uses that a path makes of sets.
+    #[inline]
+    pub(crate) fn acquire(&mut self, path: &Path) {
+        self.sets.acquire(path.received, 1);
+        if path.accepted != path.received && path.accepted.is_some() {
+            self.sets.acquire(path.accepted, 1);
+        }
+    }
+
+    /// Lets go of a path's sets.
+    #[inline]
+    pub(crate) fn release(&mut self, path: &Path) {
+        self.sets.release(path.received);
+        if path.accepted != path.received && path.accepted.is_some() {
+            self.sets.release(path.accepted);
+        }
+    }
+
+    /// Judges a received set for a peer.
+    pub(crate) fn import<P: TableKey>(
+        &mut self,
+        peer: PeerId,
+        received: Handle,
+        prefix: P,
+        life: Life,
+    ) -> Handle {
+        let Some(peer) = self.peers.get_mut(peer) else {
+            return Handle::NONE;
+        };
+        let mut importer = crate::import::Importer {
+            peer,
+            sets: &mut self.sets,
+            scratch: &mut self.scratch,
+            family: P::FAMILY,
+            long_lived: life == Life::LongLived,
+        };
+        importer.judge(received, || -> Prefix { prefix.into() })
+    }
+
+    /// Runs the ladder over all paths of a slot and puts the best first.
+    pub(crate) fn decide<P: TableKey>(&mut self, table: &mut Table<P>, slot: u32) {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let paths = table.paths(slot);
+        let path_id = |index: u32| {
+            paths
+                .get(index as usize)
+                .map_or(0, |path| table.path_id(slot, path))
+        };
+        let choice = self.judge(P::INDEX).best(paths, &mut candidates, &path_id);
+        self.candidates = candidates;
+        let (best, med) = choice.map_or((0, false), |choice| (choice.index, choice.med_mattered));
+        table.set_med_mattered(slot, med);
+        if best > 0 {
+            table.paths_mut(slot).swap(0, best);
+        }
+    }
+
+    /// Decides after the path at `index` took the place of one with digest `before` (`REJECTED`: of
+    /// none). Most changes need no ladder: only paths with the leading digest are compared further.
+    #[inline]
+    pub(crate) fn decide_after<P: TableKey>(
+        &mut self,
+        table: &mut Table<P>,
+        slot: u32,
+        index: usize,
+        before: Digest,
+    ) {
+        let paths = table.paths(slot);
+        let [first, ..] = paths else { return };
+        let now = paths
+            .get(index)
+            .map_or(Digest::REJECTED, |path| path.digest);
+        if self.peers.any_dead(P::INDEX) {
+            self.decide(table, slot);
+        } else if index == 0 {
+            if paths.len() > 1 && now <= before {
+                self.decide(table, slot);
+            } else {
+                table.set_med_mattered(slot, false);
+            }
+        } else if now > first.digest {
+            table.paths_mut(slot).swap(0, index);
+            table.set_med_mattered(slot, false);
+        } else if now == first.digest || before == first.digest {
+            self.decide(table, slot);
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! One update group: a cursor into the change log and what its members were told.
+
+use std::sync::Arc;
+
+use thruway_wire::Nlri;
+use thruway_wire::Prefix;
+
+use crate::core::Core;
+use crate::export::Exports;
+use crate::ladder::Candidate;
+use crate::log::SlotRef;
+use crate::many::{Change, Sent, SentTable};
+use crate::members::Members;
+use crate::paths::{Digest, Path};
+use crate::runs::{BuildKey, Builder};
+use crate::table::{Table, TableKey};
+use crate::told::{Told, ToldTable, tell_change};
+use crate::{AddPathSend, GroupProfile, Handle, PeerId};
+
+/// A walk that looks whether the group's answers still hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recheck {
+    at: u32,
+    pub(crate) remaining: u32,
+}
+
+/// Room that visits work in.
+#[derive(Debug, Default)]
+struct Scratch {
+    candidates: Vec<Candidate>,
+    eligible: Vec<(u32, Handle)>,
+    rest: Vec<(u32, Handle)>,
+    kept: Vec<(u32, Handle)>,
+    sent: Vec<Sent>,
+}
+
+/// An update group in one shard.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) profile: Arc<GroupProfile>,
+    pub(crate) members: Members,
+    /// Log position up to which the group was told.
+    pub(crate) cursor: u64,
+    /// The first fill: the next slot of a family. Slots behind it are told by the walk, not by the log.
+    pub(crate) fill: Option<(usize, u32)>,
+    pub(crate) recheck: [Recheck; 2],
+    pub(crate) told: [ToldTable; 2],
+    pub(crate) sent: [SentTable; 2],
+    pub(crate) exports: Exports,
+    scratch: Scratch,
+}
+
+impl Group {
+    /// A group that will be filled from the table; changes count from log position `cursor` on.
+    pub(crate) fn new(profile: Arc<GroupProfile>, cursor: u64) -> Self {
+        Group {
+            exports: Exports::new(&profile),
+            profile,
+            members: Members::default(),
+            cursor,
+            fill: Some((0, 0)),
+            recheck: Default::default(),
+            told: Default::default(),
+            sent: Default::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Takes a new profile: all answers are looked at again, what differs goes through the log.
+    pub(crate) fn set_profile(
+        &mut self,
+        profile: &Arc<GroupProfile>,
+        core: &mut Core,
+        slots: [u32; 2],
+    ) {
+        self.exports.clear(&mut core.sets);
+        self.exports = Exports::new(profile);
+        for family in 0..2 {
+            let old = self
+                .profile
+                .add_path
+                .get(family)
+                .copied()
+                .unwrap_or_default();
+            let new = profile.add_path.get(family).copied().unwrap_or_default();
+            debug_assert_eq!(
+                old == AddPathSend::Off,
+                new == AddPathSend::Off,
+                "sessions with and without ADD-PATH are in different groups"
+            );
+        }
+        self.profile = profile.clone();
+        self.look_again(slots);
+    }
+
+    /// Looks at all slots again.
+    pub(crate) fn look_again(&mut self, slots: [u32; 2]) {
+        for (recheck, slots) in self.recheck.iter_mut().zip(slots) {
+            recheck.remaining = slots;
+        }
+    }
+
+    /// Lets go of everything.
+    pub(crate) fn clear(&mut self, core: &mut Core) {
+        self.exports.clear(&mut core.sets);
+        self.told
+            .iter_mut()
+            .for_each(|told| told.clear(&mut core.sets));
+        self.sent
+            .iter_mut()
+            .for_each(|sent| sent.clear(&mut core.sets));
+    }
+
+    /// True where members get several paths of a family.
+    #[inline]
+    pub(crate) fn is_many(&self, family: usize) -> bool {
+        self.profile
+            .add_path
+            .get(family)
+            .is_some_and(|send| *send != AddPathSend::Off)
+    }
+
+    /// True where the group was told something of a slot.
+    pub(crate) fn holds(&self, slot: SlotRef) -> bool {
+        let (family, slot) = (slot.family(), slot.slot());
+        self.told
+            .get(family)
+            .is_some_and(|told| !told.get(slot).is_nothing())
+            || self
+                .sent
+                .get(family)
+                .is_some_and(|sent| !sent.get(slot).is_empty())
+    }
+
+    /// True where the first fill will come by a slot, so that the log need not tell it.
+    #[inline]
+    pub(crate) fn fills_later(&self, slot: SlotRef) -> bool {
+        self.fill.is_some_and(|(family, next)| {
+            slot.family() > family || slot.family() == family && slot.slot() >= next
+        })
+    }
+
+    /// Finds the group's answer for a slot anew and tells the members through `out` what changed.
+    /// `position` is the log's where it says that the slot changed.
+    pub(crate) fn visit<P: TableKey + BuildKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        slot: u32,
+        out: Option<&mut Builder>,
+        position: u64,
+    ) {
+        let Some(prefix) = table
+            .slot(slot)
+            .filter(|slot| slot.is_used())
+            .map(|slot| slot.prefix)
+        else {
+            return;
+        };
+        if self.is_many(P::INDEX) {
+            self.list(table, core, slot, prefix);
+            let Some(sent) = self.sent.get_mut(P::INDEX) else {
+                return;
+            };
+            let mut change = Change {
+                sets: &mut core.sets,
+                members: &self.members,
+                out,
+                position,
+            };
+            sent.set(slot, &self.scratch.sent, &mut change, prefix);
+            return;
+        }
+        let new = self.answer(table, core, slot, prefix);
+        let Some(told) = self.told.get_mut(P::INDEX) else {
+            return;
+        };
+        let old = told.get(slot);
+        if old == new {
+            return;
+        }
+        if let Some(out) = out {
+            let reflects = self.profile.cluster.is_some();
+            let nlri = Nlri { path_id: 0, prefix };
+            tell_change(out, &self.members, reflects, nlri, &old, &new);
+        }
+        told.set(slot, new, &mut core.sets);
+    }
+
+    /// True where the group's answer for a slot is no longer what it was told.
+    fn differs<P: TableKey>(&mut self, table: &Table<P>, core: &mut Core, slot: u32) -> bool {
+        let Some(prefix) = table
+            .slot(slot)
+            .filter(|slot| slot.is_used())
+            .map(|slot| slot.prefix)
+        else {
+            return false;
+        };
+        if self.is_many(P::INDEX) {
+            self.list(table, core, slot, prefix);
+            let sent = self.sent.get(P::INDEX);
+            return sent.is_some_and(|sent| sent.get(slot) != self.scratch.sent.as_slice());
+        }
+        let new = self.answer(table, core, slot, prefix);
+        self.told
+            .get(P::INDEX)
+            .is_some_and(|told| told.get(slot) != new)
+    }
+
+    /// Looks at up to `budget` slots whether the answer still holds; where not, the log says that they
+    /// changed. Returns how many it took.
+    pub(crate) fn recheck_slots<P: TableKey>(
+        &mut self,
+        table: &mut Table<P>,
+        core: &mut Core,
+        budget: u32,
+    ) -> u32 {
+        let Some(mut recheck) = self.recheck.get(P::INDEX).copied() else {
+            return 0;
+        };
+        let steps = recheck.remaining.min(budget);
+        for _ in 0..steps {
+            if recheck.at >= table.len() {
+                recheck.at = 0;
+            }
+            let slot = recheck.at;
+            recheck.at += 1;
+            if !self.fills_later(SlotRef::new(P::INDEX, slot)) && self.differs(table, core, slot) {
+                table.touch(slot, &mut core.log);
+            }
+        }
+        recheck.remaining -= steps;
+        if let Some(place) = self.recheck.get_mut(P::INDEX) {
+            *place = recheck;
+        }
+        steps
+    }
+
+    /// Fills up to `budget` slots of a family for the first time. Returns how many it took.
+    pub(crate) fn fill_slots<P: TableKey + BuildKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        budget: u32,
+    ) -> u32 {
+        let Some((family, first)) = self.fill.filter(|(family, _)| *family == P::INDEX) else {
+            return 0;
+        };
+        let end = table.len().min(first.saturating_add(budget));
+        for slot in first..end {
+            self.visit(table, core, slot, None, self.cursor);
+        }
+        self.fill = match end == table.len() {
+            false => Some((family, end)),
+            true if family == 0 => Some((1, 0)),
+            true => None,
+        };
+        end - first
+    }
+
+    /// The group's answer for a slot with one path a prefix.
+    fn answer<P: TableKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        slot: u32,
+        prefix: P,
+    ) -> Told {
+        let mut told = Told::default();
+        let paths = table.paths(slot);
+        if paths.is_empty() || !self.profile.families.contains(P::FAMILY) {
+            return told;
+        }
+        if !self.profile.alternatives {
+            if let Some(best) = self.best_of_all(table, core, slot) {
+                told.handle = self.may(core, best, prefix);
+                told.source = best.peer;
+            }
+            return if told.handle.is_some() {
+                told
+            } else {
+                Told::default()
+            };
+        }
+        let Some((best, handle)) = self.pick(table, core, slot, prefix, None) else {
+            return told;
+        };
+        (told.handle, told.source) = (handle, best.peer);
+        if paths.len() > 1
+            && self.members.has(best.peer)
+            && let Some((next, handle)) = self.pick(table, core, slot, prefix, Some(best.peer))
+        {
+            (told.alternate, told.alternate_source) = (handle, next.peer);
+        }
+        told
+    }
+
+    /// The best of all paths, whoever may have it.
+    fn best_of_all<P: TableKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &Core,
+        slot: u32,
+    ) -> Option<Path> {
+        let paths = table.paths(slot);
+        let judge = core.judge(P::INDEX);
+        let known = table.slot(slot)?;
+        let first = paths.first().filter(|first| judge.visible(first));
+        if let Some(first) = first
+            && !(known.med_mattered() && core.peers.any_dead(P::INDEX))
+        {
+            return Some(*first);
+        }
+        let path_id = |index: u32| {
+            paths
+                .get(index as usize)
+                .map_or(0, |path| table.path_id(slot, path))
+        };
+        let choice = judge.best(paths, &mut self.scratch.candidates, &path_id)?;
+        paths.get(choice.index).copied()
+    }
+
+    /// The set that the group would be told of a visible path, `NONE` where it may not have it.
+    #[inline]
+    fn may<P: TableKey>(&mut self, core: &mut Core, path: Path, prefix: P) -> Handle {
+        let class = core.peers.hot(path.peer).map(|hot| hot.class);
+        let allowed =
+            class.is_some_and(|class| self.profile.eligibility.allows(class, self.profile.class));
+        if !allowed {
+            return Handle::NONE;
+        }
+        let prefix: Prefix = prefix.into();
+        self.exports
+            .verdict(&self.profile, core, P::FAMILY, &path, prefix)
+    }
+
+    /// The best of the paths that the group may have, those of `without` left out, and its set.
+    ///
+    /// What the group may not have takes no part in the decision: its MED must not remove what the group
+    /// may have.
+    fn pick<P: TableKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        slot: u32,
+        prefix: P,
+        without: Option<PeerId>,
+    ) -> Option<(Path, Handle)> {
+        let paths = table.paths(slot);
+        let first = *paths.first()?;
+        if !table.slot(slot)?.med_mattered()
+            && Some(first.peer) != without
+            && core.judge(P::INDEX).visible(&first)
+        {
+            // The best of all is the best of some, if it is among them and no MED took part.
+            let handle = self.may(core, first, prefix);
+            if handle.is_some() {
+                return Some((first, handle));
+            }
+        }
+        let mut below = None;
+        loop {
+            let top = self.level(core, P::INDEX, paths, without, below)?;
+            below = Some(top);
+            self.scratch.eligible.clear();
+            for (index, path) in (0..).zip(paths) {
+                let level = path.digest == top && Some(path.peer) != without;
+                if !level || !core.judge(P::INDEX).visible(path) {
+                    continue;
+                }
+                let handle = self.may(core, *path, prefix);
+                if handle.is_some() {
+                    self.scratch.eligible.push((index, handle));
+                }
+            }
+            if let Some((index, handle)) = self.settle(table, core, slot, top) {
+                return Some((*paths.get(index)?, handle));
+            }
+        }
+    }
+
+    /// The highest digest below `below` among the paths that may take part.
+    fn level(
+        &self,
+        core: &Core,
+        family: usize,
+        paths: &[Path],
+        without: Option<PeerId>,
+        below: Option<Digest>,
+    ) -> Option<Digest> {
+        let judge = core.judge(family);
+        paths
+            .iter()
+            .filter(|path| Some(path.peer) != without && below.is_none_or(|d| path.digest < d))
+            .filter(|path| judge.visible(path))
+            .map(|path| path.digest)
+            .max()
+    }
+
+    /// The winner among `scratch.eligible`, which share a digest, with its set.
+    fn settle<P: TableKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &Core,
+        slot: u32,
+        digest: Digest,
+    ) -> Option<(usize, Handle)> {
+        let Scratch {
+            candidates,
+            eligible,
+            ..
+        } = &mut self.scratch;
+        if let [(index, handle)] = eligible.as_slice() {
+            return Some((*index as usize, *handle));
+        }
+        let paths = table.paths(slot);
+        candidates.clear();
+        candidates.extend(eligible.iter().filter_map(|(index, _)| {
+            let path = paths.get(*index as usize)?;
+            Some(Candidate {
+                index: *index,
+                accepted: path.accepted,
+                peer: path.peer,
+            })
+        }));
+        let path_id = |index: u32| {
+            paths
+                .get(index as usize)
+                .map_or(0, |path| table.path_id(slot, path))
+        };
+        let choice = core
+            .judge(P::INDEX)
+            .settle_equal(candidates, digest, &path_id)?;
+        let (_, handle) = eligible
+            .iter()
+            .find(|(index, _)| *index as usize == choice.index)?;
+        Some((choice.index, *handle))
+    }
+
+    /// The group's answer for a slot with several paths a prefix, into `scratch.sent`.
+    fn list<P: TableKey>(&mut self, table: &Table<P>, core: &mut Core, slot: u32, prefix: P) {
+        self.scratch.sent.clear();
+        if !self.profile.families.contains(P::FAMILY) {
+            return;
+        }
+        let paths = table.paths(slot);
+        self.scratch.eligible.clear();
+        for (index, path) in (0..).zip(paths) {
+            if !core.judge(P::INDEX).visible(path) {
+                continue;
+            }
+            let handle = self.may(core, *path, prefix);
+            if handle.is_some() {
+                self.scratch.eligible.push((index, handle));
+            }
+        }
+        let most = match self.profile.add_path.get(P::INDEX) {
+            Some(AddPathSend::Best(most)) => usize::from(*most),
+            _ => usize::MAX,
+        };
+        if self.scratch.eligible.len() > most {
+            self.keep_best(table, core, slot, most);
+        }
+        let Scratch { eligible, sent, .. } = &mut self.scratch;
+        sent.extend(eligible.iter().filter_map(|(index, handle)| {
+            let path = paths.get(*index as usize)?;
+            Some(Sent {
+                handle: *handle,
+                source: path.peer,
+                sub: path.tag.sub(),
+            })
+        }));
+        sent.sort_unstable_by_key(Sent::key);
+    }
+
+    /// Keeps the best `most` of `scratch.eligible`: the ladder, run again without those it chose.
+    fn keep_best<P: TableKey>(&mut self, table: &Table<P>, core: &Core, slot: u32, most: usize) {
+        let paths = table.paths(slot);
+        let digest = |index: u32| {
+            paths
+                .get(index as usize)
+                .map_or(Digest::REJECTED, |path| path.digest)
+        };
+        let mut rest = std::mem::take(&mut self.scratch.rest);
+        let mut kept = std::mem::take(&mut self.scratch.kept);
+        kept.clear();
+        std::mem::swap(&mut rest, &mut self.scratch.eligible);
+        while kept.len() < most {
+            let Some(top) = rest.iter().map(|(index, _)| digest(*index)).max() else {
+                break;
+            };
+            let level = rest
+                .iter()
+                .filter(|(index, _)| digest(*index) == top)
+                .copied();
+            self.scratch.eligible.clear();
+            self.scratch.eligible.extend(level);
+            let Some((best, handle)) = self.settle(table, core, slot, top) else {
+                break;
+            };
+            kept.push((best as u32, handle));
+            rest.retain(|(index, _)| *index as usize != best);
+        }
+        self.scratch.kept = std::mem::replace(&mut self.scratch.eligible, kept);
+        self.scratch.rest = rest;
+    }
+
+    /// Octets allocated.
+    pub(crate) fn memory(&self) -> usize {
+        let told: usize = self.told.iter().map(ToldTable::memory).sum();
+        let sent: usize = self.sent.iter().map(SentTable::memory).sum();
+        told + sent + self.exports.memory()
+    }
+}

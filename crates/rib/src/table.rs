@@ -1,0 +1,488 @@
+//! One family's prefixes: dense slots, found by keyed hash.
+
+use hashbrown::HashTable;
+use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey};
+
+use crate::arena::{Arena, List};
+use crate::chunked::Chunked;
+use crate::hash::PrefixHasher;
+use crate::log::{Log, Logged, SlotRef};
+use crate::paths::{PATHS_OF_PEER_MAX, Path};
+use crate::{PeerId, ShardBatch};
+
+/// Small tables instead of one: they grow one at a time, so no growth takes long.
+const SUB_TABLES: usize = 256;
+/// Slots at most: a log entry names one in 31 bits.
+const SLOTS_MAX: u32 = 1 << 30;
+
+/// What the shard needs of a family beyond its prefix type.
+pub(crate) trait TableKey: PrefixKey + 'static {
+    /// Any value: what an unused slot holds.
+    const ANY: Self;
+    const INDEX: usize = Self::FAMILY as usize;
+    /// The family's NLRI of a batch toward the shard.
+    fn received(batch: &ShardBatch) -> &[Nlri<Self>];
+}
+
+impl TableKey for Ipv4Prefix {
+    const ANY: Self = match Ipv4Prefix::new(std::net::Ipv4Addr::UNSPECIFIED, 0) {
+        Some(prefix) => prefix,
+        None => unreachable!(),
+    };
+
+    fn received(batch: &ShardBatch) -> &[Nlri<Self>] {
+        &batch.nlri4
+    }
+}
+
+impl TableKey for Ipv6Prefix {
+    const ANY: Self = match Ipv6Prefix::new(std::net::Ipv6Addr::UNSPECIFIED, 0) {
+        Some(prefix) => prefix,
+        None => unreachable!(),
+    };
+
+    fn received(batch: &ShardBatch) -> &[Nlri<Self>] {
+        &batch.nlri6
+    }
+}
+
+const _: () = assert!(Family::Ipv4 as usize == 0 && Family::Ipv6 as usize == 1);
+
+/// A prefix and its paths. The parts of its list and of its place in the log lie flat: nested they would
+/// cost eight octets a prefix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot<P> {
+    pub(crate) prefix: P,
+    block: u32,
+    position: u32,
+    len: u16,
+    class: u8,
+    flags: u8,
+}
+
+const USED: u8 = 1;
+/// MED took a path out of the decision: the best of some of the paths must be found anew.
+const MED_MATTERED: u8 = 1 << 1;
+const LOGGED: u8 = 1 << 2;
+
+const _: () = assert!(size_of::<Slot<Ipv4Prefix>>() == 20);
+const _: () = assert!(size_of::<Slot<Ipv6Prefix>>() == 40);
+
+impl<P: TableKey> Default for Slot<P> {
+    fn default() -> Self {
+        Slot {
+            prefix: P::ANY,
+            block: 0,
+            position: 0,
+            len: 0,
+            class: 0,
+            flags: 0,
+        }
+    }
+}
+
+impl<P> Slot<P> {
+    /// Paths, rejected and dead ones included.
+    #[inline]
+    pub(crate) fn path_count(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    #[inline]
+    pub(crate) fn is_used(&self) -> bool {
+        self.flags & USED != 0
+    }
+
+    /// MED took a path out of the last decision.
+    #[inline]
+    pub(crate) fn med_mattered(&self) -> bool {
+        self.flags & MED_MATTERED != 0
+    }
+
+    /// Its place in the log.
+    #[inline]
+    pub(crate) fn logged(&self) -> Logged {
+        Logged {
+            position: self.position,
+            is: self.flags & LOGGED != 0,
+        }
+    }
+
+    /// The paths, the best first.
+    #[inline]
+    fn list(&self) -> List {
+        List::new(self.block, self.len, self.class)
+    }
+
+    #[inline]
+    fn set_list(&mut self, list: List) {
+        (self.block, self.len, self.class) = list.parts();
+    }
+
+    #[inline]
+    fn set_flag(&mut self, flag: u8, on: bool) {
+        self.flags = if on {
+            self.flags | flag
+        } else {
+            self.flags & !flag
+        };
+    }
+}
+
+/// The received identifier of a path that has one.
+#[derive(Clone, Copy, Debug)]
+struct ReceivedId {
+    slot: u32,
+    id: u32,
+    peer: PeerId,
+    sub: u16,
+}
+
+/// All prefixes of a family.
+#[derive(Debug)]
+pub(crate) struct Table<P> {
+    hasher: PrefixHasher,
+    index: Vec<HashTable<u32>>,
+    slots: Chunked<Slot<P>, 12>,
+    /// Slots ever used: walks end here.
+    len: u32,
+    free: Vec<u32>,
+    paths: Arena<Path>,
+    path_count: u32,
+    ids: HashTable<ReceivedId>,
+}
+
+impl<P: TableKey> Table<P> {
+    pub(crate) fn new(seed: u64) -> Self {
+        Table {
+            hasher: PrefixHasher::new(seed ^ P::INDEX as u64),
+            index: (0..SUB_TABLES).map(|_| HashTable::new()).collect(),
+            slots: Chunked::default(),
+            len: 0,
+            free: Vec::new(),
+            paths: Arena::default(),
+            path_count: 0,
+            ids: HashTable::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, prefix: &P) -> u64 {
+        self.hasher.hash(prefix)
+    }
+
+    // hashbrown takes its tag from the top seven bits and the bucket from the low ones: the
+    // sub-table comes from between.
+    #[inline]
+    fn sub_table(hash: u64) -> usize {
+        (hash >> 48) as usize % SUB_TABLES
+    }
+
+    /// The slot of a prefix.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, prefix: &P) -> Option<u32> {
+        let table = self.index.get(Self::sub_table(hash))?;
+        let slots = &self.slots;
+        table
+            .find(hash, |slot| {
+                slots
+                    .get(*slot)
+                    .is_some_and(|known| known.prefix == *prefix)
+            })
+            .copied()
+    }
+
+    /// The slot of a prefix, new where needed; `None` where the table is full.
+    pub(crate) fn find_or_insert(&mut self, hash: u64, prefix: P) -> Option<u32> {
+        if let Some(slot) = self.find(hash, &prefix) {
+            return Some(slot);
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.len >= SLOTS_MAX => return None,
+            None => {
+                self.len += 1;
+                self.len - 1
+            }
+        };
+        let place = self.slots.slot(slot)?;
+        debug_assert!(!place.is_used() && place.len == 0);
+        *place = Slot {
+            prefix,
+            flags: USED,
+            ..Slot::default()
+        };
+        let Table {
+            index,
+            slots,
+            hasher,
+            ..
+        } = self;
+        let table = index.get_mut(Self::sub_table(hash))?;
+        table.insert_unique(hash, slot, |slot| {
+            slots
+                .get(*slot)
+                .map_or(0, |known| hasher.hash(&known.prefix))
+        });
+        Some(slot)
+    }
+
+    /// Gives up a slot without paths.
+    pub(crate) fn free(&mut self, slot: u32) {
+        let Some(place) = self.slots.get_mut(slot) else {
+            return;
+        };
+        debug_assert!(place.is_used() && place.len == 0);
+        let hash = self.hasher.hash(&place.prefix);
+        *place = Slot::default();
+        if let Some(table) = self.index.get_mut(Self::sub_table(hash))
+            && let Ok(entry) = table.find_entry(hash, |known| *known == slot)
+        {
+            entry.remove();
+        }
+        self.free.push(slot);
+    }
+
+    /// Slots ever used.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Prefixes in the table, those about to go included.
+    pub(crate) fn prefix_count(&self) -> u32 {
+        self.len - self.free.len() as u32
+    }
+
+    /// Paths in the table.
+    pub(crate) fn path_count(&self) -> u32 {
+        self.path_count
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self, slot: u32) -> Option<&Slot<P>> {
+        self.slots.get(slot)
+    }
+
+    /// The paths of a slot, the best first.
+    #[inline]
+    pub(crate) fn paths(&self, slot: u32) -> &[Path] {
+        self.slots
+            .get(slot)
+            .map_or(&[], |slot| self.paths.get(slot.list()))
+    }
+
+    #[inline]
+    pub(crate) fn paths_mut(&mut self, slot: u32) -> &mut [Path] {
+        match self.slots.get(slot) {
+            Some(slot) => self.paths.get_mut(slot.list()),
+            None => &mut [],
+        }
+    }
+
+    /// Reads what an update of the slot will read, so that the misses of a run overlap.
+    #[inline]
+    pub(crate) fn warm(&self, slot: u32) -> u32 {
+        self.paths(slot)
+            .first()
+            .map_or(0, |path| u32::from(path.peer.0))
+    }
+
+    #[inline]
+    pub(crate) fn set_med_mattered(&mut self, slot: u32, mattered: bool) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            debug_assert!(slot.is_used());
+            slot.set_flag(MED_MATTERED, mattered);
+        }
+    }
+
+    /// Notes in the log that the slot changed.
+    #[inline]
+    pub(crate) fn touch(&mut self, slot: u32, log: &mut Log) {
+        if let Some(place) = self.slots.get_mut(slot) {
+            debug_assert!(place.is_used());
+            let mut logged = place.logged();
+            log.touch(SlotRef::new(P::INDEX, slot), &mut logged);
+            place.position = logged.position;
+            place.set_flag(LOGGED, logged.is);
+        }
+    }
+
+    /// An entry of the slot left the log. True where it was the last and the slot is empty.
+    #[inline]
+    pub(crate) fn trimmed(&mut self, slot: u32, position: u64) -> bool {
+        let Some(place) = self.slots.get_mut(slot) else {
+            return false;
+        };
+        let logged = place.logged();
+        if !logged.is || logged.position != position as u32 {
+            return false;
+        }
+        place.set_flag(LOGGED, false);
+        place.len == 0
+    }
+
+    /// The received identifier of a path, 0 without.
+    #[inline]
+    pub(crate) fn path_id(&self, slot: u32, path: &Path) -> u32 {
+        if !path.tag.has_id() {
+            return 0;
+        }
+        let key = (slot, path.peer, path.tag.sub());
+        let found = self.ids.find(self.id_hash(key), |known| known.key() == key);
+        debug_assert!(
+            found.is_some(),
+            "a path with an identifier has it in the table"
+        );
+        found.map_or(0, |known| known.id)
+    }
+
+    fn id_hash(&self, (slot, peer, sub): (u32, PeerId, u16)) -> u64 {
+        let bits = u64::from(slot) << 32 | u64::from(peer.0) << 16 | u64::from(sub);
+        self.hasher.hash_bits(bits)
+    }
+
+    /// Where the path of a peer with this identifier is.
+    #[inline]
+    pub(crate) fn position(&self, slot: u32, peer: PeerId, id: u32) -> Option<usize> {
+        self.paths(slot)
+            .iter()
+            .position(|path| path.peer == peer && self.path_id(slot, path) == id)
+    }
+
+    /// A number for another path of a peer; `None` where it has too many.
+    pub(crate) fn free_sub(&self, slot: u32, peer: PeerId) -> Option<u16> {
+        let used = |sub| {
+            self.paths(slot)
+                .iter()
+                .any(|path| path.peer == peer && path.tag.sub() == sub)
+        };
+        (0..PATHS_OF_PEER_MAX).find(|sub| !used(*sub))
+    }
+
+    /// Appends a path; `id` is its received identifier where its tag says that it has one. False where
+    /// the prefix has too many.
+    pub(crate) fn push(&mut self, slot: u32, path: Path, id: u32) -> bool {
+        debug_assert!(path.tag.has_id() == (id != 0));
+        let Some(place) = self.slots.get_mut(slot) else {
+            return false;
+        };
+        let mut list = place.list();
+        if !self.paths.push(&mut list, path) {
+            return false;
+        }
+        place.set_list(list);
+        self.path_count += 1;
+        if path.tag.has_id() {
+            let entry = ReceivedId {
+                slot,
+                id,
+                peer: path.peer,
+                sub: path.tag.sub(),
+            };
+            let hash = self.id_hash(entry.key());
+            let hasher = self.hasher;
+            self.ids
+                .insert_unique(hash, entry, |known| hasher.hash_bits(known.bits()));
+        }
+        true
+    }
+
+    /// Takes a path out; the last one takes its place.
+    pub(crate) fn remove(&mut self, slot: u32, index: usize) -> Option<Path> {
+        let place = self.slots.get_mut(slot)?;
+        let mut list = place.list();
+        let path = self.paths.swap_remove(&mut list, index)?;
+        place.set_list(list);
+        self.path_count -= 1;
+        if path.tag.has_id() {
+            let key = (slot, path.peer, path.tag.sub());
+            let hash = self.id_hash(key);
+            if let Ok(entry) = self.ids.find_entry(hash, |known| known.key() == key) {
+                entry.remove();
+            }
+        }
+        Some(path)
+    }
+
+    /// Octets allocated.
+    pub(crate) fn memory(&self) -> usize {
+        let index: usize = self.index.iter().map(HashTable::allocation_size).sum();
+        let free = self.free.capacity() * size_of::<u32>();
+        self.slots.memory() + self.paths.memory() + index + free + self.ids.allocation_size()
+    }
+}
+
+impl ReceivedId {
+    fn key(&self) -> (u32, PeerId, u16) {
+        (self.slot, self.peer, self.sub)
+    }
+
+    fn bits(&self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.peer.0) << 16 | u64::from(self.sub)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Handle;
+    use crate::paths::{Digest, Tag};
+
+    fn prefix(index: u32) -> Ipv4Prefix {
+        Ipv4Prefix::new((index << 8).into(), 24).unwrap()
+    }
+
+    fn path(peer: u16, sub: u16, has_id: bool) -> Path {
+        let tag = Tag::new(0, sub, has_id);
+        let handle = Handle::new(0, 1);
+        Path {
+            received: handle,
+            accepted: handle,
+            peer: PeerId(peer),
+            tag,
+            digest: Digest::default(),
+        }
+    }
+
+    #[test]
+    fn slots_are_found_and_used_again() {
+        let mut table = Table::<Ipv4Prefix>::new(3);
+        for index in 0..100_000 {
+            let hash = table.hash(&prefix(index));
+            assert_eq!(table.find(hash, &prefix(index)), None);
+            assert_eq!(table.find_or_insert(hash, prefix(index)), Some(index));
+        }
+        for index in (0..100_000).step_by(2) {
+            table.free(index);
+        }
+        for index in 0..100_000 {
+            let found = table.find(table.hash(&prefix(index)), &prefix(index));
+            assert_eq!(found, (index % 2 == 1).then_some(index));
+        }
+        let hash = table.hash(&prefix(200_000));
+        assert!(table.find_or_insert(hash, prefix(200_000)).unwrap() < 100_000);
+        assert_eq!((table.len(), table.prefix_count()), (100_000, 50_001));
+    }
+
+    #[test]
+    fn received_identifiers_follow_their_paths() {
+        let mut table = Table::<Ipv4Prefix>::new(3);
+        let slot = table
+            .find_or_insert(table.hash(&prefix(1)), prefix(1))
+            .unwrap();
+        for (sub, id) in [(0, 700), (1, 70), (2, 7)] {
+            assert_eq!(table.free_sub(slot, PeerId(4)), Some(sub));
+            assert!(table.push(slot, path(4, sub, true), id));
+        }
+        assert!(table.push(slot, path(5, 0, false), 0));
+        assert_eq!(table.position(slot, PeerId(4), 70), Some(1));
+        assert_eq!(table.position(slot, PeerId(4), 0), None);
+        assert_eq!(table.position(slot, PeerId(5), 0), Some(3));
+        table.remove(slot, 0).unwrap();
+        assert_eq!(table.position(slot, PeerId(4), 700), None);
+        assert_eq!(table.position(slot, PeerId(4), 7), Some(2));
+        assert_eq!(table.free_sub(slot, PeerId(4)), Some(0));
+        assert_eq!(table.path_count(), 3);
+    }
+}

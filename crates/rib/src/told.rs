@@ -1,0 +1,204 @@
+//! Adj-RIB-Out of a group whose members get one path a prefix: what all of them were told, and what the
+//! source of that path was told instead.
+
+use thruway_wire::Nlri;
+
+use crate::chunked::Chunked;
+use crate::members::Members;
+use crate::runs::{BuildKey, Builder};
+use crate::sets::Sets;
+use crate::{Audience, Handle, PeerId};
+
+/// What a group was told of a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What everyone has but `source`, who gets `alternate`. `NONE`: nothing.
+    pub(crate) handle: Handle,
+    /// What `source` has, if it is a member. `NONE`: nothing.
+    pub(crate) alternate: Handle,
+    /// Whose path `handle` is.
+    pub(crate) source: PeerId,
+    /// Whose path `alternate` is.
+    pub(crate) alternate_source: PeerId,
+}
+
+const _: () = assert!(size_of::<Told>() == 12);
+
+/// One receiver's view of a prefix: the set and whose it is.
+type View = Option<(Handle, PeerId)>;
+
+fn view(handle: Handle, source: PeerId) -> View {
+    handle.is_some().then_some((handle, source))
+}
+
+impl Told {
+    /// What everyone but the source has.
+    #[inline]
+    fn common(&self) -> View {
+        view(self.handle, self.source)
+    }
+
+    /// What `member` has.
+    #[inline]
+    pub(crate) fn of(&self, member: PeerId) -> View {
+        if self.handle.is_some() && self.source == member {
+            view(self.alternate, self.alternate_source)
+        } else {
+            self.common()
+        }
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.handle.is_none()
+    }
+}
+
+/// All prefixes of one family, and the numbers that follow from them.
+#[derive(Debug, Default)]
+pub(crate) struct ToldTable {
+    slots: Chunked<Told, 12>,
+    /// Prefixes with something told.
+    announced: u32,
+    /// By source: prefixes where it is told nothing because the path is its own.
+    masked: Vec<u32>,
+}
+
+impl ToldTable {
+    #[inline]
+    pub(crate) fn get(&self, slot: u32) -> Told {
+        self.slots.get(slot).copied().unwrap_or_default()
+    }
+
+    /// Replaces what was told; the uses of sets follow.
+    pub(crate) fn set(&mut self, slot: u32, now: Told, sets: &mut Sets) {
+        let Some(place) = self.slots.slot(slot) else {
+            return;
+        };
+        let old = std::mem::replace(place, now);
+        for handle in [now.handle, now.alternate] {
+            sets.acquire(handle, 1);
+        }
+        for handle in [old.handle, old.alternate] {
+            if handle.is_some() {
+                sets.release(handle);
+            }
+        }
+        self.announced += u32::from(now.handle.is_some());
+        self.announced -= u32::from(old.handle.is_some());
+        if let Some(masked) = self.masked(&now) {
+            *masked += 1;
+        }
+        if let Some(masked) = self.masked(&old) {
+            *masked -= 1;
+        }
+    }
+
+    /// The counter that `told` adds to.
+    fn masked(&mut self, told: &Told) -> Option<&mut u32> {
+        if told.handle.is_none() || told.alternate.is_some() {
+            return None;
+        }
+        let source = told.source.index();
+        if self.masked.len() <= source {
+            self.masked.resize(source + 1, 0);
+        }
+        self.masked.get_mut(source)
+    }
+
+    /// Prefixes that a member has been told.
+    pub(crate) fn count(&self, member: PeerId) -> u32 {
+        self.announced - self.masked.get(member.index()).copied().unwrap_or(0)
+    }
+
+    /// Lets go of everything.
+    pub(crate) fn clear(&mut self, sets: &mut Sets) {
+        for (_, told) in self.slots.iter_mut() {
+            for handle in [told.handle, told.alternate] {
+                if handle.is_some() {
+                    sets.release(handle);
+                }
+            }
+        }
+        self.slots.clear();
+        self.announced = 0;
+        self.masked.clear();
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.memory() + self.masked.capacity() * size_of::<u32>()
+    }
+}
+
+/// Tells the members what changed, each only where its own view did.
+pub(crate) fn tell_change<P: BuildKey>(
+    out: &mut Builder,
+    members: &Members,
+    reflects: bool,
+    nlri: Nlri<P>,
+    old: &Told,
+    new: &Told,
+) {
+    // Whose path it is shows in the bytes only where we reflect (RFC 4456 §8).
+    let alike = |a: View, b: View| match (a, b) {
+        (Some((a, from_a)), Some((b, from_b))) => a == b && (!reflects || from_a == from_b),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    let Some((handle, source)) = new.common() else {
+        if old.common().is_some() {
+            let source_has_nothing = members.has(old.source) && old.alternate.is_none();
+            let but = Audience::AllBut(old.source);
+            out.withdraw(
+                if source_has_nothing {
+                    but
+                } else {
+                    Audience::All
+                },
+                nlri,
+            );
+        }
+        return;
+    };
+    if !alike(old.common(), new.common()) {
+        out.tell(handle, source, members.all_but(source), nlri);
+    } else if old.source != source
+        && members.has(old.source)
+        && !alike(old.of(old.source), new.common())
+    {
+        out.tell(handle, source, Audience::Only(old.source), nlri);
+    }
+    if members.has(source) && !alike(old.of(source), new.of(source)) {
+        match new.of(source) {
+            Some((handle, from)) => out.tell(handle, from, Audience::Only(source), nlri),
+            None => out.withdraw(Audience::Only(source), nlri),
+        }
+    }
+}
+
+/// Tells a reader how things stand. `again`: it may have been told something else before, so what is
+/// not there is withdrawn.
+pub(crate) fn tell_state<P: BuildKey>(
+    out: &mut Builder,
+    members: &Members,
+    nlri: Nlri<P>,
+    told: &Told,
+    again: bool,
+) {
+    let Some((handle, source)) = told.common() else {
+        if again {
+            out.withdraw(Audience::All, nlri);
+        }
+        return;
+    };
+    out.tell(handle, source, members.all_but(source), nlri);
+    if !members.has(source) {
+        return;
+    }
+    match told.of(source) {
+        Some((handle, from)) => out.tell(handle, from, Audience::Only(source), nlri),
+        None if again => out.withdraw(Audience::Only(source), nlri),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
