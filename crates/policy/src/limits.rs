@@ -11,3 +11,6 @@ pub const EXPRESSION_LEN_MAX: usize = 1024;
 pub const AUTOMATON_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Largest index in front of a prefix set, as a power of two: 64 Ki entries, 256 KiB.
 pub const PREFIX_INDEX_BITS_MAX: u32 = 16;
+/// Pieces of a prefix set with equal top bits that a search may look through; more get an index of
+/// their own.
+pub const PREFIX_BUCKET_LEN_MAX: usize = 32;

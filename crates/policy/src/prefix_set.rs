@@ -5,16 +5,18 @@
 //! accepts its length covers the whole prefix. So the set is a map from addresses to accepted
 //! lengths: the address space is cut where entries begin and end, each piece has one mask of
 //! lengths, and a look-up is a search for the piece, however deep entries are nested. An index over
-//! the top bits leaves the search a handful of steps.
+//! the top bits leaves the search a handful of steps; where many pieces share their top bits, as in
+//! IPv6, a second index over the next bits does.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thruway_wire::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
 
-use crate::limits::PREFIX_INDEX_BITS_MAX;
+use crate::limits::{PREFIX_BUCKET_LEN_MAX, PREFIX_INDEX_BITS_MAX};
 use crate::range::number;
 
 /// One entry: a prefix and the lengths that it accepts.
@@ -197,8 +199,8 @@ trait Bits: Copy + Ord {
     /// The last address of a prefix that begins here.
     fn last(self, len: u8) -> Self;
     fn next(self) -> Option<Self>;
-    /// The top `bits` bits.
-    fn top(self, bits: u32) -> usize;
+    /// `bits` bits, at least 1, behind the first `skip`.
+    fn window(self, skip: u32, bits: u32) -> usize;
 }
 
 impl Bits for u32 {
@@ -213,8 +215,8 @@ impl Bits for u32 {
     }
 
     #[inline]
-    fn top(self, bits: u32) -> usize {
-        (u64::from(self) >> (32 - bits)) as usize
+    fn window(self, skip: u32, bits: u32) -> usize {
+        ((self << skip) >> (32 - bits)) as usize
     }
 }
 
@@ -230,9 +232,9 @@ impl Bits for u128 {
     }
 
     #[inline]
-    fn top(self, bits: u32) -> usize {
-        // The high half first: a shift of 128 bits would overflow where `bits` is 0.
-        ((self >> 64) >> (64 - bits)) as usize
+    fn window(self, skip: u32, bits: u32) -> usize {
+        // Indices reach no further than the high half.
+        (((self >> 64) as u64) << skip >> (64 - bits)) as usize
     }
 }
 
@@ -245,9 +247,11 @@ struct Pieces<A> {
     mask_of: Vec<u32>,
     /// The distinct masks: bit n - 1 stands for length n.
     masks: Vec<u128>,
-    /// For each value of an address's top bits, the first piece that begins there or later.
-    index: Vec<u32>,
-    index_bits: u32,
+    /// Over the top bits.
+    index: Index,
+    /// Over the bits behind them, for each value of the top bits; empty where no value has so many
+    /// pieces that it pays.
+    crowded: Vec<Option<Index>>,
     /// True where length 0 is accepted, for which the masks have no bit.
     default: bool,
 }
@@ -284,22 +288,55 @@ impl<A: Bits> Pieces<A> {
     /// The mask of lengths accepted at `addr`.
     #[inline]
     fn lengths(&self, addr: A) -> u128 {
-        let bucket = addr.top(self.index_bits);
-        let (Some(&low), Some(&high)) = (self.index.get(bucket), self.index.get(bucket + 1)) else {
-            return 0;
-        };
-        let within = self
-            .starts
-            .get(low as usize..high as usize)
-            .unwrap_or_default();
+        let bucket = addr.window(0, self.index.bits);
+        let mut within = self.index.within(bucket);
+        if let Some(Some(index)) = self.crowded.get(bucket) {
+            within = index.within(addr.window(self.index.bits, index.bits));
+        }
+        let first = within.start;
+        let starts = self.starts.get(within).unwrap_or_default();
         // The piece may begin in an earlier bucket: then it is the last before this one.
-        let piece = low as usize + within.partition_point(|start| *start <= addr);
+        let piece = first + starts.partition_point(|start| *start <= addr);
         let mask = piece
             .checked_sub(1)
             .and_then(|piece| self.mask_of.get(piece));
         mask.and_then(|mask| self.masks.get(*mask as usize))
             .copied()
             .unwrap_or(0)
+    }
+}
+
+/// For each value of some bits of an address, the first piece that begins there or later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Index {
+    first: Vec<u32>,
+    bits: u32,
+}
+
+impl Index {
+    /// Over the bits behind the first `skip` of the pieces `within`, which agree on those; about one
+    /// value for each piece.
+    fn build<A: Bits>(starts: &[A], within: Range<usize>, skip: u32) -> Self {
+        let bits = (within.len().max(1).ilog2() + 1).min(PREFIX_INDEX_BITS_MAX);
+        let mut first = Vec::with_capacity((1 << bits) + 1);
+        let mut piece = within.start;
+        for bucket in 0..=1 << bits {
+            let before = |start: &A| start.window(skip, bits) < bucket;
+            while piece < within.end && starts.get(piece).is_some_and(before) {
+                piece += 1;
+            }
+            first.push(piece as u32);
+        }
+        Index { first, bits }
+    }
+
+    /// The pieces that begin in a bucket.
+    #[inline]
+    fn within(&self, bucket: usize) -> Range<usize> {
+        match self.first.get(bucket..) {
+            Some([low, high, ..]) => *low as usize..*high as usize,
+            _ => 0..0,
+        }
     }
 }
 
@@ -347,25 +384,21 @@ impl<A: Bits> Cuts<A> {
         masks.dedup();
         let place = |mask: &u128| masks.binary_search(mask).map_or(0, |place| place as u32);
         let mask_of = self.masks.iter().map(place).collect();
-        let index_bits = (self.starts.len().ilog2() + 1).min(PREFIX_INDEX_BITS_MAX);
-        let mut index = Vec::with_capacity((1 << index_bits) + 1);
-        let mut piece = 0;
-        for bucket in 0..=1 << index_bits {
-            while self
-                .starts
-                .get(piece)
-                .is_some_and(|start| start.top(index_bits) < bucket)
-            {
-                piece += 1;
-            }
-            index.push(piece as u32);
+        let index = Index::build(&self.starts, 0..self.starts.len(), 0);
+        let buckets = || (0..1 << index.bits).map(|bucket| index.within(bucket));
+        let mut crowded = Vec::new();
+        if buckets().any(|within| within.len() > PREFIX_BUCKET_LEN_MAX) {
+            crowded.extend(buckets().map(|within| {
+                let many = within.len() > PREFIX_BUCKET_LEN_MAX;
+                many.then(|| Index::build(&self.starts, within, index.bits))
+            }));
         }
         Pieces {
             starts: self.starts,
             mask_of,
             masks,
             index,
-            index_bits,
+            crowded,
             default,
         }
     }

@@ -103,6 +103,41 @@ fn addresses_ignore_lengths() {
     assert!(!set.contains_addr("10.2.0.0".parse().unwrap()));
 }
 
+#[test]
+fn crowded_buckets_have_an_index_of_their_own() {
+    let mut entries = vec![entry("2001:db8::/32 le 40"), entry("0.0.0.0/0 ge 31 le 31")];
+    for n in 0..3000u32 {
+        let spread = n.wrapping_mul(2_654_435_761);
+        let v6 = u128::from(spread) << 80 | 0x2001_0db8 << 96;
+        entries.push(
+            Prefix::new(IpAddr::V6(v6.into()), 44 + (n % 9) as u8)
+                .unwrap()
+                .into(),
+        );
+        let v4 = 10 << 24 | spread >> 20;
+        entries.push(
+            Prefix::new(IpAddr::V4(v4.into()), 28 + (n % 5) as u8)
+                .unwrap()
+                .into(),
+        );
+    }
+    let set: PrefixSet = entries.iter().copied().collect();
+    assert!(set.v4.crowded.iter().any(Option::is_some));
+    assert!(set.v6.crowded.iter().any(Option::is_some));
+    let near = entries.iter().step_by(7).flat_map(|entry| {
+        let (addr, len) = (entry.prefix().addr(), entry.prefix().prefix_len());
+        [
+            Prefix::new(addr, len - 1),
+            Prefix::new(addr, len),
+            Prefix::new(addr, len + 1),
+        ]
+    });
+    for query in near.flatten() {
+        let naive = entries.iter().any(|entry| entry.matches(query));
+        assert_eq!(set.contains(query), naive, "{query}");
+    }
+}
+
 /// Few distinct addresses, so that entries nest and touch.
 fn any_prefix() -> impl Strategy<Value = Prefix> {
     let v4 = (any::<u32>(), 0u8..=32, any::<bool>()).prop_map(|(bits, len, dense)| {
