@@ -1,6 +1,6 @@
-//! The codec's budgets: parse with verdict ≤ 70 ns a message + 2 ns an NLRI, canonical set ≤ 100 ns,
-//! encode ≤ 100 ns a message + 2 ns an NLRI. Over a synthetic table: 1,024 different messages, so
-//! that no branch is learned by heart.
+//! The codec's budgets: parse with verdict ≤ 70 ns a message + 2 ns an NLRI, canonical set ≤ 100
+//! ns, encode ≤ 100 ns a message + 2 ns an NLRI. Over a synthetic table: 1,024 different
+//! messages, so that no branch is learned by heart.
 //!
 //! `cargo bench -p thruway-benches --bench codec`
 
@@ -51,8 +51,8 @@ impl Random {
     }
 }
 
-/// A set as the Internet has them: 2 to 7 hops, MED now and then, 0 to 7 communities, sometimes large
-/// ones and an aggregator.
+/// A set as the Internet has them: 2 to 7 hops, MED now and then, 0 to 7 communities, sometimes
+/// large ones and an aggregator.
 fn set(random: &mut Random, hop: NextHop) -> AttrSetBuf {
     let hops = 2 + random.below(3) + random.below(4);
     let mut path = vec![2, u8::try_from(hops).unwrap()];

@@ -1,0 +1,136 @@
+//! Questions and orders to the workers. The control plane never touches their memory: it asks by
+//! message and is answered in slices between their turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use thruway_engine::status::WorkerStatus;
+use thruway_engine::{Command, QueryId, Reply};
+use thruway_rib::{Query, RouteRow};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::serve::limits::{ANSWER_PIECES_MAX, QUESTIONS_MAX};
+use crate::serve::worker::{Order, WorkerHandle};
+
+/// How long a worker may keep the control plane waiting for one piece of an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The way to the workers.
+pub(crate) struct Bus {
+    workers: Vec<WorkerHandle>,
+    shards: usize,
+    next: AtomicU64,
+    questions: Arc<Semaphore>,
+}
+
+/// An answer that arrives in pieces from all shards.
+pub(crate) struct Rows {
+    bus: Arc<Bus>,
+    id: QueryId,
+    replies: mpsc::Receiver<Reply>,
+    /// Shards that have not said Done.
+    open: usize,
+    _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Bus {
+    pub(crate) fn new(workers: Vec<WorkerHandle>, shards: usize) -> Arc<Self> {
+        let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
+        Arc::new(Bus { workers, shards, next: AtomicU64::new(1), questions })
+    }
+
+    pub(crate) fn workers(&self) -> &[WorkerHandle] {
+        &self.workers
+    }
+
+    /// Gives one worker an order.
+    pub(crate) fn order(&self, worker: usize, order: Order) -> Result<()> {
+        match self.workers.get(worker).map(|handle| handle.order(order)) {
+            Some(Ok(())) => Ok(()),
+            _ => bail!("worker {worker} takes no orders"),
+        }
+    }
+
+    /// Gives one worker a command.
+    pub(crate) fn command(&self, worker: usize, command: Command) -> Result<()> {
+        self.order(worker, Order::Command(Box::new(command)))
+    }
+
+    fn id(&self) -> QueryId {
+        QueryId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// How all workers are.
+    pub(crate) async fn status(&self) -> Result<Vec<WorkerStatus>> {
+        let id = self.id();
+        let (answers, mut replies) = mpsc::channel(self.workers.len().max(1) * 2);
+        for worker in 0..self.workers.len() {
+            let command = Box::new(Command::Status(id));
+            self.order(worker, Order::Ask(id, command, answers.clone()))?;
+        }
+        drop(answers);
+        let mut all = Vec::new();
+        while all.len() < self.workers.len() {
+            match tokio::time::timeout(PATIENCE, replies.recv()).await {
+                Ok(Some(Reply::Status(status))) => all.push(*status),
+                Ok(Some(Reply::Busy)) => bail!("a worker has too many questions waiting"),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => bail!("a worker does not answer"),
+            }
+        }
+        all.sort_by_key(|status| status.worker);
+        Ok(all)
+    }
+
+    /// Asks all shards.
+    pub(crate) fn query(self: &Arc<Self>, query: Query) -> Result<Rows> {
+        let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
+            bail!("{QUESTIONS_MAX} questions are being answered; try again");
+        };
+        let id = self.id();
+        let (answers, replies) = mpsc::channel(ANSWER_PIECES_MAX * self.shards);
+        for shard in 0..self.shards {
+            let command = Box::new(Command::Query { id, query });
+            self.order(shard, Order::Ask(id, command, answers.clone()))?;
+        }
+        Ok(Rows { bus: Arc::clone(self), id, replies, open: self.shards, _permit: permit })
+    }
+}
+
+impl Rows {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Result<Vec<RouteRow>>> {
+        while self.open > 0 {
+            match tokio::time::timeout(PATIENCE, self.replies.recv()).await {
+                Ok(Some(Reply::Rows(rows))) => {
+                    self.bus.workers.iter().take(self.bus.shards).for_each(WorkerHandle::wake);
+                    return Some(Ok(rows));
+                }
+                Ok(Some(Reply::Done)) => self.open -= 1,
+                Ok(Some(Reply::Busy)) => {
+                    self.open = 0;
+                    return Some(Err(anyhow::anyhow!("a worker has too many questions waiting")));
+                }
+                Ok(Some(Reply::Status(_))) => {}
+                Ok(None) | Err(_) => {
+                    self.open = 0;
+                    return Some(Err(anyhow::anyhow!("a worker does not answer")));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        if self.open == 0 {
+            return;
+        }
+        for shard in 0..self.bus.shards {
+            let _ = self.bus.command(shard, Command::Cancel(self.id));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The HTTP API, on TCP and on a Unix socket.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use thruway_engine::{Command, Reset};
+use thruway_rib::{Filter, Query};
+use thruway_wire::{Family, Prefix};
+
+use super::bus::Rows;
+use super::model::{Failure, Route};
+use super::view::Snapshot;
+use crate::serve::daemon::Daemon;
+
+/// The routes of the API.
+pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/peers", get(peers))
+        .route("/v1/peers/{name}", get(peer))
+        .route("/v1/peers/{name}/reset", post(reset))
+        .route("/v1/peers/{name}/{table}", get(peer_routes))
+        .route("/v1/routes", get(routes))
+        .route("/v1/explain", get(explain))
+        .route("/v1/reload", post(reload))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
+        .with_state(daemon)
+}
+
+type Shared = State<Arc<Daemon>>;
+
+/// An answer that went wrong.
+struct Problem(StatusCode, String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.0, Json(Failure { error: self.1 })).into_response()
+    }
+}
+
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        Problem(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}"))
+    }
+}
+
+fn bad(text: impl ToString) -> Problem {
+    Problem(StatusCode::BAD_REQUEST, text.to_string())
+}
+
+fn unknown(peer: &str) -> Problem {
+    Problem(StatusCode::NOT_FOUND, format!("no peer has the name or address `{peer}`"))
+}
+
+async fn status(State(daemon): Shared) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    Ok(Json(daemon.status(&snapshot)).into_response())
+}
+
+async fn peers(State(daemon): Shared) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let mut list: Vec<_> = snapshot.peers().map(|peer| snapshot.peer(peer)).collect();
+    daemon.fill_in_configured(&mut list);
+    list.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
+    Ok(Json(list).into_response())
+}
+
+async fn peer(State(daemon): Shared, Path(name): Path<String>) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
+    let mut list = vec![snapshot.peer(peer)];
+    daemon.fill_in_configured(&mut list);
+    Ok(Json(list.remove(0)).into_response())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RouteParameters {
+    prefix: Option<String>,
+    #[serde(default)]
+    longer: bool,
+    family: Option<String>,
+    to: Option<String>,
+}
+
+impl RouteParameters {
+    /// All, one with its best cover where `longest`, or one and its more specifics.
+    fn filter(&self, longest: bool) -> Result<Filter, Problem> {
+        let family: Option<Family> =
+            self.family.as_deref().map(str::parse).transpose().map_err(bad)?;
+        let Some(text) = &self.prefix else { return Ok(Filter::All(family)) };
+        let prefix: Prefix = text.parse().map_err(bad)?;
+        Ok(match (self.longer, longest && !text.contains('/')) {
+            (true, _) => Filter::Longer(prefix),
+            (false, true) => Filter::Longest(prefix),
+            (false, false) => Filter::Exact(prefix),
+        })
+    }
+}
+
+async fn peer_routes(
+    State(daemon): Shared,
+    Path((name, table)): Path<(String, String)>,
+    Parameters(parameters): Parameters<RouteParameters>,
+) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
+    let id = peer.peer;
+    let filter = parameters.filter(false)?;
+    let query = match table.as_str() {
+        "learned" => Query::Learned(id, filter),
+        "rejected" => Query::Rejected(id, filter),
+        "advertised" => match snapshot.group(id) {
+            Some(group) => Query::Advertised { peer: id, group, filter },
+            // Without a session it was told nothing.
+            None => return Ok(lines(Body::empty())),
+        },
+        _ => return Err(bad(format!("`{table}` is no table: learned, rejected, advertised"))),
+    };
+    let export = (table == "advertised").then(|| daemon.export_of(&peer.name));
+    let rows = daemon.bus().query(query)?;
+    let make = move |snapshot: &Snapshot, row: &thruway_rib::RouteRow| match &export {
+        Some(export) => daemon.advertised(snapshot, row, export.as_ref()),
+        None => snapshot.route(row),
+    };
+    Ok(stream(rows, snapshot, make))
+}
+
+async fn routes(
+    State(daemon): Shared,
+    Parameters(parameters): Parameters<RouteParameters>,
+) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let filter = parameters.filter(true)?;
+    let mut rows = daemon.bus().query(Query::Routes(filter))?;
+    if !matches!(filter, Filter::Longest(_)) {
+        return Ok(stream(rows, snapshot, Snapshot::route));
+    }
+    // Each shard named its longest match; the longest of them is the answer.
+    let mut found = collect(&mut rows).await?;
+    let longest = found.iter().map(|row| row.prefix.prefix_len()).max();
+    found.retain(|row| Some(row.prefix.prefix_len()) == longest);
+    let found = found.iter().map(|row| snapshot.route(row));
+    Ok(all_lines(found))
+}
+
+async fn explain(
+    State(daemon): Shared,
+    Parameters(parameters): Parameters<RouteParameters>,
+) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let text = parameters.prefix.as_deref().ok_or_else(|| bad("explain needs a prefix"))?;
+    let prefix: Prefix = text.parse().map_err(bad)?;
+    let to = match &parameters.to {
+        None => None,
+        Some(name) => {
+            let peer = snapshot.find(name).ok_or_else(|| unknown(name))?;
+            let group = peer.group.ok_or_else(|| bad(format!("{name} has no session")))?;
+            Some((peer.peer, group))
+        }
+    };
+    let mut rows = daemon.bus().query(Query::Explain { prefix, to })?;
+    let found = collect(&mut rows).await?;
+    Ok(all_lines(found.iter().map(|row| snapshot.route(row))))
+}
+
+async fn collect(rows: &mut Rows) -> Result<Vec<thruway_rib::RouteRow>, Problem> {
+    let mut all = Vec::new();
+    while let Some(piece) = rows.next().await {
+        all.extend(piece?);
+    }
+    Ok(all)
+}
+
+/// A line of JSON for each route, as the shards find them.
+fn stream(
+    rows: Rows,
+    snapshot: Snapshot,
+    make: impl Fn(&Snapshot, &thruway_rib::RouteRow) -> Route + Send + 'static,
+) -> Response {
+    let state = (rows, snapshot, make);
+    let pieces = futures_util::stream::unfold(state, |(mut rows, snapshot, make)| async move {
+        let mut text = Vec::new();
+        match rows.next().await? {
+            Ok(piece) => {
+                for row in &piece {
+                    push_line(&mut text, &make(&snapshot, row));
+                }
+            }
+            Err(error) => push_line(&mut text, &Failure { error: format!("{error:#}") }),
+        }
+        Some((Ok::<_, Infallible>(Bytes::from(text)), (rows, snapshot, make)))
+    });
+    lines(Body::from_stream(pieces))
+}
+
+fn all_lines(routes: impl Iterator<Item = Route>) -> Response {
+    let mut text = Vec::new();
+    routes.for_each(|route| push_line(&mut text, &route));
+    lines(Body::from(text))
+}
+
+fn push_line(text: &mut Vec<u8>, value: &impl serde::Serialize) {
+    if serde_json::to_writer(&mut *text, value).is_ok() {
+        text.push(b'\n');
+    }
+}
+
+fn lines(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetParameters {
+    kind: String,
+    #[serde(default)]
+    text: String,
+}
+
+async fn reset(
+    State(daemon): Shared,
+    Path(name): Path<String>,
+    Parameters(parameters): Parameters<ResetParameters>,
+) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
+    let text = parameters.text;
+    let kind = match parameters.kind.as_str() {
+        "soft-in" => Reset::SoftIn,
+        "soft-out" => Reset::SoftOut,
+        "hard" => Reset::Hard(text),
+        "shutdown" => Reset::Shutdown(text),
+        "start" => Reset::Start,
+        other => {
+            return Err(bad(format!(
+                "`{other}` is no reset: soft-in, soft-out, hard, shutdown, start"
+            )));
+        }
+    };
+    let home = daemon.home(peer.addr.ip());
+    daemon.bus().command(home, Command::Reset { peer: peer.peer, kind })?;
+    Ok(Json(serde_json::json!({ "peer": &*peer.name, "reset": parameters.kind })).into_response())
+}
+
+async fn reload(State(daemon): Shared) -> Result<Response, Problem> {
+    match daemon.reload().await {
+        Ok(report) => Ok(Json(report).into_response()),
+        Err(error) => Err(bad(format!("{error:#}"))),
+    }
+}
+
+async fn metrics(State(daemon): Shared) -> Result<Response, Problem> {
+    let snapshot = daemon.snapshot().await?;
+    let text = super::metrics::text(&daemon, &snapshot)?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

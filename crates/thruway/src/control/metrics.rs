@@ -1,0 +1,112 @@
+//! `/metrics`: OpenMetrics text from counters that are kept as things happen. No table is walked.
+
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Result;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family as Metric;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::model::{Peer, RouteCounts};
+use super::view::Snapshot;
+use crate::serve::daemon::Daemon;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+    address: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FamilyLabels {
+    peer: String,
+    family: &'static str,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+type Number = Gauge<i64, std::sync::atomic::AtomicI64>;
+type Real = Gauge<f64, AtomicU64>;
+
+pub(super) fn text(daemon: &Daemon, snapshot: &Snapshot) -> Result<String> {
+    let mut registry = Registry::with_prefix("thruway");
+    server(daemon, snapshot, &mut registry);
+    peers(snapshot, &mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn server(daemon: &Daemon, snapshot: &Snapshot, registry: &mut Registry) {
+    let status = daemon.status(snapshot);
+    let all = Metric::<KindLabels, Number>::default();
+    for (kind, value) in [
+        ("peers", status.peers as u64),
+        ("peers_established", status.established as u64),
+        ("prefixes_ipv4", status.ipv4_prefixes),
+        ("prefixes_ipv6", status.ipv6_prefixes),
+        ("paths", status.paths),
+        ("attribute_sets", status.attribute_sets),
+        ("memory_bytes", status.memory),
+        ("messages_in", status.messages_in),
+        ("updates_in", status.updates_in),
+        ("bytes_in", status.bytes_in),
+        ("updates_encoded", status.updates_encoded),
+        ("bytes_out", status.bytes_out),
+        ("bytes_queued", status.queued),
+    ] {
+        all.get_or_create(&KindLabels { kind }).set(clamp(value));
+    }
+    registry.register("server", "The whole server, by kind of count", all);
+    let uptime = Number::default();
+    uptime.set(clamp(status.uptime_seconds));
+    registry.register("uptime_seconds", "Seconds since the start", uptime);
+}
+
+fn peers(snapshot: &Snapshot, registry: &mut Registry) {
+    let up = Metric::<PeerLabels, Number>::default();
+    let flaps = Metric::<PeerLabels, Number>::default();
+    let queued = Metric::<PeerLabels, Number>::default();
+    let silence = Metric::<PeerLabels, Real>::default();
+    let routes = Metric::<FamilyLabels, Number>::default();
+    for peer in snapshot.peers() {
+        let peer: Peer = snapshot.peer(peer);
+        let labels =
+            PeerLabels { peer: peer.name.clone(), address: peer.address.to_string() };
+        up.get_or_create(&labels).set(i64::from(peer.uptime_seconds.is_some()));
+        flaps.get_or_create(&labels).set(clamp(peer.flaps));
+        queued.get_or_create(&labels).set(clamp(peer.queued as u64));
+        silence.get_or_create(&labels).set(peer.longest_silence);
+        for (family, counts) in [("ipv4", peer.ipv4), ("ipv6", peer.ipv6)] {
+            for (kind, value) in kinds(counts) {
+                let labels = FamilyLabels { peer: peer.name.clone(), family, kind };
+                routes.get_or_create(&labels).set(clamp(value));
+            }
+        }
+    }
+    registry.register("peer_up", "1 where the session is Established", up);
+    registry.register("peer_flaps", "Times the session was lost", flaps);
+    registry.register("peer_queued_bytes", "Octets that wait for the peer's socket", queued);
+    registry.register("peer_longest_silence_seconds", "Longest silence of the session", silence);
+    registry.register("peer_routes", "Routes by peer, family and kind", routes);
+}
+
+fn kinds(counts: RouteCounts) -> [(&'static str, u64); 5] {
+    [
+        ("received", counts.received),
+        ("accepted", counts.accepted),
+        ("rejected", counts.rejected),
+        ("stale", counts.stale),
+        ("advertised", counts.advertised),
+    ]
+}
+
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,8 @@
+//! The control plane: questions to the workers, the HTTP API, the log.
+
+pub(crate) mod bus;
+pub(crate) mod http;
+pub(crate) mod log;
+mod metrics;
+pub mod model;
+pub(crate) mod view;

@@ -1,0 +1,474 @@
+//! The readable form: a line for what and when, indented lines for what it holds.
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+use thruway_wire::attrs;
+use thruway_wire::mrt::{MrtHeader, MrtRecord};
+use thruway_wire::open::{Capability, Open};
+use thruway_wire::{
+    AfiSafi, Community, ExtendedCommunity, Ipv6ExtendedCommunity, NextHop, RouterId,
+};
+
+use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6, large};
+use super::hex::HexMessage;
+use super::packet::{
+    Failure, Meaning, Packet, kind_name, origin_name, record_name, state_name, verdict_name,
+};
+use super::{Scratch, put};
+
+/// Columns that a list of prefixes or communities is broken at.
+const WIDTH: usize = 100;
+
+/// Appends a record.
+pub(super) fn record(
+    out: &mut Vec<u8>,
+    header: &MrtHeader,
+    offset: u64,
+    record: &MrtRecord<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    // Writing to a Vec cannot fail, here and below.
+    let _ = match record {
+        MrtRecord::TableDump(dump) => {
+            for entry in dump.entries() {
+                head(out, header);
+                let (prefix, addr, asn) = (entry.prefix, entry.peer_addr, entry.peer_as);
+                let _ = write!(out, "  {prefix}  from {addr} AS{asn} since ");
+                time(out, entry.originated);
+                out.push(b'\n');
+                let shape = Shape {
+                    rib: true,
+                    as2: true,
+                };
+                attributes(
+                    out,
+                    "  ",
+                    &Facts::read(entry.attrs, shape, &mut scratch.wide),
+                );
+            }
+            Ok(())
+        }
+        MrtRecord::PeerIndexTable(table) => {
+            head(out, header);
+            let view = String::from_utf8_lossy(table.view_name);
+            let _ = writeln!(
+                out,
+                "  collector {}, view {view:?}, {} peers",
+                table.collector,
+                table.len()
+            );
+            for (index, peer) in table.peers().enumerate() {
+                let _ = writeln!(
+                    out,
+                    "  {index:5}  {} AS{} id {}",
+                    peer.addr, peer.asn, peer.router_id
+                );
+            }
+            Ok(())
+        }
+        MrtRecord::Rib(rib) => {
+            head(out, header);
+            let s = if rib.len() == 1 { "" } else { "s" };
+            let _ = writeln!(
+                out,
+                "  {}  #{}, {} path{s}",
+                rib.prefix,
+                rib.sequence,
+                rib.len()
+            );
+            return rib_paths(out, rib, scratch);
+        }
+        MrtRecord::Message(message) => {
+            head(out, header);
+            let session = &message.session;
+            let arrow = if message.local { "<-" } else { "->" };
+            let _ = writeln!(
+                out,
+                "  {} AS{} {arrow} {} AS{}  {}",
+                session.peer_addr,
+                session.peer_as,
+                session.local_addr,
+                session.local_as,
+                kind_name(Packet::recorded(*header, message).kind())
+            );
+            packet(out, &Packet::recorded(*header, message), scratch);
+            Ok(())
+        }
+        MrtRecord::StateChange(change) => {
+            head(out, header);
+            writeln!(
+                out,
+                "  {} AS{}  {} -> {}",
+                change.session.peer_addr,
+                change.session.peer_as,
+                state_name(change.old),
+                state_name(change.new)
+            )
+        }
+        _ => {
+            head(out, header);
+            writeln!(out, "  not read, {} octets at offset {offset}", header.len)
+        }
+    };
+    Ok(())
+}
+
+/// Appends a message from text.
+pub(super) fn message(
+    out: &mut Vec<u8>,
+    found: &HexMessage<'_>,
+    bare: &Packet<'_>,
+    scratch: &mut Scratch,
+) {
+    let _ = write!(out, "message {}", found.number);
+    if found.line > 0 {
+        let _ = write!(out, ", line {}", found.line);
+    }
+    let _ = write!(out, "  {}", kind_name(bare.kind()));
+    if !found.caption.is_empty() {
+        let _ = write!(out, "  ({})", found.caption);
+    }
+    out.push(b'\n');
+    packet(out, bare, scratch);
+}
+
+fn head(out: &mut Vec<u8>, header: &MrtHeader) {
+    time(out, header.timestamp);
+    if let Some(micros) = header.micros {
+        let _ = write!(out, ".{micros:06}");
+    }
+    let _ = match record_name(header) {
+        ("", _) => write!(out, "  type {} subtype {}", header.kind, header.subtype),
+        (kind, "") => write!(out, "  {kind} subtype {}", header.subtype),
+        (kind, subtype) => write!(out, "  {kind} {subtype}"),
+    };
+}
+
+fn time(out: &mut Vec<u8>, secs: u32) {
+    let (year, month, day, hour, minute, second) = put::civil(secs);
+    let _ = write!(
+        out,
+        "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+    );
+}
+
+fn rib_paths(
+    out: &mut Vec<u8>,
+    rib: &thruway_wire::mrt::Rib<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    for entry in rib.entries() {
+        let Some(peer) = scratch.peers.get(usize::from(entry.peer_index)) else {
+            return Err(Failure::NoPeer(entry.peer_index));
+        };
+        let _ = write!(out, "  from {} AS{} since ", peer.addr, peer.asn);
+        time(out, entry.originated);
+        if rib.add_path {
+            let _ = write!(out, ", path {}", entry.path_id);
+        }
+        out.push(b'\n');
+        let shape = Shape {
+            rib: true,
+            as2: false,
+        };
+        attributes(
+            out,
+            "    ",
+            &Facts::read(entry.attrs, shape, &mut scratch.wide),
+        );
+    }
+    Ok(())
+}
+
+fn packet(out: &mut Vec<u8>, packet: &Packet<'_>, scratch: &mut Scratch) {
+    let _ = match packet.meaning() {
+        Meaning::Open(read) => {
+            open(out, &read);
+            Ok(())
+        }
+        Meaning::Update(fields) => {
+            update(out, packet, &fields, scratch);
+            Ok(())
+        }
+        Meaning::Notification(told) => writeln!(out, "  {told}"),
+        Meaning::Keepalive => Ok(()),
+        Meaning::RouteRefresh(refresh) => {
+            let what = match refresh.subtype {
+                0 => "request",
+                1 => "begin",
+                2 => "end",
+                _ => "unknown",
+            };
+            writeln!(out, "  {} {what}", refresh.family)
+        }
+        Meaning::Unknown(body) => writeln!(out, "  {} octets that are not read", body.len()),
+        Meaning::Torn => writeln!(out, "  error: {}", Failure::Lengths),
+        Meaning::Refused(answer) => writeln!(out, "  error: a session would answer {answer}"),
+    };
+}
+
+fn open(out: &mut Vec<u8>, open: &Open) {
+    let _ = writeln!(
+        out,
+        "  version {}, AS{}, hold time {} s, identifier {}",
+        open.version, open.my_as, open.hold_time, open.router_id
+    );
+    for capability in &open.capabilities {
+        let _ = write!(out, "  capability ");
+        capability_line(out, capability);
+        out.push(b'\n');
+    }
+}
+
+fn capability_line(out: &mut Vec<u8>, capability: &Capability) {
+    let _ = match capability {
+        Capability::Multiprotocol(family) => write!(out, "multiprotocol {family}"),
+        Capability::RouteRefresh => write!(out, "route refresh"),
+        Capability::ExtendedNextHop(families) => {
+            let _ = write!(out, "extended next hop");
+            each(out, families, |out, (family, afi)| {
+                write!(out, "{family} by afi {afi}")
+            })
+        }
+        Capability::ExtendedMessage => write!(out, "extended message"),
+        Capability::Role(role) => write!(out, "role {role}"),
+        Capability::GracefulRestart {
+            restarting,
+            notification,
+            restart_time,
+            families,
+        } => {
+            let _ = write!(out, "graceful restart {restart_time} s");
+            let _ = out.write_all(if *restarting { b", restarting" } else { b"" });
+            let _ = out.write_all(if *notification {
+                b", notification"
+            } else {
+                b""
+            });
+            each(out, families, |out, (family, kept)| {
+                kept_family(out, *family, *kept)
+            })
+        }
+        Capability::FourOctetAs(asn) => write!(out, "four-octet AS{asn}"),
+        Capability::AddPath(families) => {
+            let _ = write!(out, "add-path");
+            each(out, families, |out, (family, mode)| {
+                let mode = match mode {
+                    1 => "receive",
+                    2 => "send",
+                    3 => "send and receive",
+                    _ => "unknown",
+                };
+                write!(out, "{family} {mode}")
+            })
+        }
+        Capability::EnhancedRouteRefresh => write!(out, "enhanced route refresh"),
+        Capability::LongLivedGracefulRestart(families) => {
+            let _ = write!(out, "long-lived graceful restart");
+            each(out, families, |out, (family, kept, secs)| {
+                kept_family(out, *family, *kept)?;
+                write!(out, " {secs} s")
+            })
+        }
+        Capability::Fqdn(host, domain) => write!(out, "fqdn {host:?} {domain:?}"),
+        Capability::Unknown { code, value } => write!(out, "{code}, {} octets", value.len()),
+        other => write!(out, "{other:?}"),
+    };
+}
+
+fn kept_family(out: &mut Vec<u8>, family: AfiSafi, kept: bool) -> std::io::Result<()> {
+    write!(out, "{family}{}", if kept { " kept" } else { "" })
+}
+
+fn each<T>(
+    out: &mut Vec<u8>,
+    items: &[T],
+    put: impl Fn(&mut Vec<u8>, &T) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    for (index, item) in items.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b": " } else { b", " });
+        put(out, item)?;
+    }
+    Ok(())
+}
+
+fn update(out: &mut Vec<u8>, packet: &Packet<'_>, fields: &Fields<'_>, scratch: &mut Scratch) {
+    let shape = packet.shape(fields);
+    let facts = Facts::read(fields.attrs, shape, &mut scratch.wide);
+    let add_path = packet.add_path || fields.must_be_add_path(&facts);
+    if fields.withdrawn.is_empty() && fields.nlri.is_empty() {
+        let end_of_rib = match facts.mp_unreach {
+            None if fields.attrs.is_empty() => Some(IPV4),
+            Some((family, [])) if facts.mp_reach.is_none() => Some(family),
+            _ => None,
+        };
+        if let Some(family) = end_of_rib {
+            let _ = writeln!(out, "  end of RIB, {family}");
+            return;
+        }
+    }
+    run(out, "withdrawn", IPV4, fields.withdrawn, add_path);
+    if let Some((family, octets)) = facts.mp_unreach {
+        run(out, "withdrawn", family, octets, add_path);
+    }
+    attributes(out, "  ", &facts);
+    run(out, "announced", IPV4, fields.nlri, add_path);
+    if let Some(reach) = facts.mp_reach
+        && let Some(family) = reach.family
+    {
+        run(out, "announced", family, reach.nlri, add_path);
+    }
+    if let Some((found, error)) = packet.verdict(&facts, shape, add_path) {
+        let _ = write!(out, "  verdict       {}", verdict_name(found));
+        if let Some(error) = error {
+            let _ = write!(out, ": {error}");
+        }
+        out.push(b'\n');
+    }
+}
+
+/// A run of NLRI, broken into lines; nothing where it is empty.
+fn run(out: &mut Vec<u8>, what: &str, family: AfiSafi, octets: &[u8], add_path: bool) {
+    if octets.is_empty() {
+        return;
+    }
+    let Some(ipv6) = is_ipv6(family) else {
+        let _ = writeln!(out, "  {what:<13} {family}, {} octets", octets.len());
+        return;
+    };
+    let mut nlri = NlriRun::new(octets, ipv6, add_path);
+    list(out, "  ", what, nlri.by_ref(), |out, (path_id, prefix)| {
+        put::prefix(out, prefix);
+        if add_path {
+            let _ = write!(out, " path {path_id}");
+        }
+    });
+    if !nlri.is_done() {
+        let _ = writeln!(out, "  {:<13} the rest does not read", "");
+    }
+}
+
+/// A named value.
+fn fact(out: &mut Vec<u8>, indent: &str, name: &str, value: impl Display) {
+    let _ = writeln!(out, "{indent}{name:<13} {value}");
+}
+
+/// A named list, broken into lines.
+fn list<T>(
+    out: &mut Vec<u8>,
+    indent: &str,
+    name: &str,
+    items: impl Iterator<Item = T>,
+    mut put: impl FnMut(&mut Vec<u8>, T),
+) {
+    let _ = write!(out, "{indent}{name:<13}");
+    let mut line = out.len();
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        if out.len() - line > WIDTH - 16 {
+            let _ = write!(out, "\n{indent}{:<13}", "");
+            line = out.len();
+        }
+        out.push(b' ');
+        put(out, item);
+    }
+    out.push(b'\n');
+}
+
+fn attributes(out: &mut Vec<u8>, indent: &str, facts: &Facts<'_>) {
+    if let Some(origin) = facts.origin {
+        fact(out, indent, "origin", origin_name(origin));
+    }
+    match facts.as_path {
+        Some(path) if path.is_empty() => fact(out, indent, "AS path", "(empty)"),
+        Some(path) => fact(out, indent, "AS path", path),
+        None => {}
+    }
+    for next_hop in [facts.next_hop, facts.mp_next_hop()].into_iter().flatten() {
+        match next_hop {
+            NextHop::V6LinkLocal { global, link_local } => {
+                fact(
+                    out,
+                    indent,
+                    "next hop",
+                    format_args!("{global} {link_local}"),
+                );
+            }
+            next_hop => fact(out, indent, "next hop", next_hop),
+        }
+    }
+    let numbers = [("MED", facts.med), ("local pref", facts.local_pref)];
+    for (name, value) in numbers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    {
+        fact(out, indent, name, value);
+    }
+    if facts.atomic_aggregate {
+        let _ = writeln!(out, "{indent}atomic aggregate");
+    }
+    if let Some((asn, addr)) = facts.aggregator {
+        fact(out, indent, "aggregator", format_args!("AS{asn} {addr}"));
+    }
+    values(
+        out,
+        indent,
+        "communities",
+        facts.communities().map(Community),
+    );
+    let extended = facts
+        .extended
+        .iter()
+        .map(|octets| ExtendedCommunity(*octets));
+    values(out, indent, "extended", extended);
+    let extended = facts
+        .extended6
+        .iter()
+        .map(|octets| Ipv6ExtendedCommunity(*octets));
+    values(out, indent, "extended", extended);
+    values(out, indent, "large", facts.large.iter().map(large));
+    if let Some(id) = facts.originator_id {
+        fact(out, indent, "originator", id);
+    }
+    let clusters = facts
+        .cluster_list
+        .iter()
+        .map(|id| RouterId(u32::from_be_bytes(*id)));
+    values(out, indent, "cluster list", clusters);
+    if let Some(asn) = facts.otc {
+        fact(out, indent, "OTC", format_args!("AS{asn}"));
+    }
+    for attr in facts.others() {
+        let name = attrs::name(attr.code).unwrap_or("unknown");
+        let len = attr.value.len();
+        let _ = writeln!(
+            out,
+            "{indent}attribute {} ({name}), flags {:#04x}, {len} octets",
+            attr.code, attr.flags
+        );
+    }
+    if facts.torn() > 0 {
+        let _ = writeln!(
+            out,
+            "{indent}{} octets that are no whole attribute",
+            facts.torn()
+        );
+    }
+}
+
+fn values<T: Display>(
+    out: &mut Vec<u8>,
+    indent: &str,
+    name: &str,
+    values: impl Iterator<Item = T>,
+) {
+    let mut values = values.peekable();
+    if values.peek().is_some() {
+        list(out, indent, name, values, |out, value| {
+            let _ = write!(out, "{value}");
+        });
+    }
+}

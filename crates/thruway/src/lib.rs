@@ -1,0 +1,9 @@
+//! The daemon and its tools.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod control;
+pub mod decode;
+pub mod demo;
+pub mod serve;
+pub mod show;

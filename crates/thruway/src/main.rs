@@ -1,0 +1,74 @@
+//! `thruway`: a BGP route server and its tools.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+// Batches are made on one thread and freed on another all the time: what mimalloc is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A BGP route server for Linux network appliances.
+#[derive(Parser)]
+#[command(name = "thruway", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(thruway::serve::ServeArgs),
+    /// Ask a running server.
+    Show(thruway::show::ShowArgs),
+    /// Why a prefix's best path is best, and why a peer does or does not get it.
+    Explain(thruway::show::ExplainArgs),
+    /// Have a running server read its configuration again.
+    Reload(thruway::show::ReloadArgs),
+    /// Reset a peer's session, softly or not.
+    Reset(thruway::show::ResetArgs),
+    /// Watch a server carry a table between real BGP sessions on loopback.
+    Demo(thruway::demo::DemoArgs),
+    /// Check a configuration file.
+    Check(thruway::config::CheckArgs),
+    /// Play MRT files into a BGP speaker.
+    Replay(thruway_replay::cli::ReplayArgs),
+    /// Write a realistic table as MRT.
+    Generate(thruway_replay::cli::GenerateArgs),
+    /// Print MRT files and hex messages.
+    Decode(thruway::decode::DecodeArgs),
+}
+
+fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
+    let result = match Cli::parse().command {
+        Command::Serve(args) => thruway::serve::run(&args).map(done),
+        Command::Show(args) => thruway::show::show(&args).map(done),
+        Command::Explain(args) => thruway::show::explain(&args).map(done),
+        Command::Reload(args) => thruway::show::reload(&args).map(done),
+        Command::Reset(args) => thruway::show::reset(&args).map(done),
+        Command::Demo(args) => thruway::demo::run(&args).map(done),
+        Command::Check(args) => {
+            thruway::config::check(&args, &mut std::io::stdout().lock()).map_err(Into::into)
+        }
+        Command::Replay(args) => thruway_replay::cli::replay(&args),
+        Command::Generate(args) => thruway_replay::cli::generate(&args),
+        Command::Decode(args) => thruway::decode::run(&args).map(done),
+    };
+    result.unwrap_or_else(|error: anyhow::Error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// `thruway … | head` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,245 @@
+//! `thruway serve`: composition. Threads, sockets and signals meet the engine here.
+
+mod clock;
+pub(crate) mod daemon;
+pub(crate) mod limits;
+mod peers;
+mod sink;
+pub(crate) mod worker;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use crossbeam::channel::bounded;
+use thruway_engine::{
+    Command, Event, GroupRegistry, PeerDirectory, PeerIdPool, Worker, WorkerConfig,
+};
+use thruway_net::ListenOptions;
+use thruway_rib::WorkerId;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use self::clock::Clock;
+use self::daemon::{Daemon, Foundation, listener_keys};
+use self::limits::{EVENTS_MAX, PEERS_MAX, RING_BATCHES};
+use self::worker::{Order, Parts, WorkerHandle};
+use crate::config::Config;
+use crate::control::bus::Bus;
+use crate::control::{http, log};
+
+/// How long sessions may take to close at the end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// `thruway serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Log lines as JSON.
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+/// Runs the server until SIGTERM or SIGINT. SIGHUP reads the configuration again.
+///
+/// # Errors
+/// What is wrong with the configuration, or what the system refused.
+pub fn run(args: &ServeArgs) -> Result<()> {
+    let config = Config::load(&args.config).map_err(|errors| anyhow!("{errors}"))?;
+    start_log(&config, args.log_json);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = crate::show::runtime()?;
+    runtime.block_on(serve(config))
+}
+
+fn start_log(config: &Config, json: bool) {
+    let level = config.server.log.as_str();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("THRUWAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second server in one process keeps the first one's log.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let clock = Clock::start();
+    let config = Arc::new(config);
+    let (events, mut news) = mpsc::channel(EVENTS_MAX);
+    let seed = random_seed()?;
+    let ids = Arc::new(PeerIdPool::new(PEERS_MAX));
+    let workers = config.server.workers;
+    let shards = workers.min(thruway_rib::limits::SHARDS_MAX);
+    let handles = start_workers(&config, clock, seed, shards, &ids, events)?;
+    let bus = Bus::new(handles, shards);
+    let listen = listen(&config, &bus)?;
+    let base = Foundation {
+        bus: Arc::clone(&bus),
+        clock,
+        seed,
+        ids,
+        listen: listen.clone(),
+        shards,
+        config: Arc::clone(&config),
+    };
+    let daemon = Daemon::new(base);
+    let unix = bind_socket(&config.server.api_socket)?;
+    let app = http::router(Arc::clone(&daemon));
+    let unix_app = app.clone();
+    tokio::spawn(async move { axum::serve(unix, unix_app).await });
+    if let Some(addr) = config.server.api {
+        let tcp =
+            TcpListener::bind(addr).await.with_context(|| format!("cannot listen at {addr}"))?;
+        tokio::spawn(async move { axum::serve(tcp, app).await });
+    }
+    daemon.install(&config)?;
+    let kind = bus.workers().first().map(|worker| worker.kind().to_string()).unwrap_or_default();
+    tracing::info!(?listen, workers, shards, transport = kind, "ready");
+    notify(&[sd_notify::NotifyState::Ready]);
+    run_until_signal(&daemon, &mut news).await?;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    farewell(&daemon, &mut news).await;
+    let _ = std::fs::remove_file(&config.server.api_socket);
+    Ok(())
+}
+
+fn start_workers(
+    config: &Config,
+    clock: Clock,
+    seed: u64,
+    shards: usize,
+    ids: &Arc<PeerIdPool>,
+    events: mpsc::Sender<Event>,
+) -> Result<Vec<WorkerHandle>> {
+    let workers = config.server.workers;
+    let groups = Arc::new(GroupRegistry::default());
+    let nobody = Arc::new(PeerDirectory::new(workers, seed, [], []));
+    let rings = thruway_engine::rings(workers, shards, RING_BATCHES);
+    let parts = rings.into_iter().enumerate().map(|(index, rings)| {
+        let worker = WorkerConfig {
+            id: WorkerId(u8::try_from(index).unwrap_or(u8::MAX)),
+            workers,
+            shards,
+            seed,
+            ladder: config.server.ladder,
+            bounds: thruway_engine::limits::Bounds::default(),
+        };
+        Parts {
+            index,
+            pin: config.server.pin_workers,
+            engine: Worker::new(worker, rings, Arc::clone(&groups), Arc::clone(ids)),
+            transport: config.server.transport,
+            directory: Arc::clone(&nobody),
+            events: events.clone(),
+            clock,
+        }
+    });
+    worker::start(parts.collect()).context("cannot start the workers")
+}
+
+/// All listeners are the first worker's; it hands connections to the worker they belong to.
+fn listen(config: &Config, bus: &Bus) -> Result<Vec<SocketAddr>> {
+    let keys = listener_keys(config);
+    let gtsm = config.peers.iter().any(|peer| peer.connection.gtsm_hops.is_some());
+    let mut bound = Vec::new();
+    for addr in &config.server.listen {
+        let mut options = ListenOptions::new(*addr);
+        options.gtsm = gtsm;
+        let same = |key: &&thruway_net::Md5Key| key.prefix.addr().is_ipv6() == addr.is_ipv6();
+        options.md5 = keys.iter().filter(same).cloned().collect();
+        let (answer, reply) = bounded(1);
+        bus.order(0, Order::Listen(Box::new(options), answer))?;
+        let addr = reply
+            .recv()
+            .context("the first worker is gone")?
+            .with_context(|| format!("cannot listen at {addr}"))?;
+        bound.push(addr);
+    }
+    Ok(bound)
+}
+
+fn bind_socket(path: &Path) -> Result<UnixListener> {
+    // A socket that a dead server left is in the way; one that answers is somebody's.
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(anyhow!("another server answers at {}", path.display()));
+    }
+    let _ = std::fs::remove_file(path);
+    UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))
+}
+
+async fn run_until_signal(daemon: &Daemon, news: &mut mpsc::Receiver<Event>) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            Some(event) = news.recv() => log::event(daemon, &event),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                notify(&[sd_notify::NotifyState::Reloading]);
+                if let Err(error) = daemon.reload().await {
+                    tracing::error!("configuration not reloaded: {error:#}");
+                }
+                notify(&[sd_notify::NotifyState::Ready]);
+            }
+            else => return Err(anyhow!("all workers have ended")),
+        }
+    }
+}
+
+/// Ends every session with a Cease, and waits until that is done.
+async fn farewell(daemon: &Daemon, news: &mut mpsc::Receiver<Event>) {
+    let workers = daemon.bus().workers().len();
+    for worker in 0..workers {
+        let command = Command::Shutdown("the server is shutting down".to_owned());
+        if let Err(error) = daemon.bus().command(worker, command) {
+            tracing::warn!("{error:#}");
+        }
+    }
+    let mut drained = 0;
+    let all = async {
+        while drained < workers {
+            match news.recv().await {
+                Some(Event::Drained) => drained += 1,
+                Some(event) => log::event(daemon, &event),
+                None => break,
+            }
+        }
+    };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        tracing::warn!("some sessions did not close in time");
+    }
+    for worker in daemon.bus().workers() {
+        worker.stop();
+    }
+    tracing::info!("stopped");
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// The seed of all keyed hashes: peers must not be able to guess it.
+fn random_seed() -> Result<u64> {
+    use std::io::Read;
+    let mut octets = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut octets))
+        .context("cannot read /dev/urandom")?;
+    Ok(u64::from_ne_bytes(octets))
+}

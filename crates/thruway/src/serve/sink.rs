@@ -1,0 +1,222 @@
+//! What a worker of the engine asks for, done on its transport.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use thruway_engine::{Close, ConnId, ConnectTarget, Event, QueryId, Reply, Sink, TransportConfig};
+use thruway_net::{AcceptOptions, ConnectOptions, Transport};
+use thruway_wire::Prefix;
+use tokio::sync::mpsc;
+
+use super::limits::EVENTS_HELD_MAX;
+
+/// Reports on their way to the control plane. The worker never waits: events that the channel does not
+/// take stay here up to a bound and are counted beyond it; an answer goes into its question's own
+/// channel, and the engine goes on with a question only while that has room.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    to: mpsc::Sender<Event>,
+    held: VecDeque<Event>,
+    dropped: u64,
+    questions: HashMap<QueryId, mpsc::Sender<Reply>>,
+}
+
+impl Outbox {
+    pub(crate) fn new(to: mpsc::Sender<Event>) -> Self {
+        Outbox { to, held: VecDeque::new(), dropped: 0, questions: HashMap::new() }
+    }
+
+    /// Where the answers to a question go.
+    pub(crate) fn ask(&mut self, id: QueryId, to: mpsc::Sender<Reply>) {
+        self.questions.insert(id, to);
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.held.len() >= EVENTS_HELD_MAX {
+            self.dropped += 1;
+        } else {
+            self.held.push_back(event);
+        }
+    }
+
+    fn has_room(&self, to: QueryId) -> bool {
+        // One place is kept for the end of the answer. A closed channel takes everything.
+        self.questions.get(&to).is_none_or(|channel| channel.is_closed() || channel.capacity() > 1)
+    }
+
+    fn reply(&mut self, to: QueryId, reply: Reply) {
+        let more = matches!(reply, Reply::Rows(_));
+        let Some(channel) = self.questions.get(&to) else { return };
+        if let Err(error) = channel.try_send(reply) {
+            tracing::debug!(?to, %error, "nobody waits for the answer");
+        }
+        if !more {
+            self.questions.remove(&to);
+        }
+    }
+
+    /// Hands over what the channel takes. True where something is left.
+    pub(crate) fn flush(&mut self) -> bool {
+        while let Some(event) = self.held.pop_front() {
+            match self.to.try_send(event) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.held.push_front(event);
+                    return true;
+                }
+                // The control plane is gone: the daemon ends.
+                Err(mpsc::error::TrySendError::Closed(_)) => self.held.clear(),
+            }
+        }
+        if self.dropped > 0 {
+            tracing::warn!(events = self.dropped, "the log could not keep up; events were dropped");
+            self.dropped = 0;
+        }
+        false
+    }
+}
+
+/// Between turns, the transport may be called.
+pub(crate) struct Direct<'a> {
+    pub(crate) transport: &'a mut dyn Transport,
+    pub(crate) outbox: &'a mut Outbox,
+}
+
+impl Sink for Direct<'_> {
+    fn connect(&mut self, conn: ConnId, target: &ConnectTarget<'_>) {
+        self.transport.connect(net_id(conn), &connect_options(target));
+    }
+
+    fn send(&mut self, conn: ConnId, chunks: &mut VecDeque<Bytes>) {
+        self.transport.send(net_id(conn), chunks);
+        debug_assert!(chunks.is_empty() || self.transport.connections() == 0);
+        // A connection that ended meanwhile takes nothing; its Closed is on the way.
+        chunks.clear();
+    }
+
+    fn set_reading(&mut self, conn: ConnId, on: bool) {
+        self.transport.set_reading(net_id(conn), on);
+    }
+
+    fn close(&mut self, conn: ConnId, how: Close) {
+        self.transport.close(net_id(conn), net_close(how));
+    }
+
+    fn unread(&self, conn: ConnId) -> bool {
+        self.transport.unread(net_id(conn)) > 0
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outbox.event(event);
+    }
+
+    fn reply(&mut self, to: QueryId, reply: Reply) {
+        self.outbox.reply(to, reply);
+    }
+
+    fn has_room(&self, to: QueryId) -> bool {
+        self.outbox.has_room(to)
+    }
+}
+
+/// While the transport hands out events it must not be called: what is asked for is noted.
+pub(crate) struct Deferred<'a> {
+    pub(crate) actions: &'a mut Vec<Action>,
+    pub(crate) outbox: &'a mut Outbox,
+}
+
+/// A noted call.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Connect(ConnId, Box<ConnectOptions>),
+    Send(ConnId, VecDeque<Bytes>),
+    SetReading(ConnId, bool),
+    Close(ConnId, Close),
+}
+
+impl Action {
+    pub(crate) fn run(self, transport: &mut dyn Transport) {
+        match self {
+            Action::Connect(conn, options) => transport.connect(net_id(conn), &options),
+            Action::Send(conn, mut chunks) => {
+                transport.send(net_id(conn), &mut chunks);
+            }
+            Action::SetReading(conn, on) => transport.set_reading(net_id(conn), on),
+            Action::Close(conn, how) => transport.close(net_id(conn), net_close(how)),
+        }
+    }
+}
+
+impl Sink for Deferred<'_> {
+    fn connect(&mut self, conn: ConnId, target: &ConnectTarget<'_>) {
+        self.actions.push(Action::Connect(conn, Box::new(connect_options(target))));
+    }
+
+    fn send(&mut self, conn: ConnId, chunks: &mut VecDeque<Bytes>) {
+        self.actions.push(Action::Send(conn, std::mem::take(chunks)));
+    }
+
+    fn set_reading(&mut self, conn: ConnId, on: bool) {
+        self.actions.push(Action::SetReading(conn, on));
+    }
+
+    fn close(&mut self, conn: ConnId, how: Close) {
+        self.actions.push(Action::Close(conn, how));
+    }
+
+    fn unread(&self, _: ConnId) -> bool {
+        // Timers run in turns only, where the transport can be asked.
+        false
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outbox.event(event);
+    }
+
+    fn reply(&mut self, to: QueryId, reply: Reply) {
+        self.outbox.reply(to, reply);
+    }
+
+    fn has_room(&self, to: QueryId) -> bool {
+        self.outbox.has_room(to)
+    }
+}
+
+pub(crate) fn net_id(conn: ConnId) -> thruway_net::ConnId {
+    thruway_net::ConnId(conn.0)
+}
+
+pub(crate) fn engine_id(conn: thruway_net::ConnId) -> ConnId {
+    ConnId(conn.0)
+}
+
+fn net_close(how: Close) -> thruway_net::Close {
+    match how {
+        Close::Graceful { last } => {
+            let deadline = thruway_engine::limits::CLOSE_DEADLINE;
+            thruway_net::Close::Graceful { last, deadline }
+        }
+        Close::Now => thruway_net::Close::Now,
+    }
+}
+
+fn connect_options(target: &ConnectTarget<'_>) -> ConnectOptions {
+    let transport = target.transport;
+    ConnectOptions {
+        local: transport.local,
+        md5: transport.md5.clone(),
+        gtsm_hops: transport.gtsm_hops,
+        ttl: transport.ttl,
+        ..ConnectOptions::new(target.remote)
+    }
+}
+
+pub(crate) fn accept_options(transport: &TransportConfig) -> AcceptOptions {
+    AcceptOptions { gtsm_hops: transport.gtsm_hops, ttl: transport.ttl }
+}
+
+/// The listener's key for a neighbour or a range.
+pub(crate) fn md5_key(prefix: Prefix, transport: &TransportConfig) -> Option<thruway_net::Md5Key> {
+    let key = transport.md5.clone()?;
+    Some(thruway_net::Md5Key { prefix, key })
+}

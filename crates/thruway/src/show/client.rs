@@ -1,0 +1,152 @@
+//! Asks a running server, over its Unix socket or over TCP.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::control::model::Failure;
+
+/// Which server to ask, and how to print the answer.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// The server's Unix socket.
+    #[arg(long, value_name = "PATH", global = true, env = "THRUWAY_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Ask by HTTP instead: ADDRESS:PORT of the server's `api`.
+    #[arg(long, value_name = "ADDR", global = true, conflicts_with = "socket")]
+    api: Option<String>,
+    /// Print JSON: one value, or one object a line for routes.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// A way to a server.
+pub struct Client {
+    target: Target,
+}
+
+enum Target {
+    Socket(PathBuf),
+    Tcp(String),
+}
+
+impl Client {
+    /// Where `args` point, or the default socket.
+    #[must_use]
+    pub fn new(args: &ServerArgs) -> Self {
+        let target = match (&args.api, &args.socket) {
+            (Some(addr), _) => Target::Tcp(addr.clone()),
+            (None, Some(path)) => Target::Socket(path.clone()),
+            (None, None) => Target::Socket(crate::config::default_api_socket()),
+        };
+        Client { target }
+    }
+
+    /// One JSON value.
+    ///
+    /// # Errors
+    /// No server, or the server's own words.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let body = self.request(Method::GET, path).await?.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&body).context("the server's answer is not what was expected")
+    }
+
+    /// Tells the server something; its answer as JSON.
+    ///
+    /// # Errors
+    /// No server, or the server's own words.
+    pub async fn post(&self, path: &str) -> Result<serde_json::Value> {
+        let body = self.request(Method::POST, path).await?.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&body).context("the server's answer is not what was expected")
+    }
+
+    /// An answer of many lines: `each` gets them as they come.
+    ///
+    /// # Errors
+    /// No server, the server's own words, or what `each` says.
+    pub async fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut body = self.request(Method::GET, path).await?.into_body();
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            rest.extend_from_slice(&data);
+            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            for line in rest.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n') {
+                if !line.is_empty() {
+                    each(line)?;
+                }
+            }
+            rest.drain(..whole);
+        }
+        Ok(())
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<Response<Incoming>> {
+        let response = match &self.target {
+            Target::Socket(socket) => {
+                let stream = connect_unix(socket).await?;
+                exchange(stream, "thruway", method, path).await?
+            }
+            Target::Tcp(addr) => {
+                let stream = tokio::net::TcpStream::connect(addr.as_str())
+                    .await
+                    .with_context(|| format!("no server answers at {addr}"))?;
+                exchange(stream, addr, method, path).await?
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        match serde_json::from_slice::<Failure>(&body) {
+            Ok(failure) => Err(anyhow!(failure.error)),
+            Err(_) => bail!("the server answers {status}"),
+        }
+    }
+}
+
+async fn connect_unix(socket: &Path) -> Result<tokio::net::UnixStream> {
+    tokio::net::UnixStream::connect(socket).await.with_context(|| {
+        format!("no server answers at {} (is it running? --socket, --api)", socket.display())
+    })
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    host: &str,
+    method: Method,
+    path: &str,
+) -> Result<Response<Incoming>> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request =
+        Request::builder().method(method).uri(path).header("host", host).body(Empty::<Bytes>::new())?;
+    Ok(sender.send_request(request).await?)
+}
+
+/// Percent-encodes one part of a URL.
+#[must_use]
+pub fn encode(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes().fold(String::new(), |mut out, byte| {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}

@@ -1,0 +1,308 @@
+//! `thruway show …` and `thruway explain …`: questions to a running server.
+
+mod client;
+mod tables;
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+
+pub use self::client::{Client, ServerArgs, encode};
+use crate::control::model::{Failure, Peer, Route, Status};
+
+/// `thruway show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// The server: uptime, tables, memory.
+    Status,
+    /// All peers, a line each.
+    Peers,
+    /// One peer, or its routes.
+    Peer {
+        /// Name or address.
+        name: String,
+        /// Its routes instead: learned, rejected or advertised.
+        table: Option<PeerTable>,
+        /// Only this prefix.
+        #[arg(long)]
+        prefix: Option<String>,
+        /// And its more specifics.
+        #[arg(long, requires = "prefix")]
+        longer: bool,
+    },
+    /// Routes: all, those of one prefix, or of the best match of an address.
+    Routes {
+        /// A prefix (exactly), or an address (its longest match).
+        prefix: Option<String>,
+        /// The prefix and its more specifics.
+        #[arg(long, requires = "prefix")]
+        longer: bool,
+        /// ipv4 or ipv6.
+        #[arg(long)]
+        family: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PeerTable {
+    /// What it told us, rejected routes included.
+    Learned,
+    /// What of that was rejected, and why.
+    Rejected,
+    /// What it was told.
+    Advertised,
+}
+
+/// `thruway explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The prefix.
+    prefix: String,
+    /// Why this peer does or does not get it.
+    #[arg(long, value_name = "PEER")]
+    to: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Runs `thruway show`.
+///
+/// # Errors
+/// What the server says, or that there is none.
+pub fn show(args: &ShowArgs) -> Result<()> {
+    runtime()?.block_on(async {
+        let client = Client::new(&args.server);
+        let json = args.server.json;
+        match &args.what {
+            What::Status => status(&client, json).await,
+            What::Peers => peers(&client, json).await,
+            What::Peer { name, table: None, .. } => peer(&client, name, json).await,
+            What::Peer { name, table: Some(table), prefix, longer } => {
+                let table = match table {
+                    PeerTable::Learned => "learned",
+                    PeerTable::Rejected => "rejected",
+                    PeerTable::Advertised => "advertised",
+                };
+                let path = format!("/v1/peers/{}/{table}", encode(name));
+                let path = with_filter(path, prefix.as_deref(), *longer, None);
+                routes(&client, &path, json).await
+            }
+            What::Routes { prefix, longer, family } => {
+                let path = "/v1/routes".to_owned();
+                let path = with_filter(path, prefix.as_deref(), *longer, family.as_deref());
+                routes(&client, &path, json).await
+            }
+        }
+    })
+}
+
+/// Runs `thruway explain`.
+///
+/// # Errors
+/// What the server says, or that there is none.
+pub fn explain(args: &ExplainArgs) -> Result<()> {
+    let mut path = format!("/v1/explain?prefix={}", encode(&args.prefix));
+    if let Some(to) = &args.to {
+        path += &format!("&to={}", encode(to));
+    }
+    runtime()?.block_on(async {
+        let client = Client::new(&args.server);
+        if args.server.json {
+            return routes(&client, &path, true).await;
+        }
+        let mut found = Vec::new();
+        client
+            .lines(&path, |line| {
+                found.push(parse_route(line)?);
+                Ok(())
+            })
+            .await?;
+        print(&tables::explain(&args.prefix, args.to.as_deref(), &found))
+    })
+}
+
+/// A runtime for one question.
+///
+/// # Errors
+/// The system's.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+fn with_filter(
+    mut path: String,
+    prefix: Option<&str>,
+    longer: bool,
+    family: Option<&str>,
+) -> String {
+    let mut sign = '?';
+    let mut add = |name: &str, value: &str| {
+        path.push(sign);
+        path.push_str(&format!("{name}={}", encode(value)));
+        sign = '&';
+    };
+    if let Some(prefix) = prefix {
+        add("prefix", prefix);
+    }
+    if longer {
+        add("longer", "true");
+    }
+    if let Some(family) = family {
+        add("family", family);
+    }
+    path
+}
+
+async fn status(client: &Client, json: bool) -> Result<()> {
+    let status: Status = client.get("/v1/status").await?;
+    if json { print_json(&status) } else { print(&tables::status(&status)) }
+}
+
+async fn peers(client: &Client, json: bool) -> Result<()> {
+    let peers: Vec<Peer> = client.get("/v1/peers").await?;
+    if json { print_json(&peers) } else { print(&tables::peers(&peers)) }
+}
+
+async fn peer(client: &Client, name: &str, json: bool) -> Result<()> {
+    let peer: Peer = client.get(&format!("/v1/peers/{}", encode(name))).await?;
+    if json { print_json(&peer) } else { print(&tables::peer(&peer)) }
+}
+
+/// Routes as they come: a table in pieces with columns of fixed width, or lines of JSON.
+async fn routes(client: &Client, path: &str, json: bool) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut count = 0usize;
+    client
+        .lines(path, |line| {
+            count += 1;
+            if json {
+                if let Ok(failure) = serde_json::from_slice::<Failure>(line) {
+                    anyhow::bail!(failure.error);
+                }
+                out.write_all(line)?;
+                out.write_all(b"\n")?;
+                return Ok(());
+            }
+            if count == 1 {
+                writeln!(out, "{}", tables::route_heading())?;
+            }
+            writeln!(out, "{}", tables::route_line(&parse_route(line)?))?;
+            Ok(())
+        })
+        .await?;
+    if !json {
+        writeln!(out, "{count} {}", if count == 1 { "route" } else { "routes" })?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn parse_route(line: &[u8]) -> Result<Route> {
+    if let Ok(failure) = serde_json::from_slice::<Failure>(line) {
+        anyhow::bail!(failure.error);
+    }
+    serde_json::from_slice(line).context("the server's answer is not what was expected")
+}
+
+fn print(text: &str) -> Result<()> {
+    writeln!(io::stdout().lock(), "{}", text.trim_end())?;
+    Ok(())
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// `thruway reload`.
+#[derive(Args, Debug)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Has the server read its configuration again.
+///
+/// # Errors
+/// What is wrong with the file: then nothing of it is in force.
+pub fn reload(args: &ReloadArgs) -> Result<()> {
+    let report = runtime()?.block_on(Client::new(&args.server).post("/v1/reload"))?;
+    if args.server.json {
+        return print_json(&report);
+    }
+    let names = |key: &str| match report[key].as_array() {
+        Some(list) if !list.is_empty() => {
+            let names: Vec<&str> = list.iter().filter_map(serde_json::Value::as_str).collect();
+            names.join(", ")
+        }
+        _ => "none".to_owned(),
+    };
+    print(&format!(
+        "added: {}\nremoved: {}\nchanged: {}\nunchanged: {}",
+        names("added"),
+        names("removed"),
+        names("changed"),
+        report["unchanged"]
+    ))
+}
+
+/// `thruway reset`.
+#[derive(Args, Debug)]
+pub struct ResetArgs {
+    /// Name or address of the peer.
+    peer: String,
+    /// How.
+    #[arg(value_enum, default_value_t = ResetKind::SoftIn)]
+    kind: ResetKind,
+    /// A text for the peer's operator (RFC 9003).
+    #[arg(long, default_value = "")]
+    text: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ResetKind {
+    /// Ask the peer for its routes again.
+    SoftIn,
+    /// Send it everything again.
+    SoftOut,
+    /// End the session, and start anew.
+    Hard,
+    /// End the session, and stay down.
+    Shutdown,
+    /// Start a session that was shut down.
+    Start,
+}
+
+/// Runs `thruway reset`.
+///
+/// # Errors
+/// What the server says, or that there is none.
+pub fn reset(args: &ResetArgs) -> Result<()> {
+    let kind = match args.kind {
+        ResetKind::SoftIn => "soft-in",
+        ResetKind::SoftOut => "soft-out",
+        ResetKind::Hard => "hard",
+        ResetKind::Shutdown => "shutdown",
+        ResetKind::Start => "start",
+    };
+    let (peer, text) = (encode(&args.peer), encode(&args.text));
+    let path = format!("/v1/peers/{peer}/reset?kind={kind}&text={text}");
+    let answer = runtime()?.block_on(Client::new(&args.server).post(&path))?;
+    if args.server.json { print_json(&answer) } else { print(&format!("{}: {kind}", args.peer)) }
+}

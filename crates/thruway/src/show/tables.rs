@@ -1,0 +1,249 @@
+//! Answers as tables for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::control::model::{Peer, Route, RouteCounts, Status};
+
+fn table(heading: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !heading.is_empty() {
+        table.set_header(heading);
+    }
+    table
+}
+
+fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// A span in the two largest units.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+pub(super) fn octets(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let name = units.get(unit).copied().unwrap_or_default();
+    if unit == 0 { format!("{count} {name}") } else { format!("{value:.1} {name}") }
+}
+
+pub(super) fn status(status: &Status) -> String {
+    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    let mut table = table(&[]);
+    for (name, value) in [
+        ("version", status.version.clone()),
+        ("AS", status.asn.to_string()),
+        ("router id", status.router_id.to_string()),
+        ("listens at", listen.join(", ")),
+        ("configuration", status.config.clone()),
+        ("up", span(status.uptime_seconds)),
+        ("workers", format!("{}, {} shards, {}", status.workers, status.shards, status.transport)),
+        ("peers", format!("{} of {} established", status.established, status.peers)),
+        ("prefixes", format!("{} IPv4, {} IPv6", status.ipv4_prefixes, status.ipv6_prefixes)),
+        ("paths", format!("{}, {} attribute sets", status.paths, status.attribute_sets)),
+        ("memory", octets(status.memory)),
+        ("received", format!("{} UPDATEs, {}", status.updates_in, octets(status.bytes_in))),
+        ("sent", format!("{} UPDATEs encoded, {}", status.updates_encoded, octets(status.bytes_out))),
+        ("waiting", octets(status.queued)),
+    ] {
+        table.add_row([name, &value]);
+    }
+    let mut text = trim(&table);
+    for warning in &status.warnings {
+        text += &format!("\nwarning: {warning}");
+    }
+    text
+}
+
+pub(super) fn peers(peers: &[Peer]) -> String {
+    if peers.is_empty() {
+        return "no peers".to_owned();
+    }
+    let mut table = table(&[
+        "name", "address", "AS", "role", "state", "up", "received", "accepted", "advertised",
+        "notes",
+    ]);
+    for peer in peers {
+        let sum = |pick: fn(&RouteCounts) -> u64| (pick(&peer.ipv4) + pick(&peer.ipv6)).to_string();
+        table.add_row([
+            peer.name.clone(),
+            peer.address.to_string(),
+            crate::control::view::asn_text(peer.asn),
+            peer.role.clone(),
+            peer.state.clone(),
+            peer.uptime_seconds.map_or_else(|| "-".to_owned(), span),
+            sum(|counts| counts.received),
+            sum(|counts| counts.accepted),
+            sum(|counts| counts.advertised),
+            peer.notes.first().cloned().unwrap_or_default(),
+        ]);
+    }
+    align_right(&mut table, 6..9);
+    trim(&table)
+}
+
+pub(super) fn peer(peer: &Peer) -> String {
+    let dash = || "-".to_owned();
+    let mut table = table(&[]);
+    let mut add = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    add("name", peer.name.clone());
+    add("address", peer.address.to_string());
+    add("AS", crate::control::view::asn_text(peer.asn));
+    add("role", peer.role.clone());
+    add("state", peer.state.clone());
+    add("up", peer.uptime_seconds.map_or_else(dash, span));
+    add("router id", peer.router_id.map_or_else(dash, |id| id.to_string()));
+    let ends = (peer.local_address, peer.remote_address);
+    if let (Some(ours), Some(theirs)) = ends {
+        add("connection", format!("{ours} to {theirs}"));
+    }
+    add("hold time", peer.hold_time.map_or_else(dash, |seconds| format!("{seconds} s")));
+    add("agreed on", peer.capabilities.join(", "));
+    add("flaps", peer.flaps.to_string());
+    if let Some((error, ago)) = &peer.last_error {
+        add("last ended", format!("{} ago: {error}", span(*ago)));
+    }
+    add("messages in", messages(&peer.messages_in));
+    add("messages out", messages(&peer.messages_out));
+    add("octets", format!("{} in, {} out", octets(peer.bytes_in), octets(peer.bytes_out)));
+    add("waiting", octets(peer.queued as u64));
+    for (name, counts) in [("IPv4", &peer.ipv4), ("IPv6", &peer.ipv6)] {
+        add(name, counts_text(counts));
+    }
+    if peer.update_errors != [0; 4] {
+        let [discarded, withdrawn, disabled, reset] = peer.update_errors;
+        add(
+            "malformed UPDATEs",
+            format!(
+                "{discarded} attribute discarded, {withdrawn} withdrawn, {disabled} family \
+                 disabled, {reset} reset"
+            ),
+        );
+    }
+    let mut text = trim(&table);
+    for note in &peer.notes {
+        text += &format!("\nnote: {note}");
+    }
+    text
+}
+
+fn messages(counts: &[u64; 5]) -> String {
+    let [open, update, notification, keepalive, refresh] = counts;
+    format!(
+        "{update} UPDATE, {keepalive} KEEPALIVE, {open} OPEN, {notification} NOTIFICATION, \
+         {refresh} ROUTE-REFRESH"
+    )
+}
+
+fn counts_text(counts: &RouteCounts) -> String {
+    let mut text = format!(
+        "{} received, {} accepted, {} rejected, {} advertised",
+        counts.received, counts.accepted, counts.rejected, counts.advertised
+    );
+    if counts.stale > 0 {
+        text += &format!(", {} stale", counts.stale);
+    }
+    text
+}
+
+/// Column widths that hold most routes; longer values push the rest of their line.
+pub(super) fn route_heading() -> String {
+    format!("   {:<20} {:<16} {:<14} {:>5} {:>6}  {}", "prefix", "next hop", "peer", "MED", "pref", "path")
+}
+
+pub(super) fn route_line(route: &Route) -> String {
+    let mark = match (route.rejected.is_some(), route.best, route.stale.as_str()) {
+        (true, ..) => "x",
+        (false, true, _) => "*",
+        (false, false, "fresh") => " ",
+        (false, false, _) => "s",
+    };
+    let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |v| v.to_string());
+    let next_hop = route.next_hop.map_or_else(|| "-".to_owned(), |addr| addr.to_string());
+    let mut line = format!(
+        " {mark} {:<20} {:<16} {:<14} {:>5} {:>6}  {} {}",
+        route.network.to_string(),
+        next_hop,
+        route.peer,
+        number(route.med),
+        number(route.local_pref),
+        route.as_path,
+        origin_letter(&route.origin_code),
+    );
+    if let Some(why) = &route.rejected {
+        line += &format!("  rejected: {why}");
+    }
+    line
+}
+
+fn origin_letter(origin: &str) -> &'static str {
+    match origin {
+        "IGP" => "i",
+        "EGP" => "e",
+        _ => "?",
+    }
+}
+
+pub(super) fn explain(prefix: &str, to: Option<&str>, routes: &[Route]) -> String {
+    if routes.is_empty() {
+        return format!("{prefix}: no path");
+    }
+    let mut text = format!("{prefix}: {} {}\n", routes.len(), plural(routes.len(), "path"));
+    for route in routes {
+        let next_hop = route.next_hop.map_or_else(|| "-".to_owned(), |addr| addr.to_string());
+        let mark = if route.best { "*" } else { " " };
+        text += &format!("\n{mark} from {} via {next_hop}, path {}", route.peer, path(route));
+        text += &match (&route.rejected, &route.lost) {
+            (Some(why), _) => format!("\n    rejected: {why}"),
+            (None, Some(lost)) => {
+                format!("\n    lost to {} at step {}: {}", lost.to, lost.step, lost.why)
+            }
+            (None, None) if route.best => "\n    best".to_owned(),
+            (None, None) => String::new(),
+        };
+        if let (Some(to), Some(told)) = (to, &route.told) {
+            text += &match told.as_str() {
+                "told" => format!("\n    {to} is told this path"),
+                why => format!("\n    {to} is not told this path: {why}"),
+            };
+        }
+        let communities: Vec<String> = route.communities.iter().map(ToString::to_string).collect();
+        if !communities.is_empty() {
+            text += &format!("\n    communities {}", communities.join(" "));
+        }
+    }
+    text
+}
+
+fn path(route: &Route) -> &str {
+    if route.as_path.is_empty() { "(empty)" } else { &route.as_path }
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+/// Without the blanks that fill the last column.
+fn trim(table: &Table) -> String {
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}

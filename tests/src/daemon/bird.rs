@@ -1,0 +1,115 @@
+//! BIRD 2.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use thruway_wire::Family;
+
+use super::{Daemon, Neighbor, Speaker, v4, v6};
+use crate::lab::{Host, Process, output, wait_until};
+use crate::route::{Table, read_mrt_rib};
+
+/// A running BIRD.
+pub struct Bird {
+    host: Host,
+    _process: Process,
+}
+
+impl Bird {
+    /// Starts one and waits for its control socket.
+    #[must_use]
+    pub fn start(host: &Host, speaker: &Speaker) -> Self {
+        Self::with_config(host, &config(host, speaker))
+    }
+
+    /// Starts one with a configuration of the caller's.
+    #[must_use]
+    pub fn with_config(host: &Host, config: &str) -> Self {
+        let file = host.write("bird.conf", config);
+        let mut command = host.command("bird");
+        command.args(["-f", "-c"]).arg(file);
+        command.arg("-s").arg(host.file("bird.ctl")).arg("-P").arg(host.file("bird.pid"));
+        let process = host.spawn("bird", &mut command);
+        let mut bird = Bird { host: host.clone(), _process: process };
+        wait_until("BIRD answers", Duration::from_secs(20), || bird.ask("show status").contains("up"));
+        bird
+    }
+
+    /// What `birdc` answers.
+    pub fn ask(&mut self, question: &str) -> String {
+        output(Command::new("birdc").arg("-s").arg(self.host.file("bird.ctl")).arg(question))
+    }
+
+    /// The whole table of a family, by way of an MRT dump of BIRD's own making: (peer, route).
+    pub fn dump(&mut self, family: Family) -> Vec<(IpAddr, Table)> {
+        let table = if family == Family::Ipv4 { "master4" } else { "master6" };
+        let file = self.host.file(&format!("{table}.mrt"));
+        let _ = std::fs::remove_file(&file);
+        let answer = self.ask(&format!("mrt dump table {table} to \"{}\"", file.display()));
+        assert!(!answer.contains("rror"), "BIRD refuses to dump: {answer}");
+        read_mrt_rib(&file)
+    }
+}
+
+impl Daemon for Bird {
+    fn name(&self) -> &'static str {
+        "BIRD"
+    }
+
+    fn established(&mut self, neighbor: IpAddr) -> bool {
+        let answer = self.ask("show protocols all");
+        let blocks = answer.split("\n\n");
+        let wanted = format!("Neighbor address: {neighbor}\n");
+        blocks.filter(|block| block.contains(&wanted)).any(|block| block.contains("Established"))
+    }
+
+    fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
+        let tables = self.dump(family);
+        tables.into_iter().find(|(peer, _)| *peer == neighbor).map(|(_, t)| t).unwrap_or_default()
+    }
+}
+
+fn config(host: &Host, speaker: &Speaker) -> String {
+    let mut text = format!("router id {};\nprotocol device {{}}\n", host.v4());
+    let community = match speaker.community {
+        Some((high, low)) => format!("{{ bgp_community.add(({high},{low})); }}"),
+        None => String::new(),
+    };
+    for (name, prefixes) in [
+        ("ipv4", v4(&speaker.originate).collect::<Vec<_>>()),
+        ("ipv6", v6(&speaker.originate).collect::<Vec<_>>()),
+    ] {
+        let _ = writeln!(text, "protocol static s{name} {{ {name};");
+        for prefix in prefixes {
+            let _ = writeln!(text, "  route {prefix} unreachable {community};");
+        }
+        text.push_str("}\n");
+    }
+    for (number, neighbor) in speaker.neighbors.iter().enumerate() {
+        text.push_str(&protocol(host, speaker, number, neighbor));
+    }
+    text
+}
+
+fn protocol(host: &Host, speaker: &Speaker, number: usize, neighbor: &Neighbor) -> String {
+    let local = host.addr(neighbor.addr.is_ipv6());
+    let mut text = format!(
+        "protocol bgp n{number} {{\n  local {local} as {};\n  neighbor {} as {};\n  multihop;\n  \
+         connect delay time 1;\n",
+        speaker.asn, neighbor.addr, neighbor.asn,
+    );
+    if let Some(password) = &neighbor.password {
+        let _ = writeln!(text, "  password \"{password}\";");
+    }
+    for family in &neighbor.families {
+        let own = host.addr(*family == Family::Ipv6);
+        let _ = writeln!(
+            text,
+            "  {family} {{ import all; export where source = RTS_STATIC; next hop address {own}; }};"
+        );
+    }
+    text.push_str("}\n");
+    text
+}

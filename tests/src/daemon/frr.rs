@@ -1,0 +1,118 @@
+//! FRR's bgpd, without zebra.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use thruway_wire::Family;
+
+use super::{Daemon, Speaker, v4, v6};
+use crate::lab::{Host, Process, output, wait_until};
+use crate::route::{Table, read_mrt_rib};
+
+/// A running bgpd.
+pub struct Frr {
+    host: Host,
+    _process: Process,
+}
+
+impl Frr {
+    /// Starts one and waits for its vty.
+    #[must_use]
+    pub fn start(host: &Host, speaker: &Speaker) -> Self {
+        let file = host.write("frr.conf", &config(host, speaker));
+        // bgpd takes two addresses to listen on as two `-l`.
+        let mut command = host.command("/usr/lib/frr/bgpd");
+        command.arg("-f").arg(file).arg("-i").arg(host.file("frr.pid"));
+        command.arg("--vty_socket").arg(&host.dir);
+        command.args(["-n", "-Z", "-S", "-p", "179", "-P", "0"]);
+        command.args(["-l", &host.v4().to_string(), "-l", &host.v6().to_string()]);
+        let process = host.spawn("frr", &mut command);
+        let mut frr = Frr { host: host.clone(), _process: process };
+        wait_until("FRR answers", Duration::from_secs(20), || frr.ask("show version").contains("FRR"));
+        frr
+    }
+
+    /// What `vtysh` answers.
+    pub fn ask(&mut self, question: &str) -> String {
+        output(Command::new("vtysh").arg("--vty_socket").arg(&self.host.dir).args(["-c", question]))
+    }
+
+    fn dump(&mut self) -> Vec<(IpAddr, Table)> {
+        let file = self.host.file("frr.mrt");
+        let _ = std::fs::remove_file(&file);
+        let line = format!("dump bgp routes-mrt {}", file.display());
+        let socket = self.host.dir.clone();
+        let mut vtysh = Command::new("vtysh");
+        vtysh.arg("--vty_socket").arg(socket).args(["-c", "configure terminal", "-c", &line]);
+        let _ = output(&mut vtysh);
+        read_mrt_rib(&file)
+    }
+}
+
+impl Daemon for Frr {
+    fn name(&self) -> &'static str {
+        "FRR"
+    }
+
+    fn established(&mut self, neighbor: IpAddr) -> bool {
+        let answer = self.ask(&format!("show bgp neighbors {neighbor} json"));
+        answer.contains("\"bgpState\":\"Established\"")
+    }
+
+    fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
+        // One dump holds both families.
+        let mut table = Table::new();
+        for (peer, routes) in self.dump() {
+            if peer == neighbor {
+                table.extend(routes.into_iter().filter(|(prefix, _)| prefix.family() == family));
+            }
+        }
+        table
+    }
+}
+
+fn config(host: &Host, speaker: &Speaker) -> String {
+    let mut text = format!(
+        "hostname frr\nrouter bgp {}\n bgp router-id {}\n no bgp ebgp-requires-policy\n \
+         no bgp default ipv4-unicast\n no bgp network import-check\n timers bgp 30 90\n",
+        speaker.asn,
+        host.v4(),
+    );
+    for neighbor in &speaker.neighbors {
+        let addr = neighbor.addr;
+        let _ = writeln!(text, " neighbor {addr} remote-as {}", neighbor.asn);
+        let _ = writeln!(text, " neighbor {addr} ebgp-multihop");
+        let _ = writeln!(text, " neighbor {addr} timers connect 2");
+        let _ = writeln!(text, " neighbor {addr} update-source {}", host.addr(addr.is_ipv6()));
+        // A route server's routes do not begin with its own AS.
+        let _ = writeln!(text, " no neighbor {addr} enforce-first-as");
+        if let Some(password) = &neighbor.password {
+            let _ = writeln!(text, " neighbor {addr} password {password}");
+        }
+    }
+    for (family, prefixes) in [
+        (Family::Ipv4, v4(&speaker.originate).collect::<Vec<_>>()),
+        (Family::Ipv6, v6(&speaker.originate).collect::<Vec<_>>()),
+    ] {
+        let _ = writeln!(text, " address-family {family} unicast");
+        for neighbor in speaker.neighbors.iter().filter(|n| n.families.contains(&family)) {
+            let _ = writeln!(text, "  neighbor {} activate", neighbor.addr);
+            let _ = writeln!(text, "  neighbor {} route-map out out", neighbor.addr);
+        }
+        for prefix in prefixes {
+            let _ = writeln!(text, "  network {prefix}");
+        }
+        text.push_str(" exit-address-family\n");
+    }
+    text.push_str("exit\n");
+    let _ = writeln!(text, "bgp as-path access-list own permit ^$");
+    let _ = writeln!(text, "route-map out permit 10\n match as-path own");
+    if let Some((high, low)) = speaker.community {
+        let _ = writeln!(text, " set community {high}:{low}");
+    }
+    let _ = writeln!(text, " set ipv6 next-hop global {}", host.v6());
+    text.push_str("exit\n");
+    text
+}

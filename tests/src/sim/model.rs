@@ -1,0 +1,206 @@
+//! What each host must have been told, worked out anew from what every host announces: no handles,
+//! no logs, no groups.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use thruway_engine::PeerRole;
+use thruway_wire::attrs::{AttrSet, AttrSetBuf, code};
+use thruway_wire::{Asn, Community, Family, NextHop, Prefix};
+
+use super::host::{Phase, Route};
+use super::world::{SERVER, SERVER_AS, Station};
+
+/// A path in the model.
+#[derive(Clone, Copy, Debug)]
+struct Path<'a> {
+    from: usize,
+    station: &'a Station,
+    path_id: u32,
+    route: &'a Route,
+}
+
+impl Path<'_> {
+    fn external(&self) -> bool {
+        self.station.host.config.asn != SERVER_AS
+    }
+
+    fn local_pref(&self) -> u32 {
+        if self.route.communities.contains(&Community::GRACEFUL_SHUTDOWN) {
+            return 0;
+        }
+        match self.route.local_pref {
+            Some(value) if !self.external() => value,
+            _ => 100,
+        }
+    }
+
+    fn neighbor(&self) -> u32 {
+        self.route.path.first().copied().unwrap_or(0)
+    }
+
+    /// Negative: this one is better (RFC 4271 §9.1.2.2). `med` is left out between neighbour ASes.
+    fn compare(&self, other: &Self) -> Ordering {
+        let med = || {
+            if self.neighbor() == other.neighbor() {
+                self.route.med.unwrap_or(0).cmp(&other.route.med.unwrap_or(0))
+            } else {
+                Ordering::Equal
+            }
+        };
+        let (a, b) = (&self.station.host.config, &other.station.host.config);
+        other
+            .local_pref()
+            .cmp(&self.local_pref())
+            .then(self.route.path.len().cmp(&other.route.path.len()))
+            .then(self.route.origin.cmp(&other.route.origin))
+            .then_with(med)
+            .then(other.external().cmp(&self.external()))
+            .then(a.router_id.cmp(&b.router_id))
+            .then(a.addr.cmp(&b.addr))
+            .then(self.path_id.cmp(&other.path_id))
+    }
+}
+
+/// The best of some paths: first within each neighbour AS, since MED compares only there, then of
+/// those.
+fn best<'a>(paths: &[Path<'a>]) -> Option<Path<'a>> {
+    let longest = |paths: &mut dyn Iterator<Item = Path<'a>>| {
+        paths.reduce(|best, path| if path.compare(&best) == Ordering::Less { path } else { best })
+    };
+    let neighbors: BTreeSet<u32> = paths.iter().map(Path::neighbor).collect();
+    let mut winners = neighbors.into_iter().filter_map(|neighbor| {
+        longest(&mut paths.iter().copied().filter(|path| path.neighbor() == neighbor))
+    });
+    longest(&mut winners)
+}
+
+/// True where a path of `from` may go to `to` at all.
+fn eligible(from: &Path<'_>, to: &Station) -> bool {
+    let role = |station: &Station| station.config.role;
+    let internal = |station: &Station| {
+        matches!(role(station), PeerRole::Internal | PeerRole::ReflectorClient)
+    };
+    let ibgp_to_ibgp =
+        role(from.station) == PeerRole::Internal && role(to) == PeerRole::Internal;
+    let communities = &from.route.communities;
+    let held = communities.contains(&Community::NO_ADVERTISE)
+        || !internal(to) && communities.contains(&Community::NO_EXPORT);
+    !ibgp_to_ibgp && !held
+}
+
+/// A route as a host sees it.
+fn told(path: &Path<'_>, to: &Station) -> Vec<u8> {
+    let mut set: AttrSetBuf = path.route.set();
+    let family_v4 = matches!(path.route.next_hop, std::net::IpAddr::V4(_));
+    let internal = to.host.config.asn == SERVER_AS;
+    if to.config.export.prepend_own_as {
+        set.prepend(SERVER_AS, 1);
+    }
+    if to.config.export.next_hop_self && family_v4 {
+        set.set_next_hop(Some(NextHop::V4(SERVER.into())));
+    }
+    if !to.config.export.med {
+        set.set_med(None);
+    }
+    set.set_local_pref(internal.then(|| path.local_pref()));
+    if internal && !path.external() {
+        let id = path.station.host.config.router_id;
+        set.set_raw(code::ORIGINATOR_ID, 0x80, &id.0.to_be_bytes());
+        set.set_raw(code::CLUSTER_LIST, 0x80, &SERVER);
+    }
+    octets(&AttrSet::new(set.as_ref()))
+}
+
+/// A set's octets: what makes two of them equal.
+#[must_use]
+pub fn octets(set: &AttrSet) -> Vec<u8> {
+    set.as_ref().bytes.to_vec()
+}
+
+/// A table as sets of attributes: path identifiers are the sender's to choose.
+pub type Table = BTreeMap<Prefix, BTreeSet<Vec<u8>>>;
+
+/// What a host must have been told.
+#[must_use]
+pub fn expected(stations: &[Station], to: usize) -> Table {
+    let receiver = &stations[to];
+    let mut by_prefix: BTreeMap<Prefix, Vec<Path<'_>>> = BTreeMap::new();
+    for (from, station) in stations.iter().enumerate() {
+        if station.host.phase != Phase::Up {
+            continue;
+        }
+        for ((prefix, path_id), route) in &station.host.announces {
+            let loops = route.path.iter().any(|asn| Asn(*asn) == SERVER_AS);
+            if !loops && station.config.import.is_some() {
+                let path = Path { from, station, path_id: *path_id, route };
+                by_prefix.entry(*prefix).or_default().push(path);
+            }
+        }
+    }
+    let mut table = Table::new();
+    for (prefix, paths) in by_prefix {
+        if !receiver.host.config.families.contains(prefix.family()) {
+            continue;
+        }
+        let chosen = choose(&paths, receiver, to);
+        if !chosen.is_empty() {
+            let sets = chosen.iter().map(|path| told(path, receiver)).collect();
+            table.insert(prefix, sets);
+        }
+    }
+    table
+}
+
+fn choose<'a>(paths: &[Path<'a>], receiver: &Station, to: usize) -> Vec<Path<'a>> {
+    if receiver.config.export.policy.is_none() && receiver.host.config.asn != SERVER_AS {
+        return Vec::new();
+    }
+    let may = |path: &Path<'_>| path.from != to && eligible(path, receiver);
+    if receiver.host.config.add_path_receive {
+        return paths.iter().copied().filter(may).collect();
+    }
+    if receiver.config.export.alternatives {
+        let rest: Vec<Path<'a>> = paths.iter().copied().filter(may).collect();
+        return best(&rest).into_iter().collect();
+    }
+    best(paths).filter(may).into_iter().collect()
+}
+
+/// What a host has been told.
+#[must_use]
+pub fn actual(station: &Station) -> Table {
+    let mut table = Table::new();
+    for ((prefix, _), set) in &station.host.table {
+        table.entry(*prefix).or_default().insert(octets(set));
+    }
+    table
+}
+
+/// Panics where a host was not told what the model says.
+pub fn check(stations: &[Station], what: &str) {
+    for (index, station) in stations.iter().enumerate() {
+        if station.host.phase != Phase::Up {
+            continue;
+        }
+        let (expected, actual) = (expected(stations, index), actual(station));
+        for family in Family::ALL {
+            let of = |table: &Table| {
+                table.keys().filter(|prefix| prefix.family() == family).count()
+            };
+            assert_eq!(
+                (of(&actual), first_difference(&expected, &actual)),
+                (of(&expected), None),
+                "{what}: host {index}, {family} prefixes (told) against (model)"
+            );
+        }
+    }
+}
+
+/// The first prefix with another answer: what the model and what the host says.
+fn first_difference(expected: &Table, actual: &Table) -> Option<String> {
+    let prefixes: BTreeSet<&Prefix> = expected.keys().chain(actual.keys()).collect();
+    prefixes.into_iter().find(|prefix| expected.get(prefix) != actual.get(prefix)).map(|prefix| {
+        format!("{prefix}: model {:x?}, host {:x?}", expected.get(prefix), actual.get(prefix))
+    })
+}

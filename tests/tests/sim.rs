@@ -1,0 +1,220 @@
+//! Random topologies, random scripts, random faults: at every rest each host must have been told what
+//! the naive model says.
+//!
+//! `THRUWAY_SIM_SEED=N cargo test -p thruway-tests --test sim` plays one seed again;
+//! `THRUWAY_SIM_NEW=N` sets how many new ones are tried beside the fixed ones.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use thruway_engine::limits::{Bounds, RING_LEN};
+use thruway_engine::{Command, PeerRole, Reset};
+use thruway_session::GrOffer;
+use thruway_tests::sim::host::{HostConfig, Key, Phase, Route};
+use thruway_tests::sim::model;
+use thruway_tests::sim::rng::Rng;
+use thruway_tests::sim::world::{SERVER_AS, Shape, World};
+use thruway_wire::{Community, Family, FamilySet};
+
+/// Seeds that are always played.
+const FIXED: u64 = 60;
+/// New seeds beside them.
+const NEW: u64 = 6;
+/// Steps of one script.
+const STEPS: usize = 120;
+/// Prefixes of each family that hosts fight over.
+const PREFIXES: usize = 24;
+
+#[test]
+fn every_host_is_told_what_the_model_says() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    if let Some(seed) = number("THRUWAY_SIM_SEED") {
+        return play(seed);
+    }
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+    let mut fresh = Rng::new(clock);
+    let fresh = (0..number("THRUWAY_SIM_NEW").unwrap_or(NEW)).map(|_| fresh.next_u64());
+    for seed in (0..FIXED).chain(fresh) {
+        println!("sim: seed {seed}");
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(seed))) {
+            eprintln!("sim: seed {seed} failed; again with THRUWAY_SIM_SEED={seed}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn play(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let mut world = World::new(shape(&mut rng), seed);
+    let hosts = 2 + rng.below(5);
+    for n in 1..=hosts {
+        add_host(&mut world, &mut rng, n as u8);
+    }
+    for step in 0..STEPS {
+        let host = rng.below(hosts);
+        act(&mut world, &mut rng, host);
+        let rounds = rng.below(6);
+        world.some_rounds(rounds);
+        if step % 40 == 39 {
+            rest(&mut world, seed, step);
+        }
+    }
+    for station in &mut world.stations {
+        station.online = true;
+    }
+    rest(&mut world, seed, STEPS);
+    let statuses = world.status();
+    let queued: u64 = statuses.iter().map(|status| status.counters.queued).sum();
+    assert_eq!(queued, 0, "seed {seed}: octets that nobody sends");
+}
+
+/// Lets everybody catch up, then asks the model.
+fn rest(world: &mut World, seed: u64, step: usize) {
+    for station in &mut world.stations {
+        station.host.rate = usize::MAX;
+    }
+    // Long enough for restart times and connect retries.
+    world.pass(Duration::from_secs(90));
+    world.settle();
+    model::check(&world.stations, &format!("seed {seed}, step {step}"));
+}
+
+fn shape(rng: &mut Rng) -> Shape {
+    let workers = 1 + rng.below(4);
+    let shards = 1 + rng.below(workers);
+    if rng.one_in(3) {
+        return Shape::tight(workers, shards);
+    }
+    let (tight, roomy) = (Shape::tight(1, 1).bounds, Bounds::default());
+    let mut pick = |tight: usize, roomy: usize| if rng.one_in(2) { tight } else { roomy };
+    let bounds = Bounds {
+        messages: pick(tight.messages, roomy.messages),
+        batch_nlri: pick(3, roomy.batch_nlri),
+        member_high: pick(500, roomy.member_high),
+        member_low: 100,
+        pull_nlri: pick(5, 4096) as u32,
+        group_entries: pick(4, 4096) as u32,
+        sweep_slots: pick(2, 4096) as u32,
+        ..roomy
+    };
+    Shape { workers, shards, bound: pick(1, RING_LEN), chunk: pick(60, 4096), bounds }
+}
+
+fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
+    let role = match rng.below(6) {
+        0 => PeerRole::External,
+        1 => PeerRole::Internal,
+        2 => PeerRole::ReflectorClient,
+        _ => PeerRole::RouteServerClient,
+    };
+    let internal = matches!(role, PeerRole::Internal | PeerRole::ReflectorClient);
+    let mut host = HostConfig::new(n);
+    if internal {
+        host.asn = SERVER_AS;
+    }
+    host.as4 = !rng.one_in(4);
+    host.extended = rng.one_in(3);
+    host.enhanced_refresh = rng.one_in(2);
+    host.add_path_send = rng.one_in(4);
+    host.add_path_receive = rng.one_in(4);
+    host.passive = rng.one_in(4);
+    host.restart_time = rng.one_in(3).then_some(5);
+    if rng.one_in(5) {
+        host.families = FamilySet::IPV4;
+    }
+    let no_export = rng.one_in(10);
+    world.add(host, role, |peer| {
+        peer.session.graceful_restart = Some(GrOffer::default());
+        if no_export {
+            peer.export.policy = None;
+        }
+    });
+}
+
+/// One step of the script.
+fn act(world: &mut World, rng: &mut Rng, host: usize) {
+    match rng.below(24) {
+        0..12 => announce(world, rng, host),
+        12..15 => {
+            let keys: Vec<Key> = world.host(host).announces.keys().copied().collect();
+            if !keys.is_empty() {
+                let key = keys[rng.below(keys.len())];
+                world.host(host).withdraw(key);
+            }
+        }
+        15 => world.cut(host),
+        16 => world.stations[host].online ^= true,
+        17 => world.host(host).rate = [0, 1, 30, usize::MAX][rng.below(4)],
+        18 => {
+            let family = Family::ALL[rng.below(2)];
+            if world.host(host).config.families.contains(family) {
+                world.host(host).ask_again(family);
+            }
+        }
+        19 => soft_reset(world, rng, host),
+        20 => world.jump(Duration::from_millis(rng.below(100_000) as u64)),
+        21 => world.pass(Duration::from_millis(rng.below(3000) as u64)),
+        22 => {
+            let again = world.stations[host].config.clone();
+            world.command_for(host, Command::UpdatePeer(again));
+        }
+        _ => {
+            for _ in 0..20 {
+                announce(world, rng, host);
+            }
+        }
+    }
+}
+
+fn soft_reset(world: &mut World, rng: &mut Rng, host: usize) {
+    let peer = world.stations[host].peer;
+    let kind = match rng.below(3) {
+        0 => Reset::SoftIn,
+        1 => Reset::SoftOut,
+        _ => Reset::Hard("sim".into()),
+    };
+    world.command_for(host, Command::Reset { peer, kind });
+}
+
+fn announce(world: &mut World, rng: &mut Rng, host: usize) {
+    let config = world.host(host).config.clone();
+    let n = rng.below(PREFIXES);
+    let v6 = config.families.contains(Family::Ipv6) && rng.one_in(3);
+    let text = if v6 {
+        format!("2a{n:02x}:{n}::/32")
+    } else {
+        format!("{}.0.0.0/{}", 20 + 3 * n, 8 + n % 17)
+    };
+    // An identifier that the peer does not ask for must not make two routes of one.
+    let path_id = if config.add_path_send { 1 + rng.below(3) as u32 } else { 0 };
+    let key = (text.parse().expect("a prefix"), path_id);
+    let internal = config.asn == SERVER_AS;
+    let mut path: Vec<u32> = (0..rng.below(4)).map(|_| 70 + rng.below(3) as u32).collect();
+    if !internal {
+        path.insert(0, config.asn.0);
+    }
+    if rng.one_in(20) {
+        path.push(SERVER_AS.0);
+    }
+    let special = [Community::NO_EXPORT, Community::NO_ADVERTISE, Community::GRACEFUL_SHUTDOWN];
+    let communities = match rng.below(12) {
+        0 => vec![special[rng.below(3)]],
+        1 => vec![Community(0x4000_0001), Community(0x4000_0002)],
+        _ => Vec::new(),
+    };
+    let next_hop = if v6 {
+        format!("2001:db8::{host}").parse().expect("an address")
+    } else {
+        config.addr
+    };
+    let route = Route {
+        path,
+        next_hop,
+        origin: rng.below(3) as u8,
+        med: rng.one_in(2).then(|| rng.below(3) as u32),
+        local_pref: internal.then(|| 99 + rng.below(3) as u32),
+        communities,
+    };
+    debug_assert!(world.host(host).phase != Phase::Up || config.families.contains(key.0.family()));
+    world.host(host).announce(key, route);
+}
