@@ -63,14 +63,14 @@ impl<'a> MpReach<'a> {
 
 /// Makes the canonical set of a RIB entry's attributes in `out`, whose storage is reused.
 ///
-/// `as4`: AS numbers have four octets, as in TABLE_DUMP_V2; two in TABLE_DUMP. Every attribute that a
-/// set may hold is kept, LOCAL_PREF and the reflection attributes included: what a session of one
+/// `as4`: AS numbers have four octets, as in TABLE_DUMP_V2; two in TABLE_DUMP. Every attribute that
+/// a set may hold is kept, LOCAL_PREF and the reflection attributes included: what a session of one
 /// kind or another would drop is the caller's matter. The next hop is that of MP_REACH_NLRI, else
 /// NEXT_HOP; a dump may lack both.
 ///
 /// # Errors
-/// The block of attributes does not end where its last attribute does, or MP_REACH_NLRI is malformed.
-/// Other malformed attributes are left out, as in [`AttrSetBuf::set_block`].
+/// The block of attributes does not end where its last attribute does, or MP_REACH_NLRI is
+/// malformed. Other malformed attributes are left out, as in [`AttrSetBuf::set_block`].
 pub fn rib_entry_attrs<'s>(
     attrs: &[u8],
     as4: bool,

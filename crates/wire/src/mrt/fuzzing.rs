@@ -5,8 +5,8 @@ use crate::attrs::AttrSetBuf;
 
 /// Reads `bytes` as a file, whole and in pieces, and walks every view.
 ///
-/// Asserts that each octet is consumed once and in order, that the pieces give what the whole gives,
-/// and that what the writer makes of a RIB record reads back the same.
+/// Asserts that each octet is consumed once and in order, that the pieces give what the whole
+/// gives, and that what the writer makes of a RIB record reads back the same.
 pub fn fuzz_mrt(bytes: &[u8]) {
     let whole = walk(bytes, usize::MAX);
     let pieces = walk(bytes, 7);

@@ -54,7 +54,8 @@ impl MrtHeader {
             .filter(|len| *len <= MRT_RECORD_LEN_MAX)
     }
 
-    /// True where the type is a registered one in use. Types 0 to 10 were deprecated before RFC 6396.
+    /// True where the type is a registered one in use. Types 0 to 10 were deprecated before RFC
+    /// 6396.
     #[must_use]
     pub fn is_known_type(&self) -> bool {
         matches!(

@@ -1,9 +1,9 @@
 //! MRT dump files (RFC 6396, RFC 8050), read and written.
 //!
 //! [`MrtReader`] finds records in bytes that arrive in pieces and says where the damaged ones are.
-//! [`MrtRecord`] is the view of one: TABLE_DUMP, TABLE_DUMP_V2, BGP4MP and BGP4MP_ET; everything else
-//! is stepped over as [`MrtRecord::Unsupported`]. [`rib_entry_attrs`] makes a canonical set of a RIB
-//! entry's path attributes. [`write`] is the way back.
+//! [`MrtRecord`] is the view of one: TABLE_DUMP, TABLE_DUMP_V2, BGP4MP and BGP4MP_ET; everything
+//! else is stepped over as [`MrtRecord::Unsupported`]. [`rib_entry_attrs`] makes a canonical set of
+//! a RIB entry's path attributes. [`write`] is the way back.
 
 #![cfg_attr(
     not(test),

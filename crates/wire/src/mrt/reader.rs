@@ -99,7 +99,8 @@ impl MrtReader {
         self.offset
     }
 
-    /// What stands at the start of `unread`, with the record's view. `eof`: nothing follows `unread`.
+    /// What stands at the start of `unread`, with the record's view. `eof`: nothing follows
+    /// `unread`.
     pub fn next<'a>(&mut self, unread: &'a [u8], eof: bool) -> Step<'a> {
         match self.frame(unread, eof) {
             Frame::Record(Framed {

@@ -22,11 +22,12 @@ pub enum MrtRecord<'a> {
 }
 
 impl<'a> MrtRecord<'a> {
-    /// Reads the `body` that stands behind `header` (and behind the microseconds). All of the body is
-    /// checked, so that the iterators of the views run to their end.
+    /// Reads the `body` that stands behind `header` (and behind the microseconds). All of the body
+    /// is checked, so that the iterators of the views run to their end.
     ///
     /// # Errors
-    /// [`WireError`] with the offset in the body: a field or an entry does not fit, or is left over.
+    /// [`WireError`] with the offset in the body: a field or an entry does not fit, or is left
+    /// over.
     pub fn parse(header: &MrtHeader, body: &'a [u8]) -> Result<Self, WireError> {
         use code::{bgp4mp, table_dump, table_dump_v2};
         let subtype = header.subtype;

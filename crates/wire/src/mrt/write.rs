@@ -128,8 +128,8 @@ pub fn rib_attrs(out: &mut Vec<u8>, set: AttrSetRef<'_>) {
 }
 
 /// Appends a BGP4MP or BGP4MP_ET message (RFC 6396 §4.4.3 and §4.4.4, RFC 8050 §3). AS numbers in
-/// `message` have four octets; `add_path`: its NLRI carry path identifiers; `local`: it was sent, not
-/// received.
+/// `message` have four octets; `add_path`: its NLRI carry path identifiers; `local`: it was sent,
+/// not received.
 ///
 /// # Errors
 /// `BadValue`, with `out` as it was: the session's addresses are of two families.
