@@ -26,13 +26,13 @@ pub struct Encoding {
 /// What a peer's kind changes in a route's attributes on the way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rewrite {
-    /// Our AS goes in front of the path (RFC 4271 §5.1.2) and confederation segments go; `None`
-    /// leaves the path (iBGP, RFC 7947).
+    /// Our AS goes in front of the path (RFC 4271 §5.1.2); `None` leaves the path (iBGP, RFC 7947).
     pub prepend: Option<Asn>,
     /// Next hop: kept, or ours.
     pub next_hop: NextHopRewrite,
     /// LOCAL_PREF: kept, or 100 where absent, toward internal peers. Stripped toward external ones
-    /// (`false`, or with `prepend`), as are ORIGINATOR_ID and CLUSTER_LIST.
+    /// (`false`, or with `prepend`), as are ORIGINATOR_ID, CLUSTER_LIST and the confederation
+    /// segments of AS_PATH.
     pub local_pref: bool,
     /// MULTI_EXIT_DISC is told onward.
     pub med: bool,

@@ -1,9 +1,9 @@
-//! Entry points for fuzzing: ordinary functions over bytes that assert properties. The `fuzz` workspace
-//! calls them, and so do tests with generated input.
+//! Entry points for fuzzing: ordinary functions over bytes that assert properties. The `fuzz`
+//! workspace calls them, and so do tests with generated input.
 
 use crate::attrs::{AttrFlags, AttrSet, AttrSetBuf, AttrSetRef, Attrs, code};
 use crate::encode::{self, Encoding, NextHopRewrite, Reflect, Rewrite, Unsendable};
-use crate::limits::{EXTENDED_MESSAGE_LEN_MAX, HEADER_LEN, MESSAGE_LEN_MAX};
+use crate::limits::{AS_PATH_LEN_MAX, EXTENDED_MESSAGE_LEN_MAX, HEADER_LEN, MESSAGE_LEN_MAX};
 use crate::message::{MessageType, frame};
 use crate::notification::Notification;
 use crate::open::Open;
@@ -179,8 +179,8 @@ const KEEP: Rewrite = Rewrite {
     otc: None,
 };
 
-/// decode(encode(x)) = x: the announced sets and NLRI of any UPDATE, written for each kind of encoding
-/// and read back, are what they were.
+/// decode(encode(x)) = x: the announced sets and NLRI of any UPDATE, written for each kind of
+/// encoding and read back, are what they were.
 pub fn fuzz_canonical_roundtrip(input: &[u8]) {
     let Some((bits, body)) = input.split_first() else {
         return;
@@ -325,8 +325,8 @@ fn withdrawn_round_trip<P: PrefixKey>(gone: &[Nlri<P>]) {
     }
 }
 
-/// Editing: a set from any attribute block, then operations picked by the remaining octets. After each
-/// the set is canonical, says what was put in, and can be written for every kind of peer.
+/// Editing: a set from any attribute block, then operations picked by the remaining octets. After
+/// each the set is canonical, says what was put in, and can be written for every kind of peer.
 pub fn fuzz_attr_edit(input: &[u8]) {
     let Some((&[bits, cut], rest)) = input.split_first_chunk() else {
         return;
@@ -373,9 +373,14 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
             assert_eq!(set.as_ref().next_hop(), hop);
         }
         4 => {
-            let before = usize::from(set.as_ref().meta.path_len);
+            let before = set.as_ref().as_path().path_len();
+            let room = AS_PATH_LEN_MAX - set.as_ref().as_path().as_bytes().len();
             set.prepend(Asn(value), small);
             let path = set.as_ref().as_path();
+            if room < 4 * usize::from(small) + 4 {
+                assert_eq!(path.path_len(), before, "the limit holds");
+                return;
+            }
             assert_eq!(path.path_len(), before + usize::from(small));
             assert!(small == 0 || path.asns().next() == Some(Asn(value)));
         }
@@ -384,6 +389,17 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
             set.remove(small);
             assert!(set.as_ref().find(small).is_none());
         }
+        7..=10 => edit_communities(set, operation % 12, small, value),
+        _ => {
+            let copy = AttrSet::new(set.as_ref());
+            set.copy_from(copy.as_ref());
+            assert_eq!(set.as_ref(), copy.as_ref());
+        }
+    }
+}
+
+fn edit_communities(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
+    match operation {
         7 => {
             set.add_community(Community(value));
             assert!(
@@ -410,7 +426,7 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
             let count = usize::from(small.div_ceil(2));
             assert_eq!(set.as_ref().large_communities().count(), count);
         }
-        10 => {
+        _ => {
             let extended = ExtendedCommunity((u64::from(value) << 16).to_be_bytes());
             set.add_community(extended);
             assert!(
@@ -418,11 +434,6 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
                     .extended_communities()
                     .any(|other| other == extended)
             );
-        }
-        _ => {
-            let copy = AttrSet::new(set.as_ref());
-            set.copy_from(copy.as_ref());
-            assert_eq!(set.as_ref(), copy.as_ref());
         }
     }
 }
@@ -466,9 +477,7 @@ fn every_peer(set: AttrSetRef<'_>, bits: u8) {
     };
     let view = UpdateView::parse(body, &ctx);
     let bare = set.find(code::ORIGIN).is_none();
-    // A transparent export leaves what no import lets in.
-    let confederation = !internal && set.meta.flags.has(AttrFlags::CONFEDERATION);
-    if bare || confederation {
+    if bare {
         return;
     }
     assert_eq!(view.verdict(), Verdict::Ok, "{:?} {set:?}", view.error());

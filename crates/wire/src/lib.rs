@@ -5,7 +5,8 @@
 //! thread or clock.
 //!
 //! - vocabulary: [`Asn`], [`Family`], [`Prefix`], [`NextHop`], communities, [`RouterId`], [`Time`]
-//! - messages: [`message`] frames them, [`open`], [`update`], [`notification`], [`refresh`] read them
+//! - messages: [`message`] frames them, [`open`], [`update`], [`notification`], [`refresh`] read
+//!   them
 //! - [`attrs`]: the attribute table, the canonical set ([`attrs::AttrSet`]) and its editor
 //! - [`encode`]: UPDATEs for every kind of peer
 //! - [`mrt`]: dump files, read and written

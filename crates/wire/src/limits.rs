@@ -8,8 +8,8 @@ pub const MESSAGE_LEN_MAX: usize = 4096;
 pub const EXTENDED_MESSAGE_LEN_MAX: usize = 65_535;
 /// Largest MRT record that a reader takes; real ones stay far below. A length over it is damage.
 pub const MRT_RECORD_LEN_MAX: usize = 16 * 1024 * 1024;
-/// Largest AS_PATH value in a canonical set, in octets: 8,000 AS numbers, a hundred times what is seen.
-/// It leaves room for a set's offsets in 16 bits. A longer path is treated as withdrawn.
+/// Largest AS_PATH value in a canonical set, in octets: 8,000 AS numbers, a hundred times what is
+/// seen. It leaves room for a set's offsets in 16 bits. A longer path is treated as withdrawn.
 pub const AS_PATH_LEN_MAX: usize = 32_000;
 /// Largest text of an administrative shutdown or reset, in octets (RFC 9003 §2).
 pub const SHUTDOWN_TEXT_LEN_MAX: usize = 255;

@@ -68,9 +68,8 @@ impl<'a> RawMessage<'a> {
 /// `Ok(None)`: more octets are needed. `max_len` is 4,096, or 65,535 after RFC 8654 was negotiated
 /// (never for OPEN and KEEPALIVE).
 ///
-/// # Errors
-/// The NOTIFICATION to answer with (RFC 4271 §6.1): marker, length or type is wrong. Checked as soon
-/// as the header is there, without waiting for the body.
+/// # Errors The NOTIFICATION to answer with (RFC 4271 §6.1): marker, length or type is wrong.
+/// Checked as soon as the header is there, without waiting for the body.
 #[inline]
 pub fn frame(input: &[u8], max_len: usize) -> Result<Option<RawMessage<'_>>, Notification> {
     let Some((header, _)) = input.split_first_chunk::<HEADER_LEN>() else {

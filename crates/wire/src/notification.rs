@@ -130,7 +130,8 @@ impl Notification {
         }
     }
 
-    /// Appends the whole message, header included. Data is cut so that the message fits 4,096 octets.
+    /// Appends the whole message, header included. Data is cut so that the message fits 4,096
+    /// octets.
     pub fn encode(&self, out: &mut Vec<u8>) {
         const DATA_MAX: usize = MESSAGE_LEN_MAX - HEADER_LEN - 2;
         let data = self.data.get(..DATA_MAX).unwrap_or(&self.data);
@@ -140,8 +141,8 @@ impl Notification {
         message::finish(out, start);
     }
 
-    /// The operator's text of an administrative shutdown or reset (RFC 9003), if there is one and it
-    /// is UTF-8.
+    /// The operator's text of an administrative shutdown or reset (RFC 9003), if there is one and
+    /// it is UTF-8.
     #[must_use]
     pub fn shutdown_text(&self) -> Option<&str> {
         if self.code != 6 || !matches!(self.subcode, 2 | 4) {

@@ -29,8 +29,8 @@ const CAPABILITIES: u8 = 2;
 /// Stands where the first parameter's type would, and as the length, in the extended form
 /// (RFC 9072 §2).
 const EXTENDED: u8 = 255;
-/// Octets before the optional parameters in a whole message: header, fixed part, both lengths of the
-/// extended form and one parameter's header.
+/// Octets before the optional parameters in a whole message: header, fixed part, both lengths of
+/// the extended form and one parameter's header.
 const PARAMETERS_AT: usize = 19 + 10 + 3 + 3;
 
 /// An OPEN message, owned: it arrives once a session.

@@ -1,7 +1,8 @@
 //! The checked reader: nom `complete` parsers over one error type.
 //!
-//! BGP and MRT are length-framed, so input is always whole and only `complete` parsers appear. While
-//! parsing, a [`WireError`]'s offset counts the octets that were left; [`located`] turns it round.
+//! BGP and MRT are length-framed, so input is always whole and only `complete` parsers appear.
+//! While parsing, a [`WireError`]'s offset counts the octets that were left; [`located`] turns it
+//! round.
 
 #![cfg_attr(
     not(test),
@@ -97,8 +98,8 @@ pub(crate) fn take(len: usize) -> impl Fn(&[u8]) -> IResult<'_, &[u8]> {
     }
 }
 
-/// The path attribute at the start of `input`: flags, type code, a length of one or two octets, value
-/// (RFC 4271 §4.3).
+/// The path attribute at the start of `input`: flags, type code, a length of one or two octets,
+/// value (RFC 4271 §4.3).
 #[inline]
 pub(crate) fn attribute(input: &[u8]) -> IResult<'_, RawAttr<'_>> {
     let (rest, [flags, code, short]) = octets(input)?;

@@ -1,5 +1,5 @@
-//! Messages that other implementations wrote (OpenDaylight's BGP test resources): all of them are read
-//! as their captions say, and survive being written again.
+//! Messages that other implementations wrote (OpenDaylight's BGP test resources): all of them are
+//! read as their captions say, and survive being written again.
 //!
 //! The data lies outside the project; without it the tests say so and pass.
 
@@ -38,7 +38,7 @@ fn hex_messages(text: &str) -> Vec<(usize, Vec<u8>)> {
             continue;
         };
         let whole = digits.len() / 2 * 2;
-        for pair in digits[..whole].as_bytes().chunks(2) {
+        for pair in digits.as_bytes()[..whole].chunks(2) {
             let pair = std::str::from_utf8(pair).expect("ASCII");
             message.push(u8::from_str_radix(pair, 16).expect("hex"));
         }

@@ -25,8 +25,9 @@ pub(super) struct TwoOctet<'a> {
 }
 
 impl<'a> TwoOctet<'a> {
-    /// Whether AS4_PATH and AS4_AGGREGATOR count: not where both kinds of aggregator are there and the
-    /// old one names another AS than AS_TRANS, for then a two-octet speaker has aggregated anew.
+    /// Whether AS4_PATH and AS4_AGGREGATOR count: not where both kinds of aggregator are there
+    /// and the old one names another AS than AS_TRANS, for then a two-octet speaker has
+    /// aggregated anew.
     fn new_counts(&self) -> bool {
         match (self.aggregator, self.as4_aggregator) {
             (Some([high, low, ..]), Some(_)) => {
@@ -159,7 +160,8 @@ fn write_wide(kind: SegmentType, asns: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Makes the four-octet path in `out[from..]` a two-octet one in place, AS_TRANS for what does not fit.
+/// Makes the four-octet path in `out[from..]` a two-octet one in place, AS_TRANS for what does
+/// not fit.
 pub(crate) fn narrow(out: &mut Vec<u8>, from: usize) {
     let mut read = from;
     let mut write = from;

@@ -53,8 +53,8 @@ enum Fate {
 }
 
 impl AttrSetBuf {
-    /// Becomes the canonical set of a checked attribute block: `next_hop` has 0, 4, 16 or 32 octets,
-    /// and known attributes that are malformed are in `discarded`.
+    /// Becomes the canonical set of a checked attribute block: `next_hop` has 0, 4, 16 or 32
+    /// octets, and known attributes that are malformed are in `discarded`.
     ///
     /// Attributes mostly come in order and in normal form: runs of those are copied at once.
     pub(crate) fn build(
@@ -103,10 +103,10 @@ impl AttrSetBuf {
 
     /// Becomes the canonical set of an attribute block as it stands in a message or an MRT record.
     ///
-    /// `as4` tells whether AS numbers have four octets; AS4_PATH and AS4_AGGREGATOR are merged where
-    /// not (RFC 6793 §4.2.3). Malformed known attributes and duplicates are left out; LOCAL_PREF,
-    /// ORIGINATOR_ID and CLUSTER_LIST stay. `next_hop` takes the place of NEXT_HOP; `None` leaves the
-    /// set NEXT_HOP's own.
+    /// `as4` tells whether AS numbers have four octets; AS4_PATH and AS4_AGGREGATOR are merged
+    /// where not (RFC 6793 §4.2.3). Malformed known attributes and duplicates are left out;
+    /// LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST stay. `next_hop` takes the place of NEXT_HOP;
+    /// `None` leaves the set NEXT_HOP's own.
     pub fn set_block(&mut self, next_hop: Option<NextHop>, block: &[u8], as4: bool) {
         let source = Source {
             as4,

@@ -216,7 +216,8 @@ impl AttrSetBuf {
         self.set_raw(C::CODE, flags, &values);
     }
 
-    /// Keeps only the communities of a kind that `keep` wants. The attribute goes with its last one.
+    /// Keeps only the communities of a kind that `keep` wants. The attribute goes with its last
+    /// one.
     pub fn retain_communities<C: CommunityValue>(&mut self, mut keep: impl FnMut(C) -> bool) {
         let Some(old) = self.as_ref().find(C::CODE) else {
             return;

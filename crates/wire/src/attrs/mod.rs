@@ -1,11 +1,11 @@
 //! Path attributes: the table, the canonical set, its views and its editor.
 //!
 //! The canonical set is what routes are stored and compared by: one byte string for equal
-//! attributes. It holds, in this order, the next hop's octets ([`AttrMeta::next_hop_len`] of them) and
-//! the attributes as on the wire, ascending by type code, 4-octet AS numbers, without NEXT_HOP,
-//! MP_REACH_NLRI, MP_UNREACH_NLRI, AS4_PATH and AS4_AGGREGATOR. Flags are normal: extended length only
-//! where the value needs it, Partial on unknown transitive attributes, unknown non-transitive ones
-//! gone.
+//! attributes. It holds, in this order, the next hop's octets ([`AttrMeta::next_hop_len`] of
+//! them) and the attributes as on the wire, ascending by type code, 4-octet AS numbers, without
+//! NEXT_HOP, MP_REACH_NLRI, MP_UNREACH_NLRI, AS4_PATH and AS4_AGGREGATOR. Flags are normal:
+//! extended length only where the value needs it, Partial on unknown transitive attributes,
+//! unknown non-transitive ones gone.
 
 mod as4;
 mod as_path;
@@ -161,6 +161,9 @@ impl AttrFlags {
 pub struct AttrSet(ThinArc<AttrMeta, u8>);
 
 /// A canonical set, borrowed: stored, or in a scratch buffer.
+///
+/// Two are equal where the bytes and [`AttrMeta::next_hop_len`] are: the bytes alone do not tell
+/// where the next hop ends.
 #[derive(Clone, Copy, Debug)]
 pub struct AttrSetRef<'a> {
     /// The summary.

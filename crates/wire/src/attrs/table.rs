@@ -61,7 +61,8 @@ pub(crate) enum Severity {
 pub(crate) enum Place {
     /// From every peer, kept in the set.
     Set,
-    /// From internal peers, kept in the set; discarded from external ones (RFC 7606 §7.5, 7.9, 7.10).
+    /// From internal peers, kept in the set; discarded from external ones (RFC 7606 §7.5, 7.9,
+    /// 7.10).
     Internal,
     /// NEXT_HOP: kept apart.
     NextHop,
@@ -103,7 +104,8 @@ const fn row(name: &'static str, flags: u8, form: Form, malformed: Severity, pla
 
 const UNKNOWN: Row = row("", 0, Form::Any, Severity::Discard, Place::Unknown);
 
-/// Rows by type code. The names are padded to columns: it is read as a table.
+/// Rows by type code, with the RFC that says so: RFC 7606 where only a section stands. Padded to
+/// columns: it is read as a table.
 #[rustfmt::skip]
 static TABLE: [Row; 36] = {
     use Form::{Aggregator, Any, As4Path, AsPath, Exactly, Multiple, Origin};
@@ -127,11 +129,14 @@ static TABLE: [Row; 36] = {
     table[14] = row("MP_REACH_NLRI",    OPT,        Any,          Withdraw, Multiprotocol); // §7.11
     table[15] = row("MP_UNREACH_NLRI",  OPT,        Any,          Withdraw, Multiprotocol); // §7.12
     table[16] = row("EXTENDED_COMMUNITIES", OPT_TRANS, Multiple(8), Withdraw, Set);         // §7.14
-    table[17] = row("AS4_PATH",         OPT_TRANS,  As4Path,      Discard,  TwoOctet);      // RFC 6793 §6
-    table[18] = row("AS4_AGGREGATOR",   OPT_TRANS,  Exactly(8),   Discard,  TwoOctet);      // RFC 6793 §6
+    // RFC 6793 §6, both
+    table[17] = row("AS4_PATH",         OPT_TRANS,  As4Path,      Discard,  TwoOctet);
+    table[18] = row("AS4_AGGREGATOR",   OPT_TRANS,  Exactly(8),   Discard,  TwoOctet);
     table[25] = row("IPV6_EXTENDED_COMMUNITIES", OPT_TRANS, Multiple(20), Withdraw, Set);   // §7.15
-    table[32] = row("LARGE_COMMUNITIES", OPT_TRANS, Multiple(12), Withdraw, Set);           // RFC 8092 §6
-    table[35] = row("ONLY_TO_CUSTOMER", OPT_TRANS,  Exactly(4),   Withdraw, Set);           // RFC 9234 §5
+    // RFC 8092 §6
+    table[32] = row("LARGE_COMMUNITIES", OPT_TRANS, Multiple(12), Withdraw, Set);
+    // RFC 9234 §5
+    table[35] = row("ONLY_TO_CUSTOMER", OPT_TRANS,  Exactly(4),   Withdraw, Set);
     table
 };
 

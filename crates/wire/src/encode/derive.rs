@@ -58,6 +58,7 @@ fn is_transparent(set: AttrSetRef<'_>, rewrite: &Rewrite, encoding: &Encoding) -
     } else {
         !flags.has(AttrFlags::LOCAL_PREF)
             && !flags.has(AttrFlags::ORIGINATOR_ID)
+            && !flags.has(AttrFlags::CONFEDERATION)
             && set.meta.cluster_len == 0
     };
     local_pref
@@ -179,18 +180,21 @@ impl Derive<'_, '_> {
     /// The outgoing path in four-octet numbers.
     fn write_path(&mut self) {
         let path = self.set.as_path();
-        let Some(asn) = self.rewrite.prepend else {
-            self.out.extend_from_slice(path.as_bytes());
-            return;
-        };
-        if !self.set.meta.flags.has(AttrFlags::CONFEDERATION) {
-            write_prepended(self.out, path, asn, 1);
-            return;
+        if !self.internal && self.set.meta.flags.has(AttrFlags::CONFEDERATION) {
+            // They have no meaning outside (RFC 5065 §4.1 c).
+            let mut plain = path.as_bytes().to_vec();
+            drop_confederation(&mut plain, 0);
+            self.write_path_of(AsPath::new(&plain));
+        } else {
+            self.write_path_of(path);
         }
-        // They have no meaning outside (RFC 5065 §4.1 c).
-        let mut plain = path.as_bytes().to_vec();
-        drop_confederation(&mut plain, 0);
-        write_prepended(self.out, AsPath::new(&plain), asn, 1);
+    }
+
+    fn write_path_of(&mut self, path: AsPath<'_>) {
+        match self.rewrite.prepend {
+            Some(asn) => write_prepended(self.out, path, asn, 1),
+            None => self.out.extend_from_slice(path.as_bytes()),
+        }
     }
 
     /// AS4_PATH, where AS_PATH cannot say it all (RFC 6793 §4.2.2).

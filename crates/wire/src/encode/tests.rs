@@ -240,6 +240,8 @@ fn confederation_segments_stay_inside() {
     };
     let got = attrs(&set, &external, &PLAIN, v4(1));
     assert_eq!(value(&got, 2), [2, 2, 0, 0, 0, 6, 0, 0, 0, 5]);
+    let got = attrs(&set, &TRANSPARENT, &PLAIN, v4(1));
+    assert_eq!(value(&got, 2), [2, 1, 0, 0, 0, 5]);
     let internal = Rewrite {
         local_pref: true,
         ..TRANSPARENT
@@ -394,7 +396,8 @@ fn attributes_over_the_message_size_are_refused() {
         set
     };
     let mut out = vec![7];
-    // 23 + 4 + 13 + 7 + 4 of extended header leave 4,045 octets: 1,010 communities and an NLRI of 5.
+    // 23 + 4 + 13 + 7 + 4 of extended header leave 4,045 octets: 1,010 communities and an NLRI of
+    // 5.
     assert_eq!(
         announce(
             &mut out,

@@ -35,8 +35,9 @@ pub(crate) fn check(field: &[u8], len_max: u8, add_path: bool) -> Result<(), &[u
 
 /// What follows a prefix of `len` bits that begins at `at`.
 ///
-/// Nearly all of IPv4 takes three octets. Told apart by a branch, the next prefix's place is known before
-/// this one's length is loaded; computed from it, each step waits for the one before.
+/// Nearly all of IPv4 takes three octets. Told apart by a branch, the next prefix's place is
+/// known before this one's length is loaded; computed from it, each step waits for the one
+/// before.
 #[inline(always)]
 fn skip(rest: &[u8], at: usize, len: u8) -> Option<&[u8]> {
     if matches!(len, 17..=24) {

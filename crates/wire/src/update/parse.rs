@@ -228,8 +228,9 @@ impl<'a> Parse<'a> {
         self.record(verdict, error, subcode::MALFORMED_LIST, &[]);
     }
 
-    /// The last attribute runs over the block's end, or too few octets are left for one: the classic
-    /// NLRI are still found by the block's length (RFC 7606 §4), those in the attribute are not.
+    /// The last attribute runs over the block's end, or too few octets are left for one: the
+    /// classic NLRI are still found by the block's length (RFC 7606 §4), those in the attribute
+    /// are not.
     #[cold]
     fn overrun(&mut self, block: &'a [u8], rest: &'a [u8]) {
         self.view.attrs = up_to(block, rest);
