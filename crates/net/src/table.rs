@@ -147,3 +147,50 @@ impl<C> Table<C> {
         self.keys.values().copied().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_finds_its_own_use_of_a_slot_only() {
+        let mut table = Table::new();
+        let first = table.insert(ConnId(1), 'a').unwrap();
+        assert_eq!(table.insert(ConnId(1), 'b'), Err(Refused::InUse));
+        assert_eq!(table.remove(ConnId(1)), Some('a'));
+        assert_eq!(table.remove(ConnId(1)), None);
+        let second = table.insert(ConnId(2), 'b').unwrap();
+        assert_eq!(first.slot, second.slot);
+        assert_eq!((table.get(first), table.get(second)), (None, Some(&'b')));
+        assert_eq!(table.get_mut(first), None);
+        assert_eq!((table.len(), table.key(ConnId(2))), (1, Some(second)));
+    }
+
+    #[test]
+    fn keys_survive_packing_and_generations_wrap() {
+        let key = Key {
+            slot: u32::MAX,
+            generation: GENERATION_MASK,
+        };
+        assert_eq!(Key::unpack(key.pack() | 0xab << 56), key);
+        let mut table = Table::new();
+        table.insert(ConnId(0), ()).unwrap();
+        table.remove(ConnId(0));
+        table.slots[0].generation = GENERATION_MASK;
+        table.insert(ConnId(0), ()).unwrap();
+        table.remove(ConnId(0));
+        assert_eq!(table.slots[0].generation, 0);
+    }
+
+    #[test]
+    fn the_table_has_a_bound() {
+        let mut table = Table::new();
+        for id in 0..CONNECTIONS as u64 {
+            table.insert(ConnId(id), ()).unwrap();
+        }
+        assert_eq!(table.insert(ConnId(u64::MAX), ()), Err(Refused::Full));
+        table.remove(ConnId(5));
+        assert!(table.insert(ConnId(u64::MAX), ()).is_ok());
+        assert_eq!(table.keys().len(), CONNECTIONS);
+    }
+}

@@ -186,11 +186,10 @@ fn a_turn_is_bounded(choice: TransportChoice) {
 fn accepted_here_served_there(choice: TransportChoice) {
     let mut front = End::new(choice);
     let (_, addr) = front.listen(V4);
-    let (to_worker, sockets) = std::sync::mpsc::channel::<Accepted>();
     // A worker of either kind may serve what another kind accepted.
     let workers = [TransportChoice::Auto, TransportChoice::Epoll].map(|other| {
-        let (ready, woken) = std::sync::mpsc::channel();
-        let (to_this, sockets) = std::sync::mpsc::channel::<Accepted>();
+        let (ready, woken) = std::sync::mpsc::sync_channel(1);
+        let (to_this, sockets) = std::sync::mpsc::sync_channel::<Accepted>(10);
         let thread = std::thread::spawn(move || {
             let (transport, _) = thruway_net::open(other).unwrap();
             let mut end = End::over(transport);
@@ -207,7 +206,6 @@ fn accepted_here_served_there(choice: TransportChoice) {
         });
         (woken.recv().unwrap(), to_this, thread)
     });
-    drop((to_worker, sockets));
     let mut client = End::new(choice);
     for id in 0..20 {
         client.connect(id, addr);

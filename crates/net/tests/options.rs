@@ -8,7 +8,7 @@ mod common;
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use common::{End, V4, V6, drive, idle};
@@ -26,6 +26,7 @@ on_both!(
     seven_hundred_keys_and_the_limit_in_words,
     keys_of_the_other_family_are_skipped,
     gtsm_neighbours_meet,
+    gtsm_listeners_answer_with_ttl_255,
     gtsm_drops_what_comes_from_afar,
     ttl_is_set_as_asked,
     sockets_are_tuned,
@@ -264,6 +265,37 @@ fn gtsm_neighbours_meet(choice: TransportChoice) {
         drive([&mut server, &mut client], |[server, client]| {
             server.conn(ConnId(1)).received == b"ping" && client.conn(conn).received == b"pong"
         });
+    }
+}
+
+/// A neighbour that wants TTL 255 from the first packet on.
+fn connects_at_min_ttl_255(addr: SocketAddr) -> bool {
+    let domain = socket2::Domain::for_address(addr);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+    let (level, name) = if addr.is_ipv6() {
+        (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_MINTTL)
+    };
+    let ttl: libc::c_int = 255;
+    let (value, len) = (
+        std::ptr::from_ref(&ttl).cast(),
+        size_of::<libc::c_int>() as u32,
+    );
+    // SAFETY: the pointer and length are those of `ttl`, which the kernel only reads.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value, len) };
+    assert_eq!(result, 0);
+    socket.connect_timeout(&addr.into(), SHORT).is_ok()
+}
+
+fn gtsm_listeners_answer_with_ttl_255(choice: TransportChoice) {
+    for addr in [V4, V6] {
+        let mut server = End::new(choice);
+        let any = ListenOptions::new(addr.parse().unwrap());
+        let (_, plain) = server.listen_with(&any);
+        let (_, gtsm) = server.listen_with(&ListenOptions { gtsm: true, ..any });
+        assert!(connects_at_min_ttl_255(gtsm));
+        assert!(!connects_at_min_ttl_255(plain));
     }
 }
 
