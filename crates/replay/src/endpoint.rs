@@ -220,6 +220,8 @@ impl Endpoint {
             .timers_at
             .map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = [timeout, timer].into_iter().flatten().min();
+        // What a nudge marked must not wait for an event.
+        self.flush(Instant::now(), handler);
         let core = &mut self.core;
         self.transport
             .poll(timeout, &mut |event| core.event(event, handler))?;

@@ -34,6 +34,10 @@ impl Ipv4Space {
     /// Moves to a new place: the next set begins.
     pub(super) fn jump(&mut self, rng: &mut Rng) {
         self.cursor = rng.next() as u32;
+        // Not into a bogon: all that land in one would crowd behind its end.
+        while bogon_end(self.cursor, 32).is_some() {
+            self.cursor = rng.next() as u32;
+        }
     }
 
     pub(super) fn draw(&mut self, rng: &mut Rng) -> Ipv4Prefix {

@@ -188,10 +188,10 @@ impl Builder {
             mut offers,
         } = self;
         offers.sort_by_key(|(place, offer)| (*place, offer.sender));
-        let mut by_place = offers.chunk_by(|(a, _), (b, _)| a == b);
+        let by_place = offers.chunk_by(|(a, _), (b, _)| a == b);
         expected.starts.push(0);
         let mut end = 0;
-        while let Some(run) = by_place.next() {
+        for run in by_place {
             end += run.len() as u32;
             expected.starts.push(end);
             expected.required += u64::from(run.iter().any(|(_, offer)| !offer.optional));

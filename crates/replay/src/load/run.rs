@@ -125,6 +125,12 @@ impl Runner<'_> {
             };
             let Some(up) = &sender.up else { continue };
             sender.packed = pack(&sender.table, &Packing::of(up, paced));
+            if !up.external {
+                let asn = up.remote_asn;
+                let why = "the neighbour is in the session's own AS";
+                self.notes
+                    .push(format!("{}: {why}, {asn}: see --local-as", sender.name));
+            }
             for family in unspoken(&sender.table, up.families) {
                 self.notes.push(format!(
                     "{}: the neighbour does not speak {family}",
