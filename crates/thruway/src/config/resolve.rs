@@ -64,7 +64,14 @@ fn inherited(raw: &RawPeer, groups: &[Group], reader: &mut Reader) -> Option<Pee
         return (!raw.has_group).then(|| raw.keys.clone());
     };
     if let Some(group) = groups.iter().find(|group| group.name == name.value) {
-        return Some(raw.keys.clone().or(&group.keys));
+        let mut keys = raw.keys.clone().or(&group.keys);
+        // The two exclude each other: what the peer says is not at odds with its group.
+        match (&raw.keys.gtsm, &raw.keys.ttl) {
+            (Some(_), None) => keys.ttl = None,
+            (None, Some(_)) => keys.gtsm = None,
+            _ => {}
+        }
+        return Some(keys);
     }
     let hint = hint(&name.value, groups.iter().map(|group| group.name.as_str()));
     reader.error_at(
@@ -91,6 +98,14 @@ struct Resolver<'r> {
 }
 
 impl Resolver<'_> {
+    /// True where a key stands in the peer itself. What is inherited and means nothing here, for
+    /// lack of the key or family that it goes with, is no fault: it is meant for other peers.
+    fn is_own<T>(&self, spot: &Spot<T>) -> bool {
+        spot.key
+            .strip_prefix(self.path)
+            .is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// Notes a fault of the peer as a whole.
     fn error(&mut self, key: &str, message: impl Into<String>) {
         self.reader
@@ -286,7 +301,7 @@ impl Resolver<'_> {
         if let Some(passive) = keys
             .passive
             .as_ref()
-            .filter(|passive| range && !passive.value)
+            .filter(|passive| range && !passive.value && self.is_own(passive))
         {
             let message = "a peer with a prefix is always passive: there is no one to connect to";
             self.reader.error_at(passive, message);
@@ -374,6 +389,7 @@ impl Resolver<'_> {
         if let Some(spot) = &keys.extended_next_hop
             && extended_next_hop
             && !families.contains(Family::Ipv4)
+            && self.is_own(spot)
         {
             let message = "it is about IPv4 routes (RFC 8950), and families has no ipv4";
             self.reader.error_at(spot, message);
@@ -435,11 +451,11 @@ impl Resolver<'_> {
             );
             self.reader.error_at(spot, message);
         }
-        if !graceful {
+        if !graceful && self.is_own(spot) {
             self.reader
                 .error_at(spot, "it needs graceful-restart (RFC 9494 §4.2)");
         }
-        Some(spot.value)
+        graceful.then_some(spot.value)
     }
 
     fn bgp_role(&mut self, keys: &PeerKeys, role: PeerRole) -> Option<Role> {
@@ -488,6 +504,7 @@ impl Resolver<'_> {
         let rule = keys.next_hop.as_ref();
         if let Some(subnets) = &keys.subnets
             && rule.is_none_or(|rule| rule.value != NextHopWord::Subnet)
+            && self.is_own(subnets)
         {
             self.reader
                 .error_at(subnets, "subnets go with next-hop = \"subnet\"");
@@ -556,7 +573,8 @@ impl Resolver<'_> {
         };
         let limits = [one(Family::Ipv4, &keys.ipv4), one(Family::Ipv6, &keys.ipv6)];
         for (family, key) in [(Family::Ipv4, &keys.ipv4), (Family::Ipv6, &keys.ipv6)] {
-            if let Some(key) = key.as_ref().filter(|_| !families.contains(family)) {
+            let unused = |key: &&Spot<u32>| !families.contains(family) && self.is_own(key);
+            if let Some(key) = key.as_ref().filter(unused) {
                 self.reader
                     .error_at(key, format!("families has no {family}"));
             }

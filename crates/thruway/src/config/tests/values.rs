@@ -234,6 +234,27 @@ fn every_key_of_import_and_export_is_inherited() {
 }
 
 #[test]
+fn what_is_inherited_and_means_nothing_is_no_fault() {
+    let group = "[peer-group.g]\nfamilies = 'ipv4'\nnext-hop = 'subnet'\nsubnets = '198.18.0.0/15'\n\
+                 gtsm = 1\nlong-lived = 60\npassive = false\nextended-next-hop = true\n\
+                 max-prefixes = { ipv4 = 9, ipv6 = 9 }\n";
+    let keys = "group = 'g'\nttl = 3\nnext-hop = 'any'\ngraceful-restart = false";
+    let one = peer(&format!("{group}{}", peer_with(keys)));
+    assert_eq!(
+        (one.connection.gtsm_hops, one.connection.ttl),
+        (None, Some(3))
+    );
+    assert_eq!(one.import.next_hop, NextHopRule::Any);
+    assert_eq!(one.session.long_lived, None);
+    assert_eq!(
+        one.import.max_prefixes.map(|limit| limit.is_some()),
+        [true, false]
+    );
+    let range = "[[peer]]\nprefix = '2001:db8::/32'\nasn = 1\ngroup = 'g'\nfamilies = 'ipv6'";
+    assert!(peer(&format!("{group}{range}")).connection.passive);
+}
+
+#[test]
 fn a_range_is_passive_and_its_subnet_is_itself() {
     let range = peer("[[peer]]\nprefix = '198.18.0.0/16'\nasn = 'any'\nnext-hop = 'subnet'");
     let prefix = "198.18.0.0/16".parse().unwrap();
