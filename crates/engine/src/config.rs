@@ -13,6 +13,8 @@ use thruway_rib::{
 use thruway_session::{RemoteAs, SessionConfig};
 use thruway_wire::{Prefix, RouterId};
 
+use crate::limits::Bounds;
+
 /// What makes one worker of N.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -27,8 +29,8 @@ pub struct WorkerConfig {
     pub seed: u64,
     /// How the decision process compares.
     pub ladder: LadderConfig,
-    /// Who may be told whose routes, at the start; [`crate::Command::Eligibility`] changes it.
-    pub eligibility: Eligibility,
+    /// Bounds of a turn and of queues.
+    pub bounds: Bounds,
 }
 
 /// A policy by name. Equal names are one policy to update groups; a reload puts another compiled

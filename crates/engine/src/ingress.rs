@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use thruway_rib::limits::{SHARD_BATCH_NLRI_MAX, SHARDS_MAX};
+use thruway_rib::limits::SHARDS_MAX;
 use thruway_rib::{
     GroupId, Handle, InternStats, Interner, PeerId, Returns, ShardBatch, ShardEvent, ShardId,
     WorkerId, shard_of,
@@ -19,6 +19,8 @@ use crate::rings::{ToShard, WorkerRings};
 pub(crate) struct Ingress {
     id: WorkerId,
     seed: u64,
+    /// NLRI in a batch before it is sent.
+    full: usize,
     interner: Interner,
     scratch: AttrSetBuf,
     lanes: Vec<Lane>,
@@ -52,7 +54,7 @@ impl Lined for Ipv6Prefix {
 }
 
 impl Ingress {
-    pub(crate) fn new(id: WorkerId, shards: usize, seed: u64) -> Self {
+    pub(crate) fn new(id: WorkerId, shards: usize, seed: u64, full: usize) -> Self {
         let lane = || Lane {
             open: opened(id),
             backlog: VecDeque::new(),
@@ -60,6 +62,7 @@ impl Ingress {
         Ingress {
             id,
             seed,
+            full,
             interner: Interner::new(id, shards, seed),
             scratch: AttrSetBuf::new(),
             lanes: (0..shards).map(|_| lane()).collect(),
@@ -184,10 +187,16 @@ impl Ingress {
 
     /// Sends full batches. Between UPDATEs.
     pub(crate) fn flush_full(&mut self, rings: &WorkerRings) -> u32 {
-        self.flush_where(rings, |batch| {
-            batch.nlri4.len() + batch.nlri6.len() >= SHARD_BATCH_NLRI_MAX
+        let mut wake = 0;
+        for (shard, lane) in self.lanes.iter_mut().enumerate() {
+            let batch = &lane.open.batch;
+            if batch.nlri4.len() + batch.nlri6.len() >= self.full
                 || batch.events.len() >= SHARD_BATCH_EVENTS_MAX
-        })
+            {
+                wake |= send(&mut self.interner, lane, self.id, shard, rings);
+            }
+        }
+        wake
     }
 
     /// Sends what there is, while the rings have room. At the end of a turn.
@@ -210,16 +219,6 @@ impl Ingress {
             }
         }
         wake | more
-    }
-
-    fn flush_where(&mut self, rings: &WorkerRings, full: impl Fn(&ShardBatch) -> bool) -> u32 {
-        let mut wake = 0;
-        for (shard, lane) in self.lanes.iter_mut().enumerate() {
-            if full(&lane.open.batch) {
-                wake |= send(&mut self.interner, lane, self.id, shard, rings);
-            }
-        }
-        wake
     }
 
     fn drain_backlog(&mut self, rings: &WorkerRings) -> u32 {

@@ -26,11 +26,11 @@ pub const INGRESS_BACKLOG_BATCHES: usize = 2;
 /// Batches that a shard applies per turn.
 pub const SHARD_BATCHES_PER_TURN: usize = 16;
 /// Slots that a sweep visits per turn.
-pub const SWEEP_SLOTS_PER_TURN: usize = 8192;
+pub const SWEEP_SLOTS_PER_TURN: u32 = 8192;
 /// Log entries that update groups visit per turn.
-pub const GROUP_ENTRIES_PER_TURN: usize = 16_384;
+pub const GROUP_ENTRIES_PER_TURN: u32 = 16_384;
 /// Slots that queries visit per turn.
-pub const QUERY_SLOTS_PER_TURN: usize = 8192;
+pub const QUERY_SLOTS_PER_TURN: u32 = 8192;
 /// Queries that wait in one shard; one more is answered with [`crate::Reply::Busy`].
 pub const QUERIES_MAX: usize = 64;
 /// NLRI that one pull asks for.
@@ -57,9 +57,63 @@ pub const EGRESS_BYTES_MAX: usize = 1 << 30;
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Rows of a query's answer that are handed over at a time.
 pub const REPLY_ROWS: usize = 1024;
+/// The same news of a prefix limit is told again after this time.
+pub const LIMIT_NEWS: Duration = Duration::from_secs(60);
 /// Log lines about malformed UPDATEs of one session per minute; the rest is counted.
 pub const UPDATE_ERRORS_PER_MINUTE: u32 = 10;
 
 const _: () = assert!(CARRY_RESUME_BYTES < CARRY_PAUSE_BYTES);
 const _: () = assert!(MEMBER_LOW_BYTES < MEMBER_HIGH_BYTES);
 const _: () = assert!(MEMBER_HIGH_BYTES < EGRESS_BYTES_MAX);
+
+/// The bounds that a simulation makes small, so that it meets them often. The defaults are this
+/// module's constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// [`MESSAGES_PER_TURN`].
+    pub messages: usize,
+    /// [`CARRY_PAUSE_BYTES`].
+    pub carry_pause: usize,
+    /// [`CARRY_RESUME_BYTES`].
+    pub carry_resume: usize,
+    /// [`thruway_rib::limits::SHARD_BATCH_NLRI_MAX`].
+    pub batch_nlri: usize,
+    /// [`SHARD_BATCHES_PER_TURN`].
+    pub shard_batches: usize,
+    /// [`SWEEP_SLOTS_PER_TURN`].
+    pub sweep_slots: u32,
+    /// [`GROUP_ENTRIES_PER_TURN`].
+    pub group_entries: u32,
+    /// [`QUERY_SLOTS_PER_TURN`].
+    pub query_slots: u32,
+    /// [`PULL_NLRI`].
+    pub pull_nlri: u32,
+    /// [`EGRESS_BATCHES_PER_TURN`].
+    pub egress_batches: usize,
+    /// [`MEMBER_HIGH_BYTES`].
+    pub member_high: usize,
+    /// [`MEMBER_LOW_BYTES`].
+    pub member_low: usize,
+    /// [`EGRESS_BYTES_MAX`].
+    pub egress_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            messages: MESSAGES_PER_TURN,
+            carry_pause: CARRY_PAUSE_BYTES,
+            carry_resume: CARRY_RESUME_BYTES,
+            batch_nlri: thruway_rib::limits::SHARD_BATCH_NLRI_MAX,
+            shard_batches: SHARD_BATCHES_PER_TURN,
+            sweep_slots: SWEEP_SLOTS_PER_TURN,
+            group_entries: GROUP_ENTRIES_PER_TURN,
+            query_slots: QUERY_SLOTS_PER_TURN,
+            pull_nlri: PULL_NLRI,
+            egress_batches: EGRESS_BATCHES_PER_TURN,
+            member_high: MEMBER_HIGH_BYTES,
+            member_low: MEMBER_LOW_BYTES,
+            egress_bytes: EGRESS_BYTES_MAX,
+        }
+    }
+}

@@ -12,7 +12,7 @@ use thruway_wire::update::UpdateContext;
 use thruway_wire::{Prefix, Time};
 
 use crate::registry::GroupKey;
-use crate::{PeerConfig, RangeConfig};
+use crate::{LimitEvent, PeerConfig, RangeConfig};
 
 /// A peer, from its configuration (or first connection, in a range) until every shard has swept it.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub(crate) struct Stats {
     /// Attribute discarded, withdrawn, family disabled, reset.
     pub(crate) update_errors: [u64; 4],
     pub(crate) quiet_max: Duration,
+    /// The last news of a limit, by family: every shard brings its own.
+    pub(crate) limit_told: [Option<(Time, LimitEvent)>; 2],
     /// Error events: the minute that is counted, how many in it, and how many were not told.
     pub(crate) minute: Time,
     pub(crate) told: u32,

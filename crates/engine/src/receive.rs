@@ -10,9 +10,7 @@ use thruway_wire::update::{UpdateView, Verdict};
 use thruway_wire::{Family, Time};
 
 use crate::conns::{Carry, Conn};
-use crate::limits::{
-    CARRY_PAUSE_BYTES, CARRY_RESUME_BYTES, CONNS_MAX, MESSAGES_PER_TURN, UPDATE_ERRORS_PER_MINUTE,
-};
+use crate::limits::{CONNS_MAX, UPDATE_ERRORS_PER_MINUTE};
 use crate::peers::Peer;
 use crate::{Close, Event, PeerConfig, Refusal, Sink, Worker};
 
@@ -215,12 +213,13 @@ impl Worker {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.closing) else {
             return;
         };
-        let long = carry.len() > CARRY_PAUSE_BYTES || stalled && self.ingress.blocked();
+        // A message that is not whole yet needs more octets, however long it is.
+        let behind = carry.len() > self.config.bounds.carry_pause || self.ingress.blocked();
         conn.carry = carry;
         if stalled && !mem::replace(&mut conn.stalled, true) {
             self.ready.push_back(id);
         }
-        if long && mem::replace(&mut conn.reading, false) {
+        if stalled && behind && mem::replace(&mut conn.reading, false) {
             self.counters.paused += 1;
             self.paused.push(id);
             out.set_reading(id, false);
@@ -237,7 +236,7 @@ impl Worker {
             let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.closing) else {
                 return false;
             };
-            if conn.carry.len() > CARRY_RESUME_BYTES {
+            if conn.stalled && conn.carry.len() > self.config.bounds.carry_resume {
                 return true;
             }
             conn.reading = true;
@@ -258,7 +257,7 @@ impl Worker {
     ) -> Parsed {
         let mut used = 0;
         let mut max_len = self.receive_len_max(peer, id);
-        for budget in (0..=MESSAGES_PER_TURN).rev() {
+        for budget in (0..=self.config.bounds.messages).rev() {
             let rest = bytes.get(used..).unwrap_or_default();
             let message = match frame(rest, max_len) {
                 Ok(None) => {

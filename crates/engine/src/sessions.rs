@@ -13,12 +13,13 @@ use thruway_wire::{Family, FamilySet, Time, encode};
 use crate::conns::Conn;
 use crate::effects::Effect;
 use crate::egress::Notice;
+use crate::limits::LIMIT_NEWS;
 use crate::peers::Up;
 use crate::profile::{
     group_key, group_profile, missing_policies, peer_profile, prefix_limit, same_limit,
 };
 use crate::registry::GroupKey;
-use crate::{ConnectTarget, Event, LimitEvent, Sink, Worker};
+use crate::{ConnectTarget, Event, LimitConfig, LimitEvent, Sink, Worker};
 
 impl Worker {
     /// Does one thing that a session asked for.
@@ -249,11 +250,11 @@ impl Worker {
     pub(crate) fn note(&mut self, now: Time, shard: ShardId, note: &ShardNote, out: &mut dyn Sink) {
         match *note {
             ShardNote::LimitNear(peer, family) => {
-                self.limit(peer, family, LimitEvent::Near, out);
+                self.limit(now, peer, family, LimitEvent::Near, out);
             }
             ShardNote::LimitReached(peer, family) => self.limit_reached(now, peer, family, out),
             ShardNote::LimitRoom(peer, family) => {
-                self.limit(peer, family, LimitEvent::Room, out);
+                self.limit(now, peer, family, LimitEvent::Room, out);
                 self.with_session(now, peer, out, |session, actions| {
                     session.request_refresh(family, actions);
                 });
@@ -280,13 +281,14 @@ impl Worker {
         let Some(Some(config)) = peer.config.limits.get(family.index()) else {
             return;
         };
-        let restart_after = config.restart_after;
-        match config.action {
-            thruway_rib::LimitAction::Warn => self.limit(id, family, LimitEvent::Over, out),
-            thruway_rib::LimitAction::Block => self.limit(id, family, LimitEvent::Blocking, out),
-            thruway_rib::LimitAction::Restart if peer.up.is_some() => {
-                self.limit(id, family, LimitEvent::Restarting, out);
-                let data = limit_data(family, config.max);
+        let LimitConfig { restart_after, max, action, .. } = *config;
+        let is_up = peer.up.is_some();
+        match action {
+            thruway_rib::LimitAction::Warn => self.limit(now, id, family, LimitEvent::Over, out),
+            thruway_rib::LimitAction::Block => self.limit(now, id, family, LimitEvent::Blocking, out),
+            thruway_rib::LimitAction::Restart if is_up => {
+                self.limit(now, id, family, LimitEvent::Restarting, out);
+                let data = limit_data(family, max);
                 let notification = Notification::max_prefixes_reached().with_data(data);
                 self.with_session(now, id, out, |session, actions| {
                     session.stop(now, notification, restart_after, actions);
@@ -297,21 +299,24 @@ impl Worker {
         }
     }
 
-    fn limit(&self, id: PeerId, family: Family, limit: LimitEvent, out: &mut dyn Sink) {
-        let held = self
-            .peers
-            .get(id)
-            .and_then(|peer| peer.limits.get(family.index())?.as_ref());
-        if let Some(count) = held {
-            let held = count.held.load(std::sync::atomic::Ordering::Relaxed);
-            out.event(Event::Limit {
-                peer: id,
-                family,
-                limit,
-                max: count.max,
-                held,
-            });
+    /// Says it, once for all shards.
+    fn limit(
+        &mut self,
+        now: Time,
+        id: PeerId,
+        family: Family,
+        limit: LimitEvent,
+        out: &mut dyn Sink,
+    ) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(Some(count)) = peer.limits.get(family.index()) else { return };
+        let Some(told) = peer.stats.limit_told.get_mut(family.index()) else { return };
+        if told.is_some_and(|(at, last)| last == limit && now.since(at) < LIMIT_NEWS) {
+            return;
         }
+        *told = Some((now, limit));
+        let held = count.held.load(std::sync::atomic::Ordering::Relaxed);
+        out.event(Event::Limit { peer: id, family, limit, max: count.max, held });
     }
 
     /// Tells a peer a family again (RFC 2918), between markers where it knows them (RFC 7313).

@@ -12,10 +12,7 @@ use thruway_rib::{
 };
 use thruway_wire::Family;
 
-use crate::limits::{
-    GROUP_ENTRIES_PER_TURN, QUERIES_MAX, QUERY_SLOTS_PER_TURN, REPLY_ROWS, SHARD_BATCHES_PER_TURN,
-    SWEEP_SLOTS_PER_TURN,
-};
+use crate::limits::{Bounds, QUERIES_MAX, REPLY_ROWS};
 use crate::rings::{Back, ToShard, WorkerRings};
 use crate::status::{PeerTable, TableCounts};
 use crate::{GroupRegistry, QueryId, Reply, Sink};
@@ -24,6 +21,7 @@ use crate::{GroupRegistry, QueryId, Reply, Sink};
 #[derive(Debug)]
 pub(crate) struct ShardStage {
     pub(crate) shard: Shard,
+    bounds: Bounds,
     /// This worker, and so this shard's place in others' rings.
     id: WorkerId,
     routes: Routes,
@@ -76,10 +74,16 @@ struct Audience {
 }
 
 impl ShardStage {
-    pub(crate) fn new(config: ShardConfig, id: WorkerId, rings: &WorkerRings) -> Self {
+    pub(crate) fn new(
+        config: ShardConfig,
+        id: WorkerId,
+        bounds: Bounds,
+        rings: &WorkerRings,
+    ) -> Self {
         let workers = (0..config.workers).map(|_| Remote::default()).collect();
         ShardStage {
             shard: Shard::new(config),
+            bounds,
             id,
             routes: Routes {
                 rings: rings.to_egress.clone(),
@@ -102,10 +106,10 @@ impl ShardStage {
         out: &mut dyn Sink,
     ) -> u32 {
         let mut wake = self.apply(rings, groups);
-        let swept = self.shard.sweep(SWEEP_SLOTS_PER_TURN as u32);
+        let swept = self.shard.sweep(self.bounds.sweep_slots);
         let told = self
             .shard
-            .run_groups(GROUP_ENTRIES_PER_TURN as u32, &mut self.routes);
+            .run_groups(self.bounds.group_entries, &mut self.routes);
         wake |= mem::take(&mut self.routes.wake);
         wake |= self.answer_pulls();
         self.note_sent();
@@ -129,7 +133,7 @@ impl ShardStage {
 
     fn apply(&mut self, rings: &WorkerRings, groups: &GroupRegistry) -> u32 {
         let mut wake = 0;
-        let mut left = SHARD_BATCHES_PER_TURN;
+        let mut left = self.bounds.shard_batches;
         let workers = rings.from_ingress.len();
         self.first = (self.first + 1) % workers.max(1);
         let mut idle = 0;
@@ -295,7 +299,7 @@ impl ShardStage {
         let Some(mut asked) = self.queries.pop_front() else {
             return;
         };
-        let budget = QUERY_SLOTS_PER_TURN as u32;
+        let budget = self.bounds.query_slots;
         let done = self
             .shard
             .query(&asked.query, &mut asked.cursor, budget, &mut self.rows);

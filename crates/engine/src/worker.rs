@@ -88,7 +88,7 @@ impl Worker {
             shards,
             seed,
             ladder,
-            ..
+            bounds,
         } = config;
         let shard = (id.index() < shards).then(|| {
             let shard = ShardConfig {
@@ -97,15 +97,15 @@ impl Worker {
                 ladder,
                 seed,
             };
-            ShardStage::new(shard, id, &rings)
+            ShardStage::new(shard, id, bounds, &rings)
         });
         Worker {
             conns: Conns::new(seed),
             peers: Peers::new(seed),
             timers: Timers::default(),
-            ingress: Ingress::new(id, shards, seed),
+            ingress: Ingress::new(id, shards, seed, bounds.batch_nlri),
             shard,
-            egress: Egress::new(id, shards, seed),
+            egress: Egress::new(id, shards, seed, bounds),
             rings,
             groups,
             ids,
@@ -227,7 +227,7 @@ impl Worker {
                 held || out.unread(conn)
             });
             self.with_session(now, id, out, |session, actions| {
-                session.tick(now, unread, actions)
+                session.tick(now, unread, actions);
             });
         }
     }

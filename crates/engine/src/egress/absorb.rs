@@ -8,9 +8,6 @@ use thruway_wire::Family;
 use super::{Egress, Group, Member, Notice, Place, member_mut, note_waiting};
 use crate::GroupRegistry;
 use crate::conns::Conns;
-use crate::limits::{
-    EGRESS_BATCHES_PER_TURN, EGRESS_BYTES_MAX, MEMBER_HIGH_BYTES, MEMBER_LOW_BYTES,
-};
 use crate::rings::WorkerRings;
 
 impl Egress {
@@ -23,7 +20,7 @@ impl Egress {
     ) -> u32 {
         let mut wake = 0;
         for (shard, ring) in rings.from_shard.iter().enumerate() {
-            for _ in 0..EGRESS_BATCHES_PER_TURN {
+            for _ in 0..self.bounds.egress_batches {
                 let Some(batch) = ring.pop() else { break };
                 // The shard may wait for this place.
                 if ring.len() + 1 >= ring.capacity() {
@@ -138,11 +135,9 @@ impl Egress {
 
     /// Members whose queue is too long leave the stream before this batch.
     fn detach_slow(&mut self, group: &Group, shard: usize, batch: &EgressBatch, conns: &Conns) {
-        let high = if conns.queued > EGRESS_BYTES_MAX {
-            MEMBER_LOW_BYTES
-        } else {
-            MEMBER_HIGH_BYTES
-        };
+        let bounds = self.bounds;
+        let full = conns.queued > bounds.egress_bytes;
+        let high = if full { bounds.member_low } else { bounds.member_high };
         for &peer in &group.members {
             let Some(member) = member_mut(&mut self.members, peer) else {
                 continue;

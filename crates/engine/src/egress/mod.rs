@@ -25,6 +25,7 @@ use thruway_rib::{
 use thruway_session::ConnId;
 use thruway_wire::{Family, FamilySet};
 
+use crate::limits::Bounds;
 use crate::rings::{Back, WorkerRings};
 use readers::Reader;
 
@@ -33,6 +34,7 @@ use readers::Reader;
 pub(crate) struct Egress {
     id: WorkerId,
     shards: usize,
+    bounds: Bounds,
     /// By number.
     groups: Vec<Option<Box<Group>>>,
     /// By peer.
@@ -55,7 +57,6 @@ pub(crate) struct Egress {
 #[derive(Debug)]
 struct Group {
     packer: Packer,
-    families: FamilySet,
     members: Vec<PeerId>,
     /// By shard: batches of this turn, in order.
     pending: [VecDeque<Arc<EgressBatch>>; SHARDS_MAX],
@@ -66,7 +67,6 @@ impl Group {
     fn new(profile: &Arc<GroupProfile>) -> Self {
         Group {
             packer: Packer::new(profile.clone()),
-            families: profile.families,
             members: Vec::new(),
             pending: Default::default(),
             dirty: false,
@@ -78,6 +78,7 @@ impl Group {
 #[derive(Debug)]
 struct Member {
     group: GroupId,
+    families: FamilySet,
     conn: ConnId,
     /// Tells answers to its joins from those to an earlier session's.
     epoch: u32,
@@ -165,7 +166,7 @@ pub(crate) enum Notice {
 }
 
 impl Egress {
-    pub(crate) fn new(id: WorkerId, shards: usize, seed: u64) -> Self {
+    pub(crate) fn new(id: WorkerId, shards: usize, seed: u64, bounds: Bounds) -> Self {
         let told = || Told {
             requests: VecDeque::new(),
             taken: 0,
@@ -175,6 +176,7 @@ impl Egress {
         Egress {
             id,
             shards,
+            bounds,
             groups: Vec::new(),
             members: Vec::new(),
             readers: HashMap::with_hasher(RandomState::with_seeds(seed, 10, 11, 12)),
@@ -206,6 +208,7 @@ impl Egress {
         };
         let member = Member {
             group: profile.id,
+            families: profile.families,
             conn,
             epoch,
             places: [Place::Joining; SHARDS_MAX],

@@ -5,7 +5,6 @@ use thruway_wire::Family;
 
 use super::{Egress, Notice, Place, member_mut, note_waiting};
 use crate::conns::Conns;
-use crate::limits::{EGRESS_BYTES_MAX, MEMBER_LOW_BYTES, PULL_NLRI};
 
 /// Pulls a group's routes from one shard for some members.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ impl Egress {
     /// Starts readers for members that wait and whose queues have drained, one for all that stand at
     /// the same point, and pulls for those that have no answer on its way.
     pub(crate) fn pull(&mut self, conns: &Conns) {
-        if conns.queued > EGRESS_BYTES_MAX {
+        if conns.queued > self.bounds.egress_bytes {
             return;
         }
         let mut fresh: Vec<u32> = Vec::new();
@@ -57,7 +56,7 @@ impl Egress {
         let Place::Waiting(cursor) = *place else {
             return;
         };
-        if conns.queued(member.conn) > MEMBER_LOW_BYTES {
+        if conns.queued(member.conn) > self.bounds.member_low {
             return;
         }
         let (group, withdraw) = (member.group, member.withdraw);
@@ -112,6 +111,7 @@ impl Egress {
     /// Pulls for readers whose last answer is through. Members that do not keep up are left behind
     /// where they stand, as long as one member does.
     fn pull_idle(&mut self, conns: &Conns) {
+        let low = self.bounds.member_low;
         let (members, waiting) = (&mut self.members, &mut self.waiting);
         for (&id, reader) in self
             .readers
@@ -120,7 +120,7 @@ impl Egress {
         {
             let ready = |peer: PeerId| {
                 let member = members.get(peer.index()).and_then(|member| member.as_ref());
-                member.is_none_or(|member| conns.queued(member.conn) <= MEMBER_LOW_BYTES)
+                member.is_none_or(|member| conns.queued(member.conn) <= low)
             };
             let all = reader.members.len();
             let keep: Vec<bool> = reader.members.iter().map(|&peer| ready(peer)).collect();
@@ -146,7 +146,7 @@ impl Egress {
                     reader: id,
                     group: reader.group,
                     cursor: reader.cursor,
-                    budget: PULL_NLRI,
+                    budget: self.bounds.pull_nlri,
                     withdraw: reader.withdraw,
                 });
             }
@@ -193,11 +193,8 @@ impl Egress {
         }
         let before = member.initial;
         member.initial &= !(1 << shard);
-        if before != 0
-            && member.initial == 0
-            && let Some(Some(group)) = self.groups.get(member.group.index())
-        {
-            self.notices.push(Notice::Told(peer, group.families));
+        if before != 0 && member.initial == 0 {
+            self.notices.push(Notice::Told(peer, member.families));
         }
         if !member.settled(shards) {
             return;
