@@ -49,11 +49,12 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
         }
         match &loaded {
             Ok(config) => {
-                let (peers, policies) = (config.peers.len(), config.policy_defs.len());
+                let peers = counted(config.peers.len(), "peer", "peers");
+                let policies = counted(config.policy_defs.len(), "policy", "policies");
                 let file = args.file.display();
-                writeln!(out, "{file}: ok: {peers} peers, {policies} policies")?;
+                writeln!(out, "{file}: ok: {peers}, {policies}")?;
             }
-            Err(errors) => writeln!(out, "{} errors", errors.0.len())?,
+            Err(errors) => writeln!(out, "{}", counted(errors.0.len(), "error", "errors"))?,
         }
     }
     Ok(if loaded.is_ok() {
@@ -61,4 +62,8 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

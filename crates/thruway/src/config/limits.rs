@@ -14,3 +14,5 @@ pub const RANGE_PEERS_DEFAULT: u32 = 256;
 pub const RESTART_TIME_MAX: u16 = 4095;
 /// Seconds that stale routes may be kept (RFC 9494 §3.1: 24 bits).
 pub const LONG_LIVED_TIME_MAX: u32 = (1 << 24) - 1;
+/// Faults of TOML named in one file: what follows a broken line is mostly broken, too.
+pub const SYNTAX_ERRORS_MAX: usize = 20;

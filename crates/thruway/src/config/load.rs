@@ -10,7 +10,7 @@ use thruway_engine::PeerRole;
 use thruway_policy::{CompileOptions, Compiled, PolicyDef, SetDefs, compile};
 use toml::de::DeTable;
 
-use super::limits::CONFIG_LEN_MAX;
+use super::limits::{CONFIG_LEN_MAX, SYNTAX_ERRORS_MAX};
 use super::peer::{Group, read_groups, read_peers};
 use super::policy::{self, RawPolicy};
 use super::reader::{Reader, Section, Spot};
@@ -92,7 +92,7 @@ fn parse(path: &Path, text: &str, version: u32) -> Result<Config, ConfigErrors> 
     let (table, faults) = DeTable::parse_recoverable(text);
     if !faults.is_empty() {
         // What a broken file seems to say is not worth checking.
-        for fault in faults {
+        for fault in faults.iter().take(SYNTAX_ERRORS_MAX) {
             let line = reader.line(fault.span().unwrap_or_default());
             reader.error(line, "", fault.message().replace('\n', ", "));
         }

@@ -451,3 +451,46 @@ fn a_missing_file_is_an_error_of_the_file() {
         "/nonexistent/thruway.toml: No such file or directory (os error 2)"
     );
 }
+
+#[test]
+fn a_file_that_is_no_toml_is_told_in_a_few_lines() {
+    let errors = raw(&"10.0.0.0/8\n".repeat(1000)).unwrap_err();
+    assert!((1..=20).contains(&errors.len()), "{}", errors.len());
+}
+
+#[test]
+fn damaged_files_give_errors_and_no_panic() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/thruway.toml");
+    let example = std::fs::read_to_string(example).unwrap();
+    let mut state = 1u64;
+    let mut below = |bound: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % bound
+    };
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..500 {
+        let mut text: Vec<char> = example.chars().collect();
+        for _ in 0..=below(3) {
+            let (from, len) = (below(text.len() - 8), below(8));
+            match below(3) {
+                0 => drop(text.drain(from..from + len)),
+                1 => text[from] = text[below(text.len())],
+                _ => text.insert(from, text[below(text.len())]),
+            }
+        }
+        match raw(&String::from_iter(text)) {
+            Ok(_) => good += 1,
+            Err(errors) => {
+                assert!(
+                    errors.iter().all(|error| error.starts_with("t.toml:")),
+                    "{errors:?}"
+                );
+                bad += 1;
+            }
+        }
+    }
+    // Comments and descriptions may change; nearly all else is noticed.
+    assert!(bad > good && good > 0, "{good} {bad}");
+}

@@ -456,13 +456,13 @@ fn check_reports_as_text_and_as_json() {
     let path = file.display();
     let good = format!("{}{}", super::SERVER, peer_with("import = 'accept'"));
     let warning = "peer[1].export: no export policy: nothing is told to this peer (RFC 8212)";
-    let text = format!("warning: {path}:5: {warning}\n{path}: ok: 1 peers, 0 policies\n");
+    let text = format!("warning: {path}:5: {warning}\n{path}: ok: 1 peer, 0 policies\n");
     assert_eq!(check(&good, false), (true, text));
     let (ok, bad) = check("[server]\nasn = 1", false);
     assert!(!ok);
     assert_eq!(
         bad,
-        format!("error: {path}:1: server.router-id: the key is missing\n1 errors\n")
+        format!("error: {path}:1: server.router-id: the key is missing\n1 error\n")
     );
     let (ok, json) = check("[server]\nasn = 1", true);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
