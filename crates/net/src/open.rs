@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::epoll::EpollTransport;
+use crate::limits::RING_LOCKED;
 use crate::uring::UringTransport;
 use crate::{Transport, TransportChoice};
 
@@ -46,7 +47,10 @@ fn likely_cause(error: &io::Error, disabled: &str) -> String {
         Some(libc::EPERM | libc::EACCES) => {
             "the container's seccomp profile or a security module refuses it".to_owned()
         }
-        Some(libc::ENOMEM) => "RLIMIT_MEMLOCK (ulimit -l) is too small".to_owned(),
+        Some(libc::ENOMEM) => {
+            let need = RING_LOCKED >> 10;
+            format!("RLIMIT_MEMLOCK (ulimit -l) is too small: each worker takes {need} KiB of it")
+        }
         Some(libc::EMFILE | libc::ENFILE) => "RLIMIT_NOFILE (ulimit -n) is too small".to_owned(),
         _ => "it needs Linux 6.1 or later".to_owned(),
     }
