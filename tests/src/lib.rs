@@ -6,6 +6,7 @@
 //! - [`daemon`]: BIRD, FRR, GoBGP, OpenBGPD, ExaBGP and Thruway on such hosts
 //! - [`rig`]: Thruway on loopback with scripted neighbours
 //! - [`route`]: routes as tests compare them
+//! - [`sim`]: whole topologies in one thread, from a seed
 #![forbid(unsafe_code)]
 
 pub mod capture;
@@ -15,3 +16,4 @@ pub mod dump;
 pub mod lab;
 pub mod rig;
 pub mod route;
+pub mod sim;

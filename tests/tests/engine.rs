@@ -71,7 +71,7 @@ fn exchange(world: &mut World, count: u32) {
         world.host(1).announce(v4(n + count / 2), route(2, &[n % 3, 9]));
     }
     world.settle();
-    model::check(&world.stations, "after the exchange");
+    world.check("after the exchange");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn changes_and_withdrawals_follow() {
         world.host(0).withdraw(v6(3));
         world.host(1).withdraw(v4(20));
         world.run();
-        model::check(&world.stations, "after the changes");
+        world.check("after the changes");
     });
 }
 
@@ -106,11 +106,11 @@ fn a_lost_peer_takes_its_routes_along() {
         world.stations[0].online = false;
         world.cut(0);
         world.run();
-        model::check(&world.stations, "after the loss");
+        world.check("after the loss");
         assert_eq!(world.host(2).table.len(), 30);
         world.stations[0].online = true;
         world.settle();
-        model::check(&world.stations, "after the return");
+        world.check("after the return");
     });
 }
 
@@ -131,7 +131,7 @@ fn a_slow_reader_holds_nobody_up_and_catches_up() {
         assert_eq!(model::actual(&world.stations[1]), told, "the others are up to date");
         world.host(2).rate = 50;
         world.run();
-        model::check(&world.stations, "after catching up");
+        world.check("after catching up");
     });
     // Where queues are short, the reader must have left the stream.
     let mut world = World::new(Shape { bounds, ..Shape::default() }, 5);
@@ -147,7 +147,7 @@ fn a_slow_reader_holds_nobody_up_and_catches_up() {
     assert!(world.events.iter().any(left));
     world.host(2).rate = usize::MAX;
     world.run();
-    model::check(&world.stations, "after catching up");
+    world.check("after catching up");
     let back = |e: &(usize, Event)| matches!(e.1, Event::Slow { behind: false, .. });
     assert!(world.events.iter().any(back));
 }
@@ -171,14 +171,14 @@ fn a_refresh_tells_the_family_again() {
             world.host(host).ask_again(Family::Ipv6);
         }
         world.run();
-        model::check(&world.stations, "after the refresh");
+        world.check("after the refresh");
         assert_eq!((world.host(1).refreshed, world.host(2).refreshed), (3, 0));
         // Ours, in and out.
         let (first, second) = (world.stations[0].peer, world.stations[1].peer);
         world.command_for(0, Command::Reset { peer: first, kind: Reset::SoftIn });
         world.command_for(1, Command::Reset { peer: second, kind: Reset::SoftOut });
         world.run();
-        model::check(&world.stations, "after soft resets");
+        world.check("after soft resets");
         assert_eq!(world.host(1).refreshed, 5);
     });
 }
@@ -201,12 +201,12 @@ fn add_path_carries_every_path_both_ways() {
             world.host(1).announce(v4(n), route(2, &[5]));
         }
         world.settle();
-        model::check(&world.stations, "with ADD-PATH");
+        world.check("with ADD-PATH");
         assert_eq!(world.host(2).table.len(), 15 * 4);
         world.host(0).withdraw((v4(2).0, 2));
         world.host(0).announce((v4(3).0, 1), route(1, &[1, 2, 3, 4]));
         world.run();
-        model::check(&world.stations, "after changes with ADD-PATH");
+        world.check("after changes with ADD-PATH");
     });
 }
 
@@ -297,7 +297,7 @@ fn a_limit_warns() {
     scene(|world| {
         limited(world, LimitAction::Warn);
         assert_eq!(limits(world), [LimitEvent::Near, LimitEvent::Over]);
-        model::check(&world.stations, "over the limit");
+        world.check("over the limit");
     });
 }
 
@@ -310,7 +310,7 @@ fn a_limit_blocks_and_refills() {
         world.host(0).withdraw(v4(3));
         world.run();
         assert!(limits(world).contains(&LimitEvent::Room));
-        model::check(&world.stations, "with room again");
+        world.check("with room again");
         assert_eq!(world.host(1).table.len(), 10);
     });
 }
@@ -327,7 +327,7 @@ fn a_limit_restarts_the_session() {
         world.host(0).withdraw(v4(10));
         world.pass(Duration::from_secs(40));
         world.settle();
-        model::check(&world.stations, "after the restart");
+        world.check("after the restart");
         assert_eq!(world.host(1).table.len(), 10);
     });
 }
@@ -376,7 +376,7 @@ fn graceful_restart_keeps_routes_for_a_while() {
         world.run();
         assert_eq!(world.host(1).table.len(), full, "stale routes stay");
         world.settle();
-        model::check(&world.stations, "swept after End-of-RIB");
+        world.check("swept after End-of-RIB");
         assert_eq!(world.host(1).table.len(), full - 1);
         assert!(world.host(1).updates <= updates + 1, "nothing but one withdrawal");
         world.stations[0].online = false;
@@ -398,7 +398,7 @@ fn a_removed_peer_leaves_nothing() {
         world.run();
         let cease = world.host(0).notifications.last().cloned().expect("a NOTIFICATION");
         assert_eq!((cease.code, cease.subcode), (6, 3));
-        model::check(&world.stations, "after the removal");
+        world.check("after the removal");
         assert!(world.events.iter().any(|(_, e)| matches!(e, Event::PeerGone(id) if *id == peer)));
         assert!(world.ask(Query::Learned(peer, Filter::All(None))).is_empty());
         assert!(world.status().iter().all(|status| status.peers.iter().all(|p| p.peer != peer)));
@@ -471,7 +471,7 @@ fn policies_change_in_place() {
         with_import(world, PolicyRef::new(Policy::reject()));
         assert_eq!(world.host(2).table.len(), 20, "host 1's routes alone");
         with_import(world, PolicyRef::new(Policy::accept()));
-        model::check(&world.stations, "with imports again");
+        world.check("with imports again");
         // Another export: the member moves to another group, and is told the difference.
         let with_export = |world: &mut World, policy: PolicyRef| {
             world.stations[2].config.export.policy = Some(policy);
@@ -482,7 +482,7 @@ fn policies_change_in_place() {
         with_export(world, PolicyRef::new(Policy::reject()));
         assert!(world.host(2).table.is_empty());
         with_export(world, PolicyRef::new(Policy::accept()));
-        model::check(&world.stations, "with exports again");
+        world.check("with exports again");
         assert_eq!(flaps(world), 0);
     });
 }
@@ -498,7 +498,7 @@ fn the_matrix_changes_in_place() {
         assert!(world.stations.iter().all(|station| station.host.table.is_empty()));
         world.command_all(&Command::Eligibility(Eligibility([u32::MAX; 32])));
         world.run();
-        model::check(&world.stations, "with the matrix open again");
+        world.check("with the matrix open again");
     });
 }
 
@@ -588,7 +588,7 @@ fn external_and_internal_peers_get_what_their_kind_gets() {
         let communities = vec![Community::NO_EXPORT];
         world.host(4).announce(v4(4), Route { communities, ..inside(5, 100) });
         world.settle();
-        model::check(&world.stations, "with all kinds of peers");
+        world.check("with all kinds of peers");
         assert!(!world.host(3).table.contains_key(&v4(2)), "iBGP to iBGP");
         assert!(world.host(4).table.contains_key(&v4(2)), "iBGP to a client");
         assert!(!world.host(1).table.contains_key(&v4(4)), "NO_EXPORT");
@@ -603,7 +603,7 @@ fn a_family_that_one_side_lacks_is_not_told() {
         world.host(0).announce(v4(1), route(1, &[]));
         world.host(0).announce(v6(1), route6(1, &[]));
         world.settle();
-        model::check(&world.stations, "with one family");
+        world.check("with one family");
     });
 }
 
@@ -614,10 +614,10 @@ fn the_server_connects_to_passive_hosts() {
         world.add(HostConfig { passive: true, ..HostConfig::new(2) }, CLIENT, |_| {});
         world.host(0).announce(v4(1), route(1, &[]));
         world.settle();
-        model::check(&world.stations, "over our connections");
+        world.check("over our connections");
         world.cut(0);
         world.settle();
-        model::check(&world.stations, "after reconnecting");
+        world.check("after reconnecting");
     });
 }
 

@@ -11,7 +11,6 @@ use thruway_engine::limits::{Bounds, RING_LEN};
 use thruway_engine::{Command, PeerRole, Reset};
 use thruway_session::GrOffer;
 use thruway_tests::sim::host::{HostConfig, Key, Phase, Route};
-use thruway_tests::sim::model;
 use thruway_tests::sim::rng::Rng;
 use thruway_tests::sim::world::{SERVER_AS, Shape, World};
 use thruway_wire::{Community, Family, FamilySet};
@@ -76,7 +75,9 @@ fn rest(world: &mut World, seed: u64, step: usize) {
     // Long enough for restart times and connect retries.
     world.pass(Duration::from_secs(90));
     world.settle();
-    model::check(&world.stations, &format!("seed {seed}, step {step}"));
+    let what = format!("seed {seed}, step {step}");
+    world.check(&what);
+    world.check_counts(&what);
 }
 
 fn shape(rng: &mut Rng) -> Shape {
@@ -187,7 +188,7 @@ fn announce(world: &mut World, rng: &mut Rng, host: usize) {
     };
     // An identifier that the peer does not ask for must not make two routes of one.
     let path_id = if config.add_path_send { 1 + rng.below(3) as u32 } else { 0 };
-    let key = (text.parse().expect("a prefix"), path_id);
+    let key: Key = (text.parse().expect("a prefix"), path_id);
     let internal = config.asn == SERVER_AS;
     let mut path: Vec<u32> = (0..rng.below(4)).map(|_| 70 + rng.below(3) as u32).collect();
     if !internal {

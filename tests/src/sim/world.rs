@@ -1,6 +1,6 @@
 //! Workers, hosts, the links between them, the clock, and the order of turns.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,14 @@ use thruway_engine::{
 };
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow, WorkerId,
+    AddPathSend, Filter, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow, WorkerId,
 };
 use thruway_session::{AddPathOffer, RemoteAs, SessionConfig};
-use thruway_wire::{Asn, RouterId, Time};
+use thruway_wire::{Asn, Prefix, RouterId, Time};
 
 use super::host::{Host, HostConfig, Phase};
 use super::link::Link;
+use super::model;
 use super::rng::Rng;
 
 /// The server's AS.
@@ -155,6 +156,9 @@ pub struct World {
     pub replies: Vec<(QueryId, Reply)>,
     shape: Shape,
     workers: Vec<Worker>,
+    /// By worker: it asked for another turn, was woken, or had input. Nobody else gets a turn, so a
+    /// wake-up that is forgotten shows as work that is never done.
+    due: Vec<bool>,
     links: Vec<Link>,
     directory: PeerDirectory,
     ids: Arc<PeerIdPool>,
@@ -187,6 +191,7 @@ impl World {
             replies: Vec::new(),
             shape,
             workers: workers.collect(),
+            due: vec![true; shape.workers],
             links: Vec::new(),
             directory: PeerDirectory::new(shape.workers, seed, [], []),
             ids,
@@ -286,6 +291,64 @@ impl World {
             _ => None,
         });
         statuses.collect()
+    }
+
+    /// Panics where a host was not told what the model says, with what the server has to say about it.
+    pub fn check(&mut self, what: &str) {
+        let Some((index, prefix, text)) = model::difference(&self.stations) else { return };
+        let peer = self.stations[index].peer;
+        let statuses = self.status();
+        let mut peers = statuses.iter().flat_map(|status| &status.peers);
+        let group = peers.find(|status| status.peer == peer).and_then(|status| status.group);
+        let to = group.map(|group| (peer, group));
+        let rows = self.ask(Query::Explain { prefix, to });
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|row| {
+                let RouteRow { peer, path_id, best, stale, rejection, lost, told, .. } = row;
+                format!(
+                    "{peer:?}/{path_id} best {best} {stale:?} {rejection:?} lost {lost:?} told {told:?}"
+                )
+            })
+            .collect();
+        for station in &self.stations {
+            let host = &station.host;
+            let own = host.announces.iter().filter(|((at, _), _)| *at == prefix);
+            for ((_, path_id), route) in own {
+                eprintln!("{:?}/{path_id} {:?} announces {route:?}", station.peer, host.config);
+            }
+        }
+        panic!("{what}: {text}\nshape {:?}\n{}", self.shape, rows.join("\n"));
+    }
+
+    /// Panics where the counters do not say what hosts announce and were told, or a query of all routes
+    /// does not list them.
+    pub fn check_counts(&mut self, what: &str) {
+        let statuses = self.status();
+        let rows = self.ask(Query::Routes(Filter::All(None)));
+        for station in self.stations.iter().filter(|station| station.host.phase == Phase::Up) {
+            let (host, peer) = (&station.host, station.peer);
+            let tables = statuses.iter().flat_map(|status| &status.tables);
+            let own = tables.filter(|table| table.peer == peer).flat_map(|table| table.families);
+            let (held, told) = own.fold((0, 0), |(held, told), counts| {
+                (held + counts.received, told + counts.advertised)
+            });
+            let listed = rows.iter().filter(|row| row.peer == peer).count();
+            assert_eq!(
+                (held, told, listed),
+                (host.announces.len() as u64, host.table.len() as u64, host.announces.len()),
+                "{what}: routes of {peer:?} held, told, listed"
+            );
+        }
+        let prefixes: BTreeSet<Prefix> = rows.iter().map(|row| row.prefix).collect();
+        for prefix in prefixes {
+            let all = rows.iter().filter(|row| row.prefix == prefix).count();
+            let explained = self.ask(Query::Explain { prefix, to: None });
+            assert_eq!(explained.len(), all, "{what}: paths of {prefix} explained");
+            let best = explained.iter().filter(|row| row.best).count();
+            let able = explained.iter().any(|row| row.rejection.is_none());
+            assert_eq!(best, usize::from(able), "{what}: one best path of {prefix}");
+        }
     }
 
     /// Cuts a host's connection as a broken network does.
@@ -393,9 +456,17 @@ impl World {
                 busy |= self.deliver(index);
             }
         }
+        let late = self.workers[worker].deadline() <= self.now;
+        if !std::mem::take(&mut self.due[worker]) && !late {
+            return busy;
+        }
         let mut turn = thruway_engine::Turn::default();
-        busy |= self.call(worker, |worker, now, sink| turn = worker.turn(now, sink));
-        busy || turn.more || turn.wake != 0
+        self.call(worker, |worker, now, sink| turn = worker.turn(now, sink));
+        self.due[worker] = turn.more;
+        for (woken, due) in self.due.iter_mut().enumerate() {
+            *due |= turn.wake >> woken & 1 == 1;
+        }
+        true
     }
 
     /// What a link has for its worker.
@@ -501,6 +572,7 @@ impl World {
             events: &mut self.events,
             replies: &mut self.replies,
         };
+        self.due[worker] = true;
         call(&mut self.workers[worker], self.now, &mut sink);
         let acts = sink.acts;
         let busy = !acts.is_empty();
