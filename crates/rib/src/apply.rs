@@ -176,6 +176,7 @@ fn insert<P: TableKey>(
         drop_if_empty(table, core, slot);
         return;
     }
+    let best = best_of(table, slot);
     if !table.push(slot, path, id) {
         event.counting.release();
         drop_if_empty(table, core, slot);
@@ -191,9 +192,8 @@ fn insert<P: TableKey>(
         core.sets.acquire(path.accepted, 1);
     }
     let index = table.paths(slot).len() - 1;
-    let best = best_of(table, slot);
     core.decide_after(table, slot, index, Digest::REJECTED);
-    touch(table, core, slot, best);
+    touch(table, core, slot, best, false);
 }
 
 /// A path where the peer had one.
@@ -239,7 +239,7 @@ fn replace<P: TableKey>(
         return; // only the session, or what import takes away, is another
     }
     core.decide_after(table, slot, index, before);
-    touch(table, core, slot, best);
+    touch(table, core, slot, best, !was_held);
 }
 
 /// Asks the limit. Over a limit on accepted paths a path is kept, rejected; over one on received paths
@@ -283,8 +283,7 @@ fn admit<P: TableKey>(
 fn move_count<P: TableKey>(core: &mut Core, event: &mut Event, old: &Path, was_held: bool) {
     let accepted = u32::from(old.accepted.is_some());
     if !was_held {
-        core.peers
-            .took_dead(old.peer, P::INDEX, old.tag.generation());
+        core.peers.took_dead(P::INDEX, old);
     } else if old.tag.generation() == event.generation {
         event.removed.received += 1;
         event.removed.accepted += accepted;
@@ -337,11 +336,17 @@ fn take<P: TableKey>(
         event.counting.release();
     }
     move_count::<P>(core, event, &old, was_held);
-    remove(table, core, slot, index);
+    remove(table, core, slot, index, !was_held);
 }
 
 /// Takes a path out of its slot, decides again and logs. The counts are the caller's.
-pub(crate) fn remove<P: TableKey>(table: &mut Table<P>, core: &mut Core, slot: u32, index: usize) {
+pub(crate) fn remove<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    slot: u32,
+    index: usize,
+    was_dead: bool,
+) {
     let first = table
         .paths(slot)
         .first()
@@ -356,7 +361,7 @@ pub(crate) fn remove<P: TableKey>(table: &mut Table<P>, core: &mut Core, slot: u
         core.decide(table, slot);
     }
     if old.accepted.is_some() {
-        touch(table, core, slot, best);
+        touch(table, core, slot, best, was_dead);
     } else {
         drop_if_empty(table, core, slot);
     }
@@ -369,16 +374,18 @@ fn best_of<P: TableKey>(table: &Table<P>, slot: u32) -> (Handle, PeerId, u16) {
     (best.accepted, best.peer, best.tag.sub())
 }
 
-/// Logs a change, unless it is of a path that no follower asks about.
+/// Logs a change, unless it is of a path that no follower asks about. Of a dead path followers may have
+/// been told when it was the best, though it no longer stands first.
 #[inline]
 fn touch<P: TableKey>(
     table: &mut Table<P>,
     core: &mut Core,
     slot: u32,
     before: (Handle, PeerId, u16),
+    was_dead: bool,
 ) {
     let all = core.all_paths_matter.get(P::INDEX).is_none_or(|all| *all);
-    if all || core.peers.any_dead(P::INDEX) || best_of(table, slot) != before {
+    if all || was_dead || core.peers.any_dead(P::INDEX) || best_of(table, slot) != before {
         table.touch(slot, &mut core.log);
     } else {
         drop_if_empty(table, core, slot);

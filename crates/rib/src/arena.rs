@@ -140,11 +140,11 @@ impl<T: Copy + Default> Arena<T> {
     /// Appends a value. False where the list is full (65,535).
     #[inline]
     pub(crate) fn push(&mut self, list: &mut List, value: T) -> bool {
+        if list.len == u16::MAX {
+            return false;
+        }
         let room = SIZES.get(usize::from(list.class)).copied().unwrap_or(0);
         if list.is_empty() || u32::from(list.len) == room {
-            if list.len == u16::MAX {
-                return false;
-            }
             self.grow(list);
         }
         list.len += 1;

@@ -21,6 +21,8 @@ use crate::{AddPathSend, GroupProfile, Handle, PeerId};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Recheck {
     at: u32,
+    /// The table's length when the walk last went on.
+    len: u32,
     pub(crate) remaining: u32,
 }
 
@@ -96,7 +98,7 @@ impl Group {
     /// Looks at all slots again.
     pub(crate) fn look_again(&mut self, slots: [u32; 2]) {
         for (recheck, slots) in self.recheck.iter_mut().zip(slots) {
-            recheck.remaining = slots;
+            (recheck.remaining, recheck.len) = (slots, slots);
         }
     }
 
@@ -218,6 +220,11 @@ impl Group {
         let Some(mut recheck) = self.recheck.get(P::INDEX).copied() else {
             return 0;
         };
+        if recheck.remaining > 0 {
+            // Slots that came since lie in the way round: they are passed on top.
+            recheck.remaining += table.len() - recheck.len;
+            recheck.len = table.len();
+        }
         let steps = recheck.remaining.min(budget);
         for _ in 0..steps {
             if recheck.at >= table.len() {

@@ -136,6 +136,7 @@ impl Groups {
             self.list.resize_with(index + 1, || None);
         }
         match self.list.get_mut(index) {
+            Some(Some(group)) if Arc::ptr_eq(&group.profile, profile) => return,
             Some(Some(group)) => group.set_profile(profile, core, slots),
             Some(place) => {
                 let cursor = core.log.end();
@@ -331,6 +332,7 @@ impl Groups {
                     .retain(|known| (known.worker, known.number) != (worker, reader));
             }
         }
+        self.trim(tables, core);
         None
     }
 

@@ -9,6 +9,7 @@ mod chunked;
 mod core;
 mod egress;
 mod export;
+pub mod fuzzing;
 mod group;
 mod groups;
 mod hash;

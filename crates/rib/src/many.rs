@@ -247,12 +247,10 @@ mod tests {
         let mut table = SentTable::default();
         let mut step = |table: &mut SentTable, now: &[Sent], position| {
             let mut out = Builder::default();
-            for handle in now
-                .iter()
-                .map(|sent| sent.handle)
-                .filter(|h| sets.get(*h).is_none())
-            {
-                sets.put(handle, crate::tests::set(1));
+            for sent in now {
+                if sets.get(sent.handle).is_none() {
+                    sets.put(sent.handle, crate::tests::set(1));
+                }
             }
             let mut change = Change {
                 sets: &mut sets,

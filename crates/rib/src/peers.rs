@@ -301,14 +301,17 @@ impl Peers {
             .sum()
     }
 
-    /// A dead path of a peer is gone.
-    pub(crate) fn took_dead(&mut self, peer: PeerId, family: usize, generation: u8) {
-        let count = self
+    /// A dead path is gone.
+    pub(crate) fn took_dead(&mut self, family: usize, path: &Path) {
+        let peer = path.peer;
+        let of = self
             .get_mut(peer)
-            .and_then(|peer| peer.families.get_mut(family)?.count(generation));
-        if let Some(count) = count {
+            .and_then(|peer| peer.families.get_mut(family));
+        if let Some(count) = of.and_then(|of| of.count(path.tag.generation())) {
             debug_assert!(count.received > 0);
             count.received = count.received.saturating_sub(1);
+            let accepted = u32::from(path.accepted.is_some());
+            count.accepted = count.accepted.saturating_sub(accepted);
         }
         if self.dead_paths(peer, family) == 0
             && let Some(dying) = self.dying.get_mut(family)

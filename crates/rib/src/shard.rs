@@ -208,7 +208,8 @@ impl Shard {
     }
 
     /// Handles a request of egress, in the order in which a worker sent them. A pull is answered with
-    /// one batch for the worker that asked (the caller has room for it). An answer without NLRI that
+    /// one batch for the worker that asked (the caller has room for it); the reader's members must have
+    /// joined before, else they may be told their own paths. An answer without NLRI that
     /// is not `done` means: nothing to tell yet (the group is unknown or still being built), pull again
     /// in a later turn.
     pub fn request(&mut self, request: &EgressRequest) -> Option<EgressBatch> {

@@ -22,6 +22,8 @@ use crate::{Handle, PeerId, PeerProfile, ShardNote};
 #[derive(Debug, Default)]
 pub(crate) struct Sweeper {
     at: u32,
+    /// The table's length when it was last looked at.
+    len: u32,
 }
 
 impl Sweeper {
@@ -36,6 +38,15 @@ impl Sweeper {
             return 0;
         }
         finish_early::<P>(core);
+        // Slots that came since lie in the way round: they are passed on top.
+        let grown = table.len() - std::mem::replace(&mut self.len, table.len());
+        for peer in core.peers.iter_mut() {
+            if let Some(family) = peer.families.get_mut(P::INDEX)
+                && family.job.remaining > 0
+            {
+                family.job.remaining += grown;
+            }
+        }
         let furthest = |core: &Core| {
             let jobs = core
                 .peers
@@ -169,10 +180,10 @@ fn sweep_slot<P: TableKey>(table: &mut Table<P>, core: &mut Core, slot: u32) {
     while let Some(path) = table.paths(slot).get(index).copied() {
         let life = core.peers.life(P::INDEX, path.peer, path.tag);
         if life == Life::Dead {
-            core.peers
-                .took_dead(path.peer, P::INDEX, path.tag.generation());
-            remove(table, core, slot, index);
-            continue; // another path stands at this index now
+            core.peers.took_dead(P::INDEX, &path);
+            remove(table, core, slot, index, true);
+            index = 0; // the paths have changed places
+            continue;
         }
         let job = core
             .peers
@@ -182,7 +193,8 @@ fn sweep_slot<P: TableKey>(table: &mut Table<P>, core: &mut Core, slot: u32) {
         if job.remaining > 0 && job.judge {
             match judge_again(table, core, slot, path, life) {
                 Verdict::Gone => {
-                    remove(table, core, slot, index);
+                    remove(table, core, slot, index, false);
+                    index = 0;
                     continue;
                 }
                 Verdict::Path(now) => {
