@@ -530,22 +530,7 @@ mod tcpdump {
         if let Some(path) = path {
             facts.insert("as_path", vec![merged(path, path4)]);
         }
-        // The classic NEXT_HOP beside an MP_REACH_NLRI alone serves no prefix: we show no run for
-        // it.
-        let classic = body.iter().any(|line| line.trim() == "Updated routes:");
-        let multiprotocol = body.iter().any(|line| line.contains("nexthop: "));
-        if !classic && multiprotocol {
-            let first = body
-                .iter()
-                .position(|line| line.trim().starts_with("Next Hop"));
-            let reach = body.iter().position(|line| line.contains("nexthop: "));
-            if let (Some(first), Some(reach)) = (first, reach) {
-                next_hops.remove(usize::from(first > reach));
-            }
-        }
-        if !classic && !multiprotocol {
-            next_hops.clear();
-        }
+        drop_idle_next_hop(body, &mut next_hops);
         for (key, mut values) in [
             ("withdrawn", withdrawn),
             ("announced", announced),
@@ -557,6 +542,23 @@ mod tcpdump {
         ] {
             values.sort();
             facts.insert(key, values);
+        }
+    }
+
+    /// The classic NEXT_HOP beside an MP_REACH_NLRI alone serves no prefix: we show no run for it.
+    fn drop_idle_next_hop(body: &[&str], next_hops: &mut Vec<IpAddr>) {
+        let classic = body.iter().any(|line| line.trim() == "Updated routes:");
+        let first = body
+            .iter()
+            .position(|line| line.trim().starts_with("Next Hop"));
+        let reach = body.iter().position(|line| line.contains("nexthop: "));
+        match (first, reach) {
+            _ if classic => {}
+            (Some(first), Some(reach)) => {
+                next_hops.remove(usize::from(first > reach));
+            }
+            (_, Some(_)) => {}
+            (_, None) => next_hops.clear(),
         }
     }
 

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thruway_engine::limits::{Bounds, RING_LEN};
-use thruway_engine::{Command, PeerRole, Reset};
+use thruway_engine::{Command, PeerRole, PolicyRef, Reset};
+use thruway_policy::Policy;
 use thruway_session::GrOffer;
 use thruway_tests::sim::host::{HostConfig, Key, Phase, Route};
 use thruway_tests::sim::rng::Rng;
@@ -16,11 +17,11 @@ use thruway_tests::sim::world::{SERVER_AS, Shape, World};
 use thruway_wire::{Community, Family, FamilySet};
 
 /// Seeds that are always played.
-const FIXED: u64 = 60;
+const FIXED: u64 = 150;
 /// New seeds beside them.
-const NEW: u64 = 6;
+const NEW: u64 = 20;
 /// Steps of one script.
-const STEPS: usize = 120;
+const STEPS: usize = 200;
 /// Prefixes of each family that hosts fight over.
 const PREFIXES: usize = 24;
 
@@ -134,7 +135,7 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
 
 /// One step of the script.
 fn act(world: &mut World, rng: &mut Rng, host: usize) {
-    match rng.below(24) {
+    match rng.below(25) {
         0..12 => announce(world, rng, host),
         12..15 => {
             let keys: Vec<Key> = world.host(host).announces.keys().copied().collect();
@@ -155,16 +156,31 @@ fn act(world: &mut World, rng: &mut Rng, host: usize) {
         19 => soft_reset(world, rng, host),
         20 => world.jump(Duration::from_millis(rng.below(100_000) as u64)),
         21 => world.pass(Duration::from_millis(rng.below(3000) as u64)),
-        22 => {
-            let again = world.stations[host].config.clone();
-            world.command_for(host, Command::UpdatePeer(again));
-        }
+        22 => reconfigure(world, rng, host),
+        23 if rng.one_in(3) => world.replace(host),
         _ => {
             for _ in 0..20 {
                 announce(world, rng, host);
             }
         }
     }
+}
+
+/// Another policy or treatment: no session is reset for it, and the difference goes out.
+fn reconfigure(world: &mut World, rng: &mut Rng, host: usize) {
+    let accept = || Some(PolicyRef::new(Policy::accept()));
+    let config = &mut world.stations[host].config;
+    match rng.below(5) {
+        0 => config.import = if config.import.is_some() { None } else { accept() },
+        1 => {
+            let export = &mut config.export.policy;
+            *export = if export.is_some() { None } else { accept() };
+        }
+        2 => config.export.med ^= true,
+        3 => config.export.interpret_communities ^= true,
+        _ => {}
+    }
+    world.reconfigure(host);
 }
 
 fn soft_reset(world: &mut World, rng: &mut Rng, host: usize) {

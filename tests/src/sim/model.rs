@@ -87,7 +87,7 @@ fn eligible(from: &Path<'_>, to: &Station) -> bool {
     let communities = &from.route.communities;
     let held = communities.contains(&Community::NO_ADVERTISE)
         || !internal(to) && communities.contains(&Community::NO_EXPORT);
-    !ibgp_to_ibgp && !held
+    !ibgp_to_ibgp && !(held && to.config.export.interpret_communities)
 }
 
 /// A route as a host sees it.
@@ -133,7 +133,8 @@ pub fn expected(stations: &[Station], to: usize) -> Table {
         }
         for ((prefix, path_id), route) in &station.host.announces {
             let loops = route.path.iter().any(|asn| Asn(*asn) == SERVER_AS);
-            if !loops && station.config.import.is_some() {
+            let judged = station.config.import.is_some() || station.host.config.asn == SERVER_AS;
+            if !loops && judged {
                 let path = Path { from, station, path_id: *path_id, route };
                 by_prefix.entry(*prefix).or_default().push(path);
             }

@@ -254,6 +254,22 @@ impl World {
         self.command(self.stations[station].worker, command);
     }
 
+    /// Tells the server a host's configuration again.
+    pub fn reconfigure(&mut self, station: usize) {
+        let config = self.stations[station].config.clone();
+        self.command_for(station, Command::UpdatePeer(config));
+    }
+
+    /// Removes a host's peer at the server and adds it anew, under another number.
+    pub fn replace(&mut self, station: usize) {
+        let Some(peer) = self.ids.take() else { return };
+        let old = std::mem::replace(&mut self.stations[station].peer, peer);
+        self.stations[station].config.id = peer;
+        let config = self.stations[station].config.clone();
+        self.command_for(station, Command::RemovePeer(old));
+        self.command_for(station, Command::AddPeer(config));
+    }
+
     /// Tells every worker something.
     pub fn command_all(&mut self, command: &Command) {
         for worker in 0..self.workers.len() {

@@ -120,7 +120,8 @@ impl AttrSetBuf {
             if !seen.insert(attr.code) {
                 continue;
             }
-            if row.check(attr.flags, attr.value, source).is_some() {
+            // BIRD dumps known attributes with flags of 0: only the value is judged.
+            if row.check(row.flags, attr.value, source).is_some() {
                 discarded.insert(attr.code);
             } else if row.place == Place::NextHop {
                 classic = attr.value;

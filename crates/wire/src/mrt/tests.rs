@@ -145,7 +145,7 @@ fn messages_and_state_changes_read_back() {
 }
 
 #[test]
-fn tables_read_back() {
+fn peer_tables_read_back() {
     let peers = [
         MrtPeer {
             router_id: RouterId(1),
@@ -172,7 +172,22 @@ fn tables_read_back() {
         (RouterId(5), &b"view"[..])
     );
     assert_eq!(table.peers().collect::<Vec<_>>(), peers);
+}
 
+/// A set with attributes on both sides of where NEXT_HOP and MP_REACH_NLRI belong.
+fn sample_set(next_hop: NextHop) -> AttrSetBuf {
+    let attr = |flags, code, value| RawAttr { flags, code, value };
+    let attrs = [
+        attr(0x40, 1, &[0][..]),
+        attr(0x40, 2, &[2, 1, 0, 1, 0x11, 0x70]),
+        attr(0xc0, 8, &[0; 300]),
+        attr(0xc0, 32, &[7; 12]),
+    ];
+    AttrSetBuf::from_parts(Some(next_hop), attrs.into_iter())
+}
+
+#[test]
+fn rib_records_read_back() {
     for (prefix, add_path, next_hop) in [
         ("192.0.2.0/24", false, "192.0.2.1"),
         ("0.0.0.0/0", true, "192.0.2.1"),
@@ -180,29 +195,7 @@ fn tables_read_back() {
         ("2001:db8::1/128", true, "2001:db8::1"),
     ] {
         let next_hop: NextHop = next_hop.parse::<IpAddr>().unwrap().into();
-        let raw = [
-            RawAttr {
-                flags: 0x40,
-                code: 1,
-                value: &[0],
-            },
-            RawAttr {
-                flags: 0x40,
-                code: 2,
-                value: &[2, 1, 0, 1, 0x11, 0x70],
-            },
-            RawAttr {
-                flags: 0xc0,
-                code: 8,
-                value: &[0; 300],
-            },
-            RawAttr {
-                flags: 0xc0,
-                code: 32,
-                value: &[7; 12],
-            },
-        ];
-        let set = AttrSetBuf::from_parts(Some(next_hop), raw.into_iter());
+        let set = sample_set(next_hop);
         let mut attrs = Vec::new();
         write::rib_attrs(&mut attrs, set.as_ref());
         let path_id = if add_path { 0x0102_0304 } else { 0 };
@@ -397,4 +390,17 @@ fn pieces_give_what_the_whole_gives() {
         bent[cut] ^= 0x11;
         fuzzing::fuzz_mrt(&bent);
     }
+}
+
+/// BIRD writes flags of 0 for NEXT_HOP and LOCAL_PREF.
+#[test]
+fn rib_attributes_without_flags_are_read() {
+    let block = [
+        0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9, 0, 3, 4, 198, 18, 0, 2, 0, 5, 4, 0, 0, 0, 100,
+    ];
+    let mut buf = AttrSetBuf::default();
+    let set = rib_entry_attrs(&block, true, &mut buf).expect("whole attributes");
+    assert_eq!(set.next_hop().map(|n| n.to_string()).as_deref(), Some("198.18.0.2"));
+    assert_eq!(set.local_pref(), Some(100));
+    assert!(set.attrs().all(|attr| attr.flags & 0x40 != 0), "flags are normal in a set");
 }
