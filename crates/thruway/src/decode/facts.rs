@@ -3,10 +3,11 @@
 
 use std::net::Ipv4Addr;
 
-use thruway_wire::attrs::{AsPath, AttrSetBuf, Attrs, RawAttr, code};
+use thruway_wire::attrs::{AsPath, AttrSetBuf, Attrs, CommunityValue, RawAttr, code};
 use thruway_wire::mrt::MpReach;
 use thruway_wire::{
-    AfiSafi, Asn, Ipv4Prefix, Ipv6Prefix, LargeCommunity, NextHop, Prefix, PrefixKey, RouterId,
+    AfiSafi, Asn, Community, ExtendedCommunity, Ipv4Prefix, Ipv6ExtendedCommunity, Ipv6Prefix,
+    LargeCommunity, NextHop, Prefix, PrefixKey, RouterId,
 };
 
 /// The three fields of an UPDATE (RFC 4271 §4.3), located but not read.
@@ -148,14 +149,14 @@ pub(super) struct Facts<'a> {
     pub(super) local_pref: Option<u32>,
     pub(super) atomic_aggregate: bool,
     pub(super) aggregator: Option<(Asn, Ipv4Addr)>,
-    pub(super) communities: &'a [[u8; 4]],
+    communities: &'a [[u8; 4]],
     pub(super) originator_id: Option<RouterId>,
-    pub(super) cluster_list: &'a [[u8; 4]],
+    cluster_list: &'a [[u8; 4]],
     pub(super) mp_reach: Option<MpReach<'a>>,
     pub(super) mp_unreach: Option<(AfiSafi, &'a [u8])>,
-    pub(super) extended: &'a [[u8; 8]],
-    pub(super) extended6: &'a [[u8; 20]],
-    pub(super) large: &'a [[u8; 12]],
+    extended: &'a [[u8; 8]],
+    extended6: &'a [[u8; 20]],
+    large: &'a [[u8; 12]],
     pub(super) otc: Option<Asn>,
 }
 
@@ -261,11 +262,35 @@ impl<'a> Facts<'a> {
         NextHop::from_octets(self.mp_reach?.next_hop)
     }
 
-    /// Standard communities as numbers.
-    pub(super) fn communities(&self) -> impl Iterator<Item = u32> + use<'a> {
-        self.communities
+    /// COMMUNITIES.
+    pub(super) fn communities(&self) -> impl Iterator<Item = Community> + use<'a> {
+        let values = self.communities.iter();
+        values.map(|octets| Community(u32::from_be_bytes(*octets)))
+    }
+
+    /// EXTENDED COMMUNITIES.
+    pub(super) fn extended(&self) -> impl Iterator<Item = ExtendedCommunity> + use<'a> {
+        self.extended
             .iter()
-            .map(|octets| u32::from_be_bytes(*octets))
+            .map(|octets| ExtendedCommunity(*octets))
+    }
+
+    /// IPv6 Address Specific Extended Communities.
+    pub(super) fn extended6(&self) -> impl Iterator<Item = Ipv6ExtendedCommunity> + use<'a> {
+        let values = self.extended6.iter();
+        values.map(|octets| Ipv6ExtendedCommunity(*octets))
+    }
+
+    /// LARGE_COMMUNITIES.
+    pub(super) fn large(&self) -> impl Iterator<Item = LargeCommunity> + use<'a> {
+        let values = self.large.iter();
+        values.filter_map(|octets| LargeCommunity::from_octets(octets))
+    }
+
+    /// CLUSTER_LIST.
+    pub(super) fn clusters(&self) -> impl Iterator<Item = RouterId> + use<'a> {
+        let ids = self.cluster_list.iter();
+        ids.map(|id| RouterId(u32::from_be_bytes(*id)))
     }
 }
 
@@ -314,15 +339,4 @@ fn mp_unreach(value: &[u8]) -> Option<(AfiSafi, &[u8])> {
         },
         nlri,
     ))
-}
-
-/// A large community from its octets.
-pub(super) fn large(octets: &[u8; 12]) -> LargeCommunity {
-    let [global, local1, local2] = [0, 4, 8]
-        .map(|at| u32::from_be_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]));
-    LargeCommunity {
-        global,
-        local1,
-        local2,
-    }
 }

@@ -17,6 +17,7 @@ pub(super) struct HexMessages<R> {
     text: R,
     line: Vec<u8>,
     line_number: u64,
+    blank: bool,
     run: Run,
     /// Where the run's next message starts.
     at: usize,
@@ -68,11 +69,17 @@ impl<R: BufRead> HexMessages<R> {
             text,
             line: Vec::new(),
             line_number: 0,
+            blank: true,
             run: Run::default(),
             at: 0,
             count: 0,
             message: Vec::new(),
         }
+    }
+
+    /// True where nothing was read but blank lines.
+    pub(super) fn is_blank(&self) -> bool {
+        self.blank
     }
 
     /// The next message, or what is wrong with it; `None` at the end. What is left of a run behind
@@ -123,6 +130,7 @@ impl<R: BufRead> HexMessages<R> {
             self.line_number += 1;
             let line = String::from_utf8_lossy(&self.line);
             let line = line.trim();
+            self.blank &= line.is_empty();
             if !end && digits(line, &mut run.digits) {
                 if run.first_line == 0 {
                     run.first_line = self.line_number;
@@ -287,6 +295,15 @@ mod tests {
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, (line, caption)) in found.iter().zip(expected) {
             assert_eq!(found, &Ok((line, caption.to_owned(), 19)));
+        }
+    }
+
+    #[test]
+    fn a_text_without_digits_is_told_from_an_empty_one() {
+        for (text, blank) in [("", true), ("\n \n", true), ("hello\n", false)] {
+            let mut messages = HexMessages::new(text.as_bytes());
+            assert!(messages.next().is_none());
+            assert_eq!(messages.is_blank(), blank, "{text:?}");
         }
     }
 

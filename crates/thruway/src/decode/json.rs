@@ -7,14 +7,12 @@ use std::fmt::Display;
 use std::io::Write as _;
 
 use thruway_wire::attrs;
-use thruway_wire::mrt::{Bgp4mpSession, MrtHeader, MrtPeer, MrtRecord};
+use thruway_wire::mrt::{Bgp4mpSession, MrtHeader, MrtPeer, MrtRecord, TableDump};
 use thruway_wire::notification::Notification;
 use thruway_wire::update::Verdict;
-use thruway_wire::{
-    AfiSafi, Community, ExtendedCommunity, Ipv6ExtendedCommunity, NextHop, RouterId, WireError,
-};
+use thruway_wire::{AfiSafi, NextHop, WireError};
 
-use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6, large};
+use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6};
 use super::hex::HexMessage;
 use super::packet::{
     Failure, Meaning, Packet, kind_name, origin_name, record_name, state_name, verdict_name,
@@ -109,7 +107,8 @@ fn hex(out: &mut Vec<u8>, octets: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends the line of a record; a TABLE_DUMP record has one for each entry.
+/// Appends the line of a record; a TABLE_DUMP record has one for each entry. Of a failure the
+/// caller takes away what was appended.
 pub(super) fn record(
     out: &mut Vec<u8>,
     header: &MrtHeader,
@@ -117,26 +116,8 @@ pub(super) fn record(
     record: &MrtRecord<'_>,
     scratch: &mut Scratch,
 ) -> Result<(), Failure> {
-    let start = out.len();
     if let MrtRecord::TableDump(dump) = record {
-        for entry in dump.entries() {
-            let shape = Shape {
-                rib: true,
-                as2: true,
-            };
-            let facts = Facts::read(entry.attrs, shape, &mut scratch.wide);
-            let mut line = head(out, header, offset);
-            line.number("view", dump.view);
-            line.number("sequence", dump.sequence);
-            line.plain("prefix", entry.prefix);
-            line.object("peer", |peer| {
-                peer.plain("address", entry.peer_addr);
-                peer.number("asn", entry.peer_as.0);
-            });
-            line.number("originated", entry.originated);
-            line.object("attributes", |object| attributes(object, &facts));
-            line.end().push(b'\n');
-        }
+        table_dump(out, header, offset, dump, scratch);
         return Ok(());
     }
     let mut line = head(out, header, offset);
@@ -177,10 +158,35 @@ pub(super) fn record(
         }
     };
     line.end().push(b'\n');
-    if done.is_err() {
-        out.truncate(start);
-    }
     done
+}
+
+/// The lines of a TABLE_DUMP record.
+fn table_dump(
+    out: &mut Vec<u8>,
+    header: &MrtHeader,
+    offset: u64,
+    dump: &TableDump<'_>,
+    scratch: &mut Scratch,
+) {
+    for entry in dump.entries() {
+        let shape = Shape {
+            rib: true,
+            as2: true,
+        };
+        let facts = Facts::read(entry.attrs, shape, &mut scratch.wide);
+        let mut line = head(out, header, offset);
+        line.number("view", dump.view);
+        line.number("sequence", dump.sequence);
+        line.plain("prefix", entry.prefix);
+        line.object("peer", |peer| {
+            peer.plain("address", entry.peer_addr);
+            peer.number("asn", entry.peer_as.0);
+        });
+        line.number("originated", entry.originated);
+        line.object("attributes", |object| attributes(object, &facts));
+        line.end().push(b'\n');
+    }
 }
 
 /// Appends the line of a message from text.
@@ -411,36 +417,14 @@ fn attributes(object: &mut Object<'_>, facts: &Facts<'_>) {
             object.plain("address", address);
         });
     }
-    if !facts.communities.is_empty() {
-        object.list("communities", facts.communities().map(Community), quoted);
-    }
-    if !facts.extended.is_empty() {
-        let values = facts
-            .extended
-            .iter()
-            .map(|octets| ExtendedCommunity(*octets));
-        object.list("extended_communities", values, quoted);
-    }
-    if !facts.extended6.is_empty() {
-        let values = facts
-            .extended6
-            .iter()
-            .map(|octets| Ipv6ExtendedCommunity(*octets));
-        object.list("ipv6_extended_communities", values, quoted);
-    }
-    if !facts.large.is_empty() {
-        object.list("large_communities", facts.large.iter().map(large), quoted);
-    }
+    some(object, "communities", facts.communities());
+    some(object, "extended_communities", facts.extended());
+    some(object, "ipv6_extended_communities", facts.extended6());
+    some(object, "large_communities", facts.large());
     if let Some(id) = facts.originator_id {
         object.plain("originator_id", id);
     }
-    if !facts.cluster_list.is_empty() {
-        let ids = facts
-            .cluster_list
-            .iter()
-            .map(|id| RouterId(u32::from_be_bytes(*id)));
-        object.list("cluster_list", ids, quoted);
-    }
+    some(object, "cluster_list", facts.clusters());
     if let Some(asn) = facts.otc {
         object.number("only_to_customer", asn.0);
     }
@@ -461,5 +445,13 @@ fn attributes(object: &mut Object<'_>, facts: &Facts<'_>) {
             "torn_octets",
             u32::try_from(facts.torn()).unwrap_or(u32::MAX),
         );
+    }
+}
+
+/// A member that is a list, unless it is empty.
+fn some<T: Display>(object: &mut Object<'_>, name: &str, values: impl Iterator<Item = T>) {
+    let mut values = values.peekable();
+    if values.peek().is_some() {
+        object.list(name, values, quoted);
     }
 }

@@ -245,14 +245,14 @@ fn attributes(tail: &mut Vec<u8>, facts: &Facts<'_>, next_hop: Option<NextHop>) 
         if index > 0 {
             tail.push(b' ');
         }
-        match Community(community) {
+        match community {
             Community::NO_EXPORT => tail.extend_from_slice(b"no-export"),
             Community::NO_ADVERTISE => tail.extend_from_slice(b"no-advertise"),
             Community::NO_EXPORT_SUBCONFED => tail.extend_from_slice(b"local-AS"),
-            _ => {
-                put::number(tail, community >> 16);
+            Community(value) => {
+                put::number(tail, value >> 16);
                 tail.push(b':');
-                put::number(tail, community & 0xffff);
+                put::number(tail, value & 0xffff);
             }
         }
     }

@@ -10,6 +10,8 @@ mod json;
 mod line;
 mod packet;
 mod put;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io::{self, BufReader, Read as _, Write};
@@ -142,16 +144,27 @@ impl<'a> Decoder<'a> {
     /// An MRT file.
     fn records(&mut self, input: Input) -> io::Result<()> {
         let mut file = MrtFile::new(input);
+        let mut any = false;
         while let Some(next) = file.next() {
             match next {
                 Ok(item) => {
+                    any = true;
+                    let start = self.buffer.len();
                     if let Err(failure) = self.record(&item) {
+                        self.buffer.truncate(start);
                         self.damage(format_args!("record at offset {}: {failure}", item.offset))?;
                     }
                 }
                 Err(error) => self.damage(error)?,
             }
             self.flush()?;
+        }
+        if !any && self.damaged > 0 {
+            // What was damaged says little about a file of another kind.
+            let _ = writeln!(
+                self.errors,
+                "thruway decode: no record was found: is it an MRT file?"
+            );
         }
         Ok(())
     }
@@ -183,12 +196,17 @@ impl<'a> Decoder<'a> {
     /// Messages in hex.
     fn text(&mut self, input: Input) -> io::Result<()> {
         let mut messages = HexMessages::new(BufReader::new(input));
+        let mut any = false;
         while let Some(next) = messages.next() {
+            any = true;
             match next {
                 Ok(found) => self.message(&found)?,
                 Err(HexError::Io(error)) => return Err(error),
                 Err(error) => self.damage(error)?,
             }
+        }
+        if !any && !messages.is_blank() {
+            self.damage("no message in hex digits was found in the text")?;
         }
         Ok(())
     }

@@ -4,13 +4,11 @@ use std::fmt::Display;
 use std::io::Write as _;
 
 use thruway_wire::attrs;
-use thruway_wire::mrt::{MrtHeader, MrtRecord};
+use thruway_wire::mrt::{MrtHeader, MrtRecord, PeerIndexTable, TableDump};
 use thruway_wire::open::{Capability, Open};
-use thruway_wire::{
-    AfiSafi, Community, ExtendedCommunity, Ipv6ExtendedCommunity, NextHop, RouterId,
-};
+use thruway_wire::{AfiSafi, NextHop};
 
-use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6, large};
+use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6};
 use super::hex::HexMessage;
 use super::packet::{
     Failure, Meaning, Packet, kind_name, origin_name, record_name, state_name, verdict_name,
@@ -28,90 +26,76 @@ pub(super) fn record(
     record: &MrtRecord<'_>,
     scratch: &mut Scratch,
 ) -> Result<(), Failure> {
+    if let MrtRecord::TableDump(dump) = record {
+        table_dump(out, header, dump, scratch);
+        return Ok(());
+    }
+    head(out, header);
     // Writing to a Vec cannot fail, here and below.
     let _ = match record {
-        MrtRecord::TableDump(dump) => {
-            for entry in dump.entries() {
-                head(out, header);
-                let (prefix, addr, asn) = (entry.prefix, entry.peer_addr, entry.peer_as);
-                let _ = write!(out, "  {prefix}  from {addr} AS{asn} since ");
-                time(out, entry.originated);
-                out.push(b'\n');
-                let shape = Shape {
-                    rib: true,
-                    as2: true,
-                };
-                attributes(
-                    out,
-                    "  ",
-                    &Facts::read(entry.attrs, shape, &mut scratch.wide),
-                );
-            }
-            Ok(())
-        }
         MrtRecord::PeerIndexTable(table) => {
-            head(out, header);
-            let view = String::from_utf8_lossy(table.view_name);
-            let _ = writeln!(
-                out,
-                "  collector {}, view {view:?}, {} peers",
-                table.collector,
-                table.len()
-            );
-            for (index, peer) in table.peers().enumerate() {
-                let _ = writeln!(
-                    out,
-                    "  {index:5}  {} AS{} id {}",
-                    peer.addr, peer.asn, peer.router_id
-                );
-            }
+            peers(out, table);
             Ok(())
         }
         MrtRecord::Rib(rib) => {
-            head(out, header);
-            let s = if rib.len() == 1 { "" } else { "s" };
-            let _ = writeln!(
-                out,
-                "  {}  #{}, {} path{s}",
-                rib.prefix,
-                rib.sequence,
-                rib.len()
-            );
+            let (s, paths) = (if rib.len() == 1 { "" } else { "s" }, rib.len());
+            let (prefix, sequence) = (rib.prefix, rib.sequence);
+            let _ = writeln!(out, "  {prefix}  #{sequence}, {paths} path{s}");
             return rib_paths(out, rib, scratch);
         }
         MrtRecord::Message(message) => {
-            head(out, header);
-            let session = &message.session;
+            let recorded = Packet::recorded(*header, message);
+            let from_to = &message.session;
             let arrow = if message.local { "<-" } else { "->" };
             let _ = writeln!(
                 out,
                 "  {} AS{} {arrow} {} AS{}  {}",
-                session.peer_addr,
-                session.peer_as,
-                session.local_addr,
-                session.local_as,
-                kind_name(Packet::recorded(*header, message).kind())
+                from_to.peer_addr,
+                from_to.peer_as,
+                from_to.local_addr,
+                from_to.local_as,
+                kind_name(recorded.kind())
             );
-            packet(out, &Packet::recorded(*header, message), scratch);
+            packet(out, &recorded, scratch);
             Ok(())
         }
         MrtRecord::StateChange(change) => {
-            head(out, header);
-            writeln!(
-                out,
-                "  {} AS{}  {} -> {}",
-                change.session.peer_addr,
-                change.session.peer_as,
-                state_name(change.old),
-                state_name(change.new)
-            )
+            let (addr, asn) = (change.session.peer_addr, change.session.peer_as);
+            let (old, new) = (state_name(change.old), state_name(change.new));
+            writeln!(out, "  {addr} AS{asn}  {old} -> {new}")
         }
-        _ => {
-            head(out, header);
-            writeln!(out, "  not read, {} octets at offset {offset}", header.len)
-        }
+        _ => writeln!(out, "  not read, {} octets at offset {offset}", header.len),
     };
     Ok(())
+}
+
+fn table_dump(out: &mut Vec<u8>, header: &MrtHeader, dump: &TableDump<'_>, scratch: &mut Scratch) {
+    for entry in dump.entries() {
+        head(out, header);
+        let (prefix, addr, asn) = (entry.prefix, entry.peer_addr, entry.peer_as);
+        let _ = write!(out, "  {prefix}  from {addr} AS{asn} since ");
+        time(out, entry.originated);
+        out.push(b'\n');
+        let shape = Shape {
+            rib: true,
+            as2: true,
+        };
+        attributes(
+            out,
+            "  ",
+            &Facts::read(entry.attrs, shape, &mut scratch.wide),
+        );
+    }
+}
+
+fn peers(out: &mut Vec<u8>, table: &PeerIndexTable<'_>) {
+    let view = String::from_utf8_lossy(table.view_name);
+    let (collector, count) = (table.collector, table.len());
+    let _ = writeln!(out, "  collector {collector}, view {view:?}, {count} peers");
+    for (index, peer) in table.peers().enumerate() {
+        let (addr, asn, id) = (peer.addr, peer.asn, peer.router_id);
+        let _ = writeln!(out, "  {index:5}  {addr} AS{asn} id {id}");
+    }
 }
 
 /// Appends a message from text.
@@ -413,31 +397,14 @@ fn attributes(out: &mut Vec<u8>, indent: &str, facts: &Facts<'_>) {
     if let Some((asn, addr)) = facts.aggregator {
         fact(out, indent, "aggregator", format_args!("AS{asn} {addr}"));
     }
-    values(
-        out,
-        indent,
-        "communities",
-        facts.communities().map(Community),
-    );
-    let extended = facts
-        .extended
-        .iter()
-        .map(|octets| ExtendedCommunity(*octets));
-    values(out, indent, "extended", extended);
-    let extended = facts
-        .extended6
-        .iter()
-        .map(|octets| Ipv6ExtendedCommunity(*octets));
-    values(out, indent, "extended", extended);
-    values(out, indent, "large", facts.large.iter().map(large));
+    values(out, indent, "communities", facts.communities());
+    values(out, indent, "extended", facts.extended());
+    values(out, indent, "extended", facts.extended6());
+    values(out, indent, "large", facts.large());
     if let Some(id) = facts.originator_id {
         fact(out, indent, "originator", id);
     }
-    let clusters = facts
-        .cluster_list
-        .iter()
-        .map(|id| RouterId(u32::from_be_bytes(*id)));
-    values(out, indent, "cluster list", clusters);
+    values(out, indent, "cluster list", facts.clusters());
     if let Some(asn) = facts.otc {
         fact(out, indent, "OTC", format_args!("AS{asn}"));
     }
