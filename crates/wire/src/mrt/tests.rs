@@ -396,11 +396,18 @@ fn pieces_give_what_the_whole_gives() {
 #[test]
 fn rib_attributes_without_flags_are_read() {
     let block = [
-        0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9, 0, 3, 4, 198, 18, 0, 2, 0, 5, 4, 0, 0, 0, 100,
+        0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9, 0, 3, 4, 198, 18, 0, 2, 0, 5, 4, 0, 0,
+        0, 100,
     ];
     let mut buf = AttrSetBuf::default();
     let set = rib_entry_attrs(&block, true, &mut buf).expect("whole attributes");
-    assert_eq!(set.next_hop().map(|n| n.to_string()).as_deref(), Some("198.18.0.2"));
+    assert_eq!(
+        set.next_hop().map(|n| n.to_string()).as_deref(),
+        Some("198.18.0.2")
+    );
     assert_eq!(set.local_pref(), Some(100));
-    assert!(set.attrs().all(|attr| attr.flags & 0x40 != 0), "flags are normal in a set");
+    assert!(
+        set.attrs().all(|attr| attr.flags & 0x40 != 0),
+        "flags are normal in a set"
+    );
 }
