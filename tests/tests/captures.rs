@@ -1,5 +1,9 @@
 //! BGP messages of packet captures decode as the texts beside the captures say: tcpdump's `.out`
 //! and NetGauze's `.json`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

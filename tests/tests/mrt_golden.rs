@@ -1,5 +1,9 @@
 //! `thruway decode -m` against other people's text: bgpdump's own expected files, and an installed
 //! bgpdump for the dumps that have none.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 use std::collections::HashMap;
 use std::fs::File;
