@@ -238,7 +238,8 @@ fn replace<P: TableKey>(
     if old.accepted == path.accepted && before == path.digest {
         return; // only the session, or what import takes away, is another
     }
-    core.decide_after(table, slot, index, before);
+    // A dead path may still stand first: what takes its place must beat what it beat.
+    core.decide_after(table, slot, index, old.digest);
     touch(table, core, slot, best, !was_held);
 }
 

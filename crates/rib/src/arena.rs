@@ -1,16 +1,25 @@
 //! Short lists of plain values in size classes: a list grows by moving to the next class.
+//!
+//! Classes take whole chunks and give empty ones back, for any class to take: a table that gets a
+//! second and a third path for each prefix uses the room of the lists of one and of two again.
 
 /// Capacities of the classes.
-const SIZES: [u32; 30] = [
-    1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536,
-    2048, 3072, 4096, 8192, 16_384, 32_768, 65_536,
+const SIZES: [u32; 31] = [
+    1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024,
+    1536, 2048, 3072, 4096, 8192, 16_384, 32_768, 65_536,
 ];
-/// Elements of a chunk, of classes that are not larger themselves.
-const CHUNK: u32 = 4096;
+/// Values of a chunk, of classes that are not larger themselves.
+const CHUNK: u32 = 1 << CHUNK_BITS;
+const CHUNK_BITS: u32 = 12;
+/// Empty chunks that keep their storage.
+const SPARE_MAX: usize = 64;
+/// A chunk that no class has.
+const NO_CLASS: u8 = u8::MAX;
 
 /// Where a list is. The default is the empty list, which is nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct List {
+    /// Chunk, and place of the first value in it.
     block: u32,
     len: u16,
     class: u8,
@@ -40,101 +49,78 @@ impl List {
     }
 }
 
-/// Blocks of one capacity.
+/// How a chunk is used.
 #[derive(Debug)]
-struct Class<T> {
-    chunks: Vec<Box<[T]>>,
-    free: Vec<u32>,
-    next: u32,
-    size: u32,
-    /// Blocks a chunk, as a power of two.
-    shift: u32,
+struct Use {
+    class: u8,
+    /// It stands in its class's `open`.
+    open: bool,
+    blocks: u16,
+    /// Blocks from here on were never used.
+    fresh: u16,
+    free: Vec<u16>,
+}
+
+impl Use {
+    const NONE: Use = Use {
+        class: NO_CLASS,
+        open: false,
+        blocks: 0,
+        fresh: 0,
+        free: Vec::new(),
+    };
 }
 
 /// Lists of up to 65,535 values.
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
-    classes: Vec<Class<T>>,
+    chunks: Vec<Box<[T]>>,
+    uses: Vec<Use>,
+    /// By class, chunks that have room; some may have lost it.
+    open: Vec<Vec<u32>>,
+    /// Chunks of no class.
+    spare: Vec<u32>,
 }
 
-impl<T: Copy + Default> Class<T> {
-    fn new(size: u32) -> Self {
-        let shift = (CHUNK / size).max(1).ilog2();
-        Class {
-            chunks: Vec::new(),
-            free: Vec::new(),
-            next: 0,
-            size,
-            shift,
-        }
-    }
-
-    #[inline]
-    fn start(&self, block: u32) -> (usize, usize) {
-        let within = block & ((1 << self.shift) - 1);
-        (
-            (block >> self.shift) as usize,
-            (within * self.size) as usize,
-        )
-    }
-
-    #[inline]
-    fn get(&self, block: u32, len: usize) -> &[T] {
-        let (chunk, at) = self.start(block);
-        self.chunks
-            .get(chunk)
-            .and_then(|chunk| chunk.get(at..at + len))
-            .unwrap_or_default()
-    }
-
-    #[inline]
-    fn get_mut(&mut self, block: u32, len: usize) -> &mut [T] {
-        let (chunk, at) = self.start(block);
-        self.chunks
-            .get_mut(chunk)
-            .and_then(|chunk| chunk.get_mut(at..at + len))
-            .unwrap_or_default()
-    }
-
-    fn take(&mut self) -> u32 {
-        if let Some(block) = self.free.pop() {
-            return block;
-        }
-        let block = self.next;
-        self.next += 1;
-        if (block >> self.shift) as usize >= self.chunks.len() {
-            let len = (self.size << self.shift) as usize;
-            self.chunks.push(vec![T::default(); len].into_boxed_slice());
-        }
-        block
-    }
-}
-
-impl<T: Copy + Default> Default for Arena<T> {
+impl<T> Default for Arena<T> {
     fn default() -> Self {
         Arena {
-            classes: SIZES.iter().map(|size| Class::new(*size)).collect(),
+            chunks: Vec::new(),
+            uses: Vec::new(),
+            open: SIZES.iter().map(|_| Vec::new()).collect(),
+            spare: Vec::new(),
         }
     }
+}
+
+fn size(class: u8) -> u32 {
+    SIZES.get(usize::from(class)).copied().unwrap_or(0)
+}
+
+/// The smallest class that holds `len` values.
+fn class_of(len: u16) -> u8 {
+    SIZES.partition_point(|size| *size < u32::from(len)) as u8
 }
 
 impl<T: Copy + Default> Arena<T> {
     /// The values of a list.
     #[inline]
     pub(crate) fn get(&self, list: List) -> &[T] {
-        match self.classes.get(usize::from(list.class)) {
-            Some(class) if list.len > 0 => class.get(list.block, list.len()),
-            _ => &[],
-        }
+        let at = (list.block & (CHUNK - 1)) as usize;
+        let chunk = self.chunks.get((list.block >> CHUNK_BITS) as usize);
+        chunk
+            .and_then(|chunk| chunk.get(at..at + list.len()))
+            .unwrap_or_default()
     }
 
     /// The values of a list.
     #[inline]
     pub(crate) fn get_mut(&mut self, list: List) -> &mut [T] {
-        match self.classes.get_mut(usize::from(list.class)) {
-            Some(class) if list.len > 0 => class.get_mut(list.block, list.len()),
-            _ => &mut [],
-        }
+        let at = (list.block & (CHUNK - 1)) as usize;
+        let chunk = self.chunks.get_mut((list.block >> CHUNK_BITS) as usize);
+        chunk
+            .and_then(|chunk| chunk.get_mut(at..at + list.len()))
+            .unwrap_or_default()
     }
 
     /// Appends a value. False where the list is full (65,535).
@@ -143,9 +129,9 @@ impl<T: Copy + Default> Arena<T> {
         if list.len == u16::MAX {
             return false;
         }
-        let room = SIZES.get(usize::from(list.class)).copied().unwrap_or(0);
-        if list.is_empty() || u32::from(list.len) == room {
-            self.grow(list);
+        if list.is_empty() || u32::from(list.len) == size(list.class) {
+            let class = if list.is_empty() { 0 } else { list.class + 1 };
+            self.rehouse(list, class);
         }
         list.len += 1;
         match self.get_mut(*list).last_mut() {
@@ -155,24 +141,6 @@ impl<T: Copy + Default> Arena<T> {
         true
     }
 
-    fn grow(&mut self, list: &mut List) {
-        let old = *list;
-        list.class = if old.is_empty() { 0 } else { old.class + 1 };
-        let Some(class) = self.classes.get_mut(usize::from(list.class)) else {
-            return;
-        };
-        list.block = class.take();
-        if old.is_empty() {
-            return;
-        }
-        let (low, high) = self.classes.split_at_mut(usize::from(list.class));
-        if let (Some(from), Some(to)) = (low.last_mut(), high.first_mut()) {
-            to.get_mut(list.block, old.len())
-                .copy_from_slice(from.get(old.block, old.len()));
-            from.free.push(old.block);
-        }
-    }
-
     /// Takes the value at `index` out; the last one takes its place.
     pub(crate) fn swap_remove(&mut self, list: &mut List, index: usize) -> Option<T> {
         let values = self.get_mut(*list);
@@ -180,81 +148,161 @@ impl<T: Copy + Default> Arena<T> {
         let value = *values.get(index)?;
         values.swap(index, last);
         list.len -= 1;
-        self.shrink(list);
-        Some(value)
-    }
-
-    /// Moves a list that fills less than half of its block to a smaller one; gives up an empty one's.
-    fn shrink(&mut self, list: &mut List) {
-        let old = *list;
-        let class = usize::from(old.class);
-        if old.is_empty() {
-            if let Some(class) = self.classes.get_mut(class) {
-                class.free.push(old.block);
-            }
+        if list.is_empty() {
+            self.give(list.block, list.class);
             *list = List::default();
-            return;
+        } else if u32::from(list.len) * 2 <= size(list.class) {
+            let class = class_of(list.len);
+            self.rehouse(list, class);
         }
-        let size = SIZES.get(class).copied().unwrap_or(0);
-        if u32::from(old.len) * 2 > size {
-            return;
-        }
-        let Some(small) = SIZES.iter().position(|size| *size >= u32::from(old.len)) else {
-            return;
-        };
-        if small >= class {
-            return;
-        }
-        let (low, high) = self.classes.split_at_mut(class);
-        let (Some(to), Some(from)) = (low.get_mut(small), high.first_mut()) else {
-            return;
-        };
-        list.block = to.take();
-        list.class = small as u8;
-        to.get_mut(list.block, old.len())
-            .copy_from_slice(from.get(old.block, old.len()));
-        from.free.push(old.block);
+        Some(value)
     }
 
     /// Replaces a list's values.
     pub(crate) fn set(&mut self, list: &mut List, values: &[T]) {
-        if list.len() == values.len() {
-            self.get_mut(*list).copy_from_slice(values);
-            return;
-        }
-        if !list.is_empty()
-            && let Some(class) = self.classes.get_mut(usize::from(list.class))
-        {
-            class.free.push(list.block);
-        }
-        *list = List::default();
-        let Ok(len) = u16::try_from(values.len()) else {
-            return;
-        };
-        let Some(class) = SIZES.iter().position(|size| *size >= u32::from(len)) else {
-            return;
-        };
-        if len > 0
-            && let Some(blocks) = self.classes.get_mut(class)
-        {
-            *list = List {
-                block: blocks.take(),
-                len,
-                class: class as u8,
+        if list.len() != values.len() {
+            if !list.is_empty() {
+                self.give(list.block, list.class);
+            }
+            *list = List::default();
+            let Ok(len) = u16::try_from(values.len()) else {
+                return;
             };
-            blocks
-                .get_mut(list.block, values.len())
-                .copy_from_slice(values);
+            if len > 0 {
+                let class = class_of(len);
+                *list = List {
+                    block: self.take(class),
+                    len,
+                    class,
+                };
+            }
+        }
+        self.get_mut(*list).copy_from_slice(values);
+    }
+
+    /// Moves a list to a block of another class.
+    fn rehouse(&mut self, list: &mut List, class: u8) {
+        let old = *list;
+        if !old.is_empty() && old.class == class {
+            return;
+        }
+        (list.block, list.class) = (self.take(class), class);
+        if old.is_empty() {
+            return;
+        }
+        self.copy(old, *list);
+        self.give(old.block, old.class);
+    }
+
+    fn copy(&mut self, from: List, to: List) {
+        let chunk = |list: List| (list.block >> CHUNK_BITS) as usize;
+        let (a, b) = (chunk(from), chunk(to));
+        debug_assert_ne!(a, b, "classes share no chunk");
+        let Ok([from_chunk, to_chunk]) = self.chunks.get_disjoint_mut([a, b]) else {
+            return;
+        };
+        let place = |list: List| {
+            let at = (list.block & (CHUNK - 1)) as usize;
+            at..at + from.len()
+        };
+        if let (Some(from), Some(to)) = (from_chunk.get(place(from)), to_chunk.get_mut(place(to))) {
+            to.copy_from_slice(from);
+        }
+    }
+
+    /// A block of a class.
+    fn take(&mut self, class: u8) -> u32 {
+        let size = size(class);
+        let blocks = (CHUNK / size).max(1);
+        loop {
+            let open = self
+                .open
+                .get_mut(usize::from(class))
+                .and_then(|open| open.last().copied());
+            let chunk = open.unwrap_or_else(|| self.claim(class));
+            let Some(of) = self.uses.get_mut(chunk as usize) else {
+                return 0;
+            };
+            if of.class == class {
+                let fresh = u32::from(of.fresh);
+                let at = of
+                    .free
+                    .pop()
+                    .map(u32::from)
+                    .or((fresh < blocks).then_some(fresh));
+                of.fresh += u16::from(at == Some(fresh));
+                if let Some(at) = at {
+                    of.blocks += 1;
+                    return chunk << CHUNK_BITS | at * size;
+                }
+                of.open = false;
+            }
+            // Full, or another class's by now.
+            if let Some(open) = self.open.get_mut(usize::from(class)) {
+                open.pop();
+            }
+        }
+    }
+
+    /// A chunk for a class.
+    #[cold]
+    fn claim(&mut self, class: u8) -> u32 {
+        let chunk = self.spare.pop().unwrap_or_else(|| {
+            self.chunks.push(Box::default());
+            self.uses.push(Use::NONE);
+            self.chunks.len() as u32 - 1
+        });
+        let len = size(class).max(CHUNK) as usize;
+        if let Some(values) = self.chunks.get_mut(chunk as usize)
+            && values.len() != len
+        {
+            *values = vec![T::default(); len].into_boxed_slice();
+        }
+        if let Some(of) = self.uses.get_mut(chunk as usize) {
+            *of = Use {
+                class,
+                open: true,
+                ..Use::NONE
+            };
+        }
+        if let Some(open) = self.open.get_mut(usize::from(class)) {
+            open.push(chunk);
+        }
+        chunk
+    }
+
+    /// Takes a block back.
+    fn give(&mut self, block: u32, class: u8) {
+        let chunk = block >> CHUNK_BITS;
+        let Some(of) = self.uses.get_mut(chunk as usize) else {
+            return;
+        };
+        debug_assert!(of.class == class && of.blocks > 0);
+        of.blocks -= 1;
+        if of.blocks == 0 {
+            *of = Use::NONE;
+            if self.spare.len() >= SPARE_MAX
+                && let Some(values) = self.chunks.get_mut(chunk as usize)
+            {
+                *values = Box::default();
+            }
+            self.spare.push(chunk);
+            return;
+        }
+        of.free.push(((block & (CHUNK - 1)) / size(class)) as u16);
+        if !of.open {
+            of.open = true;
+            if let Some(open) = self.open.get_mut(usize::from(class)) {
+                open.push(chunk);
+            }
         }
     }
 
     /// Octets allocated.
     pub(crate) fn memory(&self) -> usize {
-        let of_class = |class: &Class<T>| {
-            let values: usize = class.chunks.iter().map(|chunk| chunk.len()).sum();
-            values * size_of::<T>() + class.free.capacity() * size_of::<u32>()
-        };
-        self.classes.iter().map(of_class).sum()
+        let values: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
+        let free: usize = self.uses.iter().map(|of| of.free.capacity()).sum();
+        values * size_of::<T>() + free * size_of::<u16>() + self.uses.len() * size_of::<Use>()
     }
 }
 
@@ -291,16 +339,59 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_used_again() {
+    fn many_lists_of_all_lengths_stay_apart() {
         let mut arena = Arena::<u64>::default();
-        for round in 0..100 {
-            let mut list = List::default();
-            arena.set(&mut list, &[round; 7]);
-            assert_eq!(arena.get(list), [round; 7]);
-            arena.set(&mut list, &[]);
-            assert_eq!(list, List::default());
+        let mut lists = vec![List::default(); 3000];
+        let mut models = vec![Vec::new(); 3000];
+        let mut state = 1u64;
+        for step in 0..200_000u64 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let at = (state >> 33) as usize % lists.len();
+            let (list, model): (_, &mut Vec<u64>) = (&mut lists[at], &mut models[at]);
+            match state >> 60 {
+                0..8 => {
+                    model.push(step);
+                    assert!(arena.push(list, step));
+                }
+                8..14 if !model.is_empty() => {
+                    let index = (state >> 20) as usize % model.len();
+                    assert_eq!(
+                        arena.swap_remove(list, index),
+                        Some(model.swap_remove(index))
+                    );
+                }
+                _ => {
+                    model.resize((state >> 40) as usize % 9, step);
+                    arena.set(list, model);
+                }
+            }
+            assert_eq!(arena.get(*list), model);
         }
-        assert!(arena.memory() < 70_000, "{}", arena.memory());
+        assert!(
+            lists
+                .iter()
+                .zip(&models)
+                .all(|(list, model)| arena.get(*list) == model)
+        );
+    }
+
+    #[test]
+    fn room_of_short_lists_serves_longer_ones() {
+        let mut arena = Arena::<u64>::default();
+        let mut lists = vec![List::default(); 100_000];
+        for round in 0..10 {
+            lists
+                .iter_mut()
+                .for_each(|list| assert!(arena.push(list, round)));
+        }
+        let needed = 100_000 * 10 * size_of::<u64>();
+        assert!(
+            arena.memory() < needed * 11 / 10,
+            "{} of {needed}",
+            arena.memory()
+        );
     }
 
     #[test]

@@ -119,13 +119,11 @@ pub struct EgressBatch {
     /// Counts the shard's group batches, from 1; egress names it in [`EgressRequest::Seen`]. 0 in a
     /// reader's.
     pub number: u64,
-    /// Change log position before the batch: where a member that does not take it stands.
+    /// Change log position before the batch: where a member that does not take it stands, and goes on by
+    /// [`Cursor::Log`].
     pub from: u64,
     /// Change log position after the batch: where a member that took it stands.
     pub upto: u64,
-    /// The group's position in the change log before what this batch says, or an older one: a member
-    /// that cannot take the batch catches up from here ([`Cursor::Log`]).
-    pub since: u64,
     /// In order. Within a batch a prefix appears once for each receiver.
     pub runs: Vec<OutRun>,
     /// IPv4 NLRI of the runs.

@@ -1,7 +1,18 @@
 //! What the crate's tests share.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use thruway_policy::Policy;
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr, TRANSITIVE, code};
-use thruway_wire::{Asn, NextHop};
+use thruway_wire::encode::{Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, Prefix, RouterId};
+
+use crate::{
+    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Hygiene, Interner,
+    LadderConfig, NextHopCheck, PeerClass, PeerId, PeerProfile, Shard, ShardBatch, ShardConfig,
+    ShardEvent, ShardId, WorkerId,
+};
 
 /// A set with this path.
 pub(crate) fn path(asns: &[u32]) -> AttrSetBuf {
@@ -23,4 +34,171 @@ pub(crate) fn set(number: u32) -> AttrSet {
     let mut set = path(&[64601]);
     set.prepend(Asn(number), 1);
     AttrSet::new(set.as_ref())
+}
+
+/// An external peer in AS 64600 + n at 192.0.2.n that may announce anything.
+pub(crate) fn profile(peer: u16) -> PeerProfile {
+    PeerProfile {
+        id: PeerId(peer),
+        name: format!("p{peer}"),
+        asn: Asn(64600 + u32::from(peer)),
+        addr: IpAddr::from([192, 0, 2, peer as u8]),
+        router_id: RouterId(u32::from(peer) + 1),
+        local: (None, None),
+        internal: false,
+        class: PeerClass(0),
+        rank: 0,
+        home: WorkerId(0),
+        add_path_rx: FamilySet::EMPTY,
+        import: Some(Policy::accept()),
+        hygiene: Hygiene {
+            local_as: Asn(64500),
+            allow_own_as: 0,
+            router_id: RouterId(99),
+            cluster_id: RouterId(98),
+            enforce_first_as: false,
+            allow_as_sets: false,
+            as_path_max: 50,
+            next_hop: NextHopCheck::Any,
+            interpret_communities: true,
+        },
+        limits: [None, None],
+    }
+}
+
+/// A group of route-server clients.
+pub(crate) fn group(id: u16) -> GroupProfile {
+    GroupProfile {
+        id: GroupId(id),
+        families: FamilySet::ALL,
+        class: PeerClass(0),
+        eligibility: Eligibility([u32::MAX; 32]),
+        external: true,
+        alternatives: true,
+        interpret_communities: true,
+        export: Some(Policy::accept()),
+        to: None,
+        add_path: [AddPathSend::Off; 2],
+        rewrite: Rewrite {
+            prepend: None,
+            next_hop: NextHopRewrite::Keep,
+            local_pref: false,
+            med: true,
+            reflect: None,
+            otc: None,
+        },
+        cluster: None,
+        encoding: Encoding {
+            as4: true,
+            add_path: false,
+            max_len: 4096,
+            extended_next_hop: false,
+        },
+    }
+}
+
+/// One worker and its shard.
+pub(crate) struct Bed {
+    pub(crate) shard: Shard,
+    pub(crate) interner: Interner,
+    pub(crate) batch: ShardBatch,
+    pub(crate) told: Vec<EgressBatch>,
+}
+
+struct Keep<'a>(&'a mut Vec<EgressBatch>);
+
+impl EgressSink for Keep<'_> {
+    fn has_room(&self, _: GroupId) -> bool {
+        true
+    }
+
+    fn batch(&mut self, batch: EgressBatch) {
+        self.0.push(batch);
+    }
+}
+
+impl Bed {
+    pub(crate) fn new() -> Bed {
+        let ladder = LadderConfig::default();
+        Bed {
+            shard: Shard::new(ShardConfig {
+                id: ShardId(0),
+                workers: 1,
+                ladder,
+                seed: 1,
+            }),
+            interner: Interner::new(WorkerId(0), 1, 1),
+            batch: ShardBatch::default(),
+            told: Vec::new(),
+        }
+    }
+
+    /// With peers that are members of a group.
+    pub(crate) fn with(peers: &[PeerProfile], group: GroupProfile) -> Bed {
+        let mut bed = Bed::new();
+        for peer in peers {
+            bed.event(ShardEvent::PeerUp(Arc::new(peer.clone())));
+        }
+        let id = group.id;
+        bed.event(ShardEvent::Group(Arc::new(group)));
+        for peer in peers {
+            bed.event(ShardEvent::Join(id, peer.id));
+        }
+        bed.turn();
+        bed
+    }
+
+    pub(crate) fn event(&mut self, event: ShardEvent) {
+        self.batch.events.push(event);
+    }
+
+    pub(crate) fn announce(&mut self, peer: u16, prefix: &str, set: &AttrSetBuf) {
+        let handle = self.interner.intern(set.as_ref());
+        let new = self.interner.grant(handle, ShardId(0));
+        self.event(ShardEvent::Announce {
+            peer: PeerId(peer),
+            family: Family::Ipv4,
+            handle,
+            new_set: new.is_some(),
+            count: 1,
+        });
+        self.batch.sets.extend(new);
+        self.batch.nlri4.push(Nlri {
+            path_id: 0,
+            prefix: v4(prefix),
+        });
+    }
+
+    pub(crate) fn withdraw(&mut self, peer: u16, prefix: &str) {
+        let (peer, family) = (PeerId(peer), Family::Ipv4);
+        self.event(ShardEvent::Withdraw {
+            peer,
+            family,
+            count: 1,
+        });
+        self.batch.nlri4.push(Nlri {
+            path_id: 0,
+            prefix: v4(prefix),
+        });
+    }
+
+    /// Applies what was said and lets the shard come to rest; what groups were told is in `told`.
+    pub(crate) fn turn(&mut self) {
+        self.told.clear();
+        self.shard.apply(&mut self.batch);
+        while !self.shard.idle() {
+            self.shard.sweep(100);
+            self.shard.run_groups(100, &mut Keep(&mut self.told));
+        }
+        if let Some(mut returns) = self.shard.take_returns(WorkerId(0)) {
+            self.interner.returned(&mut returns);
+        }
+    }
+}
+
+pub(crate) fn v4(text: &str) -> Ipv4Prefix {
+    match text.parse() {
+        Ok(Prefix::V4(prefix)) => prefix,
+        other => panic!("{other:?}"),
+    }
 }

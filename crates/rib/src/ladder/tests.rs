@@ -1,1 +1,353 @@
+//! Each step alone, MED where it is not transitive, and the laws.
 
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use thruway_wire::attrs::{AttrSet, AttrSetBuf, OPTIONAL, code};
+use thruway_wire::{Asn, Community, RouterId};
+
+use super::*;
+use crate::paths::Tag;
+use crate::tests::{path, profile};
+use crate::{PeerProfile, ShardId};
+
+/// A path to put on the ladder.
+#[derive(Clone, Debug)]
+struct Entry {
+    peer: PeerProfile,
+    set: AttrSetBuf,
+    id: u32,
+}
+
+fn entry(peer: u16, set: AttrSetBuf) -> Entry {
+    Entry {
+        peer: profile(peer),
+        set,
+        id: 0,
+    }
+}
+
+struct Ladder {
+    config: LadderConfig,
+    sets: Sets,
+    peers: Peers,
+    paths: Vec<Path>,
+    ids: Vec<u32>,
+}
+
+impl Ladder {
+    fn new(config: LadderConfig, entries: &[Entry]) -> Ladder {
+        let mut sets = Sets::new(ShardId(0), 1);
+        let mut peers = Peers::default();
+        let mut paths = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let handle = Handle::new(0, index as u32);
+            sets.put(handle, AttrSet::new(entry.set.as_ref()));
+            peers.set(&Arc::new(entry.peer.clone()));
+            let digest = Digest::new(entry.peer.rank, entry.set.as_ref().meta);
+            let tag = Tag::new(0, 0, false);
+            paths.push(Path {
+                received: handle,
+                accepted: handle,
+                peer: entry.peer.id,
+                tag,
+                digest,
+            });
+        }
+        let ids = entries.iter().map(|entry| entry.id).collect();
+        Ladder {
+            config,
+            sets,
+            peers,
+            paths,
+            ids,
+        }
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge {
+            config: self.config,
+            sets: &self.sets,
+            peers: &self.peers,
+            family: 0,
+        }
+    }
+
+    fn best(&self) -> Option<usize> {
+        let id = |index: u32| self.ids[index as usize];
+        let choice = self.judge().best(&self.paths, &mut Vec::new(), &id)?;
+        Some(choice.index)
+    }
+
+    fn explain(&self) -> (Option<usize>, Vec<Option<(Step, usize)>>) {
+        self.judge().explain(&self.paths, |_| true, &|index: u32| {
+            self.ids[index as usize]
+        })
+    }
+}
+
+fn with(asns: &[u32], change: impl FnOnce(&mut AttrSetBuf)) -> AttrSetBuf {
+    let mut set = path(asns);
+    change(&mut set);
+    set
+}
+
+/// Rows of (step, better, worse): the second loses at exactly that step, and is better, or as good, in
+/// every later one.
+fn rows() -> Vec<(Step, Entry, Entry)> {
+    let med = |value| with(&[1, 2], |set| set.set_med(Some(value)));
+    let internal = |peer, set| {
+        let mut entry = entry(peer, set);
+        entry.peer.internal = true;
+        entry
+    };
+    let ranked = |peer, rank, set| {
+        let mut entry = entry(peer, set);
+        entry.peer.rank = rank;
+        entry
+    };
+    let clusters = |count: usize| {
+        with(&[1, 2], |set| {
+            set.set_raw(code::ORIGINATOR_ID, OPTIONAL, &[0, 0, 0, 1]);
+            set.set_raw(code::CLUSTER_LIST, OPTIONAL, &vec![7; 4 * count]);
+        })
+    };
+    let stale = with(&[1], |set| set.add_community(Community::LLGR_STALE));
+    let pref = |value| move |set: &mut AttrSetBuf| set.set_local_pref(Some(value));
+    let mut addressed = entry(1, path(&[1, 2]));
+    addressed.peer.router_id = RouterId(3);
+    let mut second = entry(2, path(&[1, 2]));
+    second.id = 5;
+    let mut first = second.clone();
+    first.id = 4;
+    vec![
+        (
+            Step::LongLivedStale,
+            entry(2, path(&[1, 2, 3])),
+            ranked(1, 9, stale),
+        ),
+        (
+            Step::Rank,
+            ranked(2, 2, path(&[1, 2])),
+            ranked(1, 1, with(&[1], pref(200))),
+        ),
+        (
+            Step::Rank,
+            ranked(2, 200, path(&[1, 2])),
+            ranked(1, 199, with(&[1], pref(200))),
+        ),
+        (
+            Step::LocalPref,
+            entry(2, with(&[1, 2], pref(101))),
+            entry(1, path(&[1])),
+        ),
+        (
+            Step::LocalPref,
+            entry(2, with(&[1, 2], pref(40_000))),
+            entry(1, with(&[1], pref(30_000))),
+        ),
+        (
+            Step::LocalPref,
+            entry(2, path(&[1, 2])),
+            entry(1, with(&[1], pref(0))),
+        ),
+        (
+            Step::AsPathLen,
+            entry(2, with(&[1], |set| set.set_origin(2))),
+            entry(1, path(&[1, 2])),
+        ),
+        (
+            Step::Origin,
+            entry(2, with(&[1, 2], |set| set.set_med(Some(9)))),
+            entry(1, with(&[1, 2], |set| set.set_origin(1))),
+        ),
+        (Step::Med, internal(2, med(4)), entry(1, med(5))),
+        (
+            Step::External,
+            entry(2, path(&[1, 2])),
+            internal(1, path(&[3, 2])),
+        ),
+        (
+            Step::RouterId,
+            entry(1, path(&[1, 2])),
+            entry(2, path(&[1, 2])),
+        ),
+        (
+            Step::RouterId,
+            internal(3, clusters(9)),
+            internal(2, path(&[1, 2])),
+        ),
+        (
+            Step::ClusterLen,
+            internal(3, clusters(1)),
+            internal(2, clusters(2)),
+        ),
+        (Step::PeerAddr, addressed, entry(2, path(&[1, 2]))),
+        (Step::PathId, first, second),
+    ]
+}
+
+#[test]
+fn each_step_decides_alone() {
+    for (step, better, worse) in rows() {
+        for swap in [false, true] {
+            let mut entries = vec![better.clone(), worse.clone()];
+            if swap {
+                entries.reverse();
+            }
+            let ladder = Ladder::new(LadderConfig::default(), &entries);
+            let best = usize::from(swap);
+            assert_eq!(ladder.best(), Some(best), "{step}");
+            let (first, lost) = ladder.explain();
+            assert_eq!(first, Some(best), "{step}");
+            assert_eq!((lost[best], lost[1 - best]), (None, Some((step, best))));
+        }
+    }
+    assert_eq!(Step::LongLivedStale.number(), 1);
+    assert_eq!(Step::PathId.number(), 11);
+}
+
+/// A and C are of one neighbour AS: A's MED is lower, B beats A by its identifier, C beats B. So the
+/// best of all three is B, of B and C it is C.
+fn circle() -> [Entry; 3] {
+    let med = |asn, value| with(&[asn, 9], |set| set.set_med(Some(value)));
+    [
+        entry(3, med(1, 10)),
+        entry(2, med(2, 0)),
+        entry(1, med(1, 20)),
+    ]
+}
+
+#[test]
+fn med_is_not_transitive_and_no_order_changes_the_answer() {
+    let [a, b, c] = circle();
+    let best = |entries: &[&Entry], config| {
+        let entries: Vec<Entry> = entries.iter().map(|entry| (*entry).clone()).collect();
+        entries[Ladder::new(config, &entries).best().unwrap()]
+            .peer
+            .id
+            .0
+    };
+    let config = LadderConfig::default();
+    for order in [
+        [&a, &b, &c],
+        [&c, &b, &a],
+        [&b, &c, &a],
+        [&c, &a, &b],
+        [&a, &c, &b],
+    ] {
+        assert_eq!(best(&order, config), 2);
+    }
+    assert_eq!(best(&[&b, &c], config), 1, "without A, C is not out");
+    assert_eq!(best(&[&a, &c], config), 3);
+    let always = LadderConfig {
+        always_compare_med: true,
+        ..config
+    };
+    assert_eq!(
+        best(&[&b, &c], always),
+        2,
+        "compared between all, 0 is the lowest"
+    );
+    let ladder = Ladder::new(config, &[a, b, c]);
+    let (best, lost) = ladder.explain();
+    assert_eq!(best, Some(1));
+    assert_eq!(
+        lost,
+        [Some((Step::RouterId, 1)), None, Some((Step::Med, 0))]
+    );
+}
+
+#[test]
+fn a_missing_med_is_the_best_or_the_worst() {
+    let entries = [
+        entry(1, with(&[1], |set| set.set_med(Some(7)))),
+        entry(2, path(&[1])),
+    ];
+    let best = |missing_med_worst| {
+        let config = LadderConfig {
+            missing_med_worst,
+            ..LadderConfig::default()
+        };
+        Ladder::new(config, &entries).best()
+    };
+    assert_eq!((best(false), best(true)), (Some(1), Some(0)));
+}
+
+#[test]
+fn dead_and_rejected_paths_take_no_part() {
+    let mut ladder = Ladder::new(LadderConfig::default(), &circle());
+    ladder.paths[1].digest = Digest::REJECTED;
+    assert_eq!(ladder.best(), Some(0));
+    ladder.peers.turn(PeerId(3), 0, Life::Fresh, Life::Dead);
+    assert_eq!(ladder.best(), Some(2));
+    ladder.paths.clear();
+    assert_eq!(ladder.best(), None);
+}
+
+fn any_entry(peer: u16) -> impl Strategy<Value = Entry> {
+    let asns = prop::collection::vec(1..4u32, 1..4);
+    (
+        asns,
+        prop::option::of(0..3u32),
+        prop::option::of(99..102u32),
+        0..2u8,
+        any::<bool>(),
+    )
+        .prop_map(move |(asns, med, pref, origin, internal)| {
+            let mut set = path(&asns);
+            set.set_med(med);
+            set.set_local_pref(pref);
+            set.set_origin(origin);
+            let mut entry = entry(peer, set);
+            entry.peer.internal = internal;
+            entry.peer.asn = Asn(asns[0]);
+            entry
+        })
+}
+
+fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
+    (1..8u16).prop_flat_map(|count| (0..count).map(any_entry).collect::<Vec<_>>())
+}
+
+proptest! {
+    #[test]
+    fn the_best_depends_on_no_order(
+        entries in any_entries(), turn in 0..8usize, always in any::<bool>(), worst in any::<bool>(),
+    ) {
+        let config = LadderConfig { always_compare_med: always, missing_med_worst: worst };
+        let best = Ladder::new(config, &entries).best().unwrap();
+        let mut turned = entries.clone();
+        let by = turn % entries.len();
+        turned.rotate_left(by);
+        let other = Ladder::new(config, &turned).best().unwrap();
+        prop_assert_eq!(entries[best].peer.id, turned[other].peer.id);
+        turned.reverse();
+        let other = Ladder::new(config, &turned).best().unwrap();
+        prop_assert_eq!(entries[best].peer.id, turned[other].peer.id);
+    }
+
+    #[test]
+    fn explain_agrees_with_best_and_gives_each_other_path_a_reason(entries in any_entries()) {
+        let ladder = Ladder::new(LadderConfig::default(), &entries);
+        let (best, lost) = ladder.explain();
+        prop_assert_eq!(best, ladder.best());
+        for (index, lost) in lost.iter().enumerate() {
+            prop_assert_eq!(lost.is_none(), Some(index) == best);
+            prop_assert!(lost.is_none_or(|(_, to)| to != index));
+        }
+    }
+
+    #[test]
+    fn without_med_the_best_stays_the_best_of_any_part(entries in any_entries(), gone in 0..8usize) {
+        let mut entries = entries;
+        entries.iter_mut().for_each(|entry| entry.set.set_med(None));
+        let best = entries[Ladder::new(LadderConfig::default(), &entries).best().unwrap()].peer.id;
+        let gone = gone % entries.len();
+        if entries[gone].peer.id != best {
+            entries.remove(gone);
+            let again = Ladder::new(LadderConfig::default(), &entries).best().unwrap();
+            prop_assert_eq!(entries[again].peer.id, best);
+        }
+    }
+}
