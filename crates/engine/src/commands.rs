@@ -122,11 +122,21 @@ impl Worker {
                     session.reset(now, notification, actions);
                 });
             }
-            _ => {
-                self.leave(id);
-                self.join(id, key, true, out);
-            }
+            _ => self.egress.begin_move(id),
         }
+    }
+
+    /// The member has left its group's stream: the group that its configuration now asks for is told.
+    pub(crate) fn move_on(&mut self, id: PeerId, out: &mut dyn Sink) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let (Some(negotiated), Some(up)) = (peer.session.negotiated(), &peer.up) else {
+            return;
+        };
+        let key = group_key(&peer.config, negotiated, up.local.ip());
+        self.leave(id);
+        self.join(id, key, true, out);
     }
 
     fn remove_peer(&mut self, now: Time, id: PeerId, out: &mut dyn Sink) {

@@ -12,7 +12,7 @@ use thruway_wire::update::UpdateView;
 use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey};
 
 use crate::limits::{INGRESS_BACKLOG_BATCHES, SHARD_BATCH_EVENTS_MAX};
-use crate::rings::{ToShard, WorkerRings};
+use crate::rings::{Change, ToShard, WorkerRings};
 
 /// The sets of this worker's sessions, and the batches that are being filled.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Ingress {
         self.broadcast(&ShardEvent::Join(group, peer));
         self.lanes
             .iter_mut()
-            .for_each(|lane| lane.open.joins.push((group, peer, epoch)));
+            .for_each(|lane| lane.open.members.push(Change::Join(group, peer, epoch)));
     }
 
     /// Tells every shard that a member has gone.
@@ -177,7 +177,7 @@ impl Ingress {
         self.broadcast(&ShardEvent::Leave(group, peer));
         self.lanes
             .iter_mut()
-            .for_each(|lane| lane.open.leaves.push((group, peer)));
+            .for_each(|lane| lane.open.members.push(Change::Leave(group, peer)));
     }
 
     /// Takes back what a shard no longer holds.

@@ -22,10 +22,16 @@ pub(crate) struct ToShard {
     pub(crate) batch: ShardBatch,
     /// Groups come or go in it.
     pub(crate) control: bool,
-    /// Peers that join a group in it: answered by [`Back::Joined`] once it is applied.
-    pub(crate) joins: Vec<(GroupId, PeerId, u32)>,
-    /// Peers that leave one.
-    pub(crate) leaves: Vec<(GroupId, PeerId)>,
+    /// Members that come and go in it, in order. Joins are answered by [`Back::Joined`] once it is
+    /// applied.
+    pub(crate) members: Vec<Change>,
+}
+
+/// A peer joins a group, with its session's number, or leaves it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Join(GroupId, PeerId, u32),
+    Leave(GroupId, PeerId),
 }
 
 /// Shard to egress.

@@ -281,11 +281,18 @@ impl Worker {
         let Some(Some(config)) = peer.config.limits.get(family.index()) else {
             return;
         };
-        let LimitConfig { restart_after, max, action, .. } = *config;
+        let LimitConfig {
+            restart_after,
+            max,
+            action,
+            ..
+        } = *config;
         let is_up = peer.up.is_some();
         match action {
             thruway_rib::LimitAction::Warn => self.limit(now, id, family, LimitEvent::Over, out),
-            thruway_rib::LimitAction::Block => self.limit(now, id, family, LimitEvent::Blocking, out),
+            thruway_rib::LimitAction::Block => {
+                self.limit(now, id, family, LimitEvent::Blocking, out)
+            }
             thruway_rib::LimitAction::Restart if is_up => {
                 self.limit(now, id, family, LimitEvent::Restarting, out);
                 let data = limit_data(family, max);
@@ -308,15 +315,27 @@ impl Worker {
         limit: LimitEvent,
         out: &mut dyn Sink,
     ) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        let Some(Some(count)) = peer.limits.get(family.index()) else { return };
-        let Some(told) = peer.stats.limit_told.get_mut(family.index()) else { return };
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let Some(Some(count)) = peer.limits.get(family.index()) else {
+            return;
+        };
+        let Some(told) = peer.stats.limit_told.get_mut(family.index()) else {
+            return;
+        };
         if told.is_some_and(|(at, last)| last == limit && now.since(at) < LIMIT_NEWS) {
             return;
         }
         *told = Some((now, limit));
         let held = count.held.load(std::sync::atomic::Ordering::Relaxed);
-        out.event(Event::Limit { peer: id, family, limit, max: count.max, held });
+        out.event(Event::Limit {
+            peer: id,
+            family,
+            limit,
+            max: count.max,
+            held,
+        });
     }
 
     /// Tells a peer a family again (RFC 2918), between markers where it knows them (RFC 7313).
@@ -343,6 +362,7 @@ impl Worker {
         for notice in self.egress.take_notices() {
             match notice {
                 Notice::Told(peer, families) => self.told(peer, families, out),
+                Notice::Anchored(peer) => self.move_on(peer, out),
                 Notice::Refreshed(peer, family) => self.marker(now, peer, family, false, out),
                 Notice::Refresh(peer, family) => self.refresh_out(now, peer, family, out),
                 Notice::Slow(peer, behind) => out.event(Event::Slow { peer, behind }),

@@ -13,7 +13,7 @@ use thruway_rib::{
 use thruway_wire::Family;
 
 use crate::limits::{Bounds, QUERIES_MAX, REPLY_ROWS};
-use crate::rings::{Back, ToShard, WorkerRings};
+use crate::rings::{Back, Change, ToShard, WorkerRings};
 use crate::status::{PeerTable, TableCounts};
 use crate::{GroupRegistry, QueryId, Reply, Sink};
 
@@ -166,25 +166,35 @@ impl ShardStage {
         if batch.control {
             self.settle_groups(&mut batch, groups);
         }
-        // Counts first, so that a leave and a join of one group in one batch do not meet zero.
-        for &(group, peer, _) in &batch.joins {
-            self.routes.add(group, from);
-            self.note_group(peer, Some(group));
-        }
-        self.shard.apply(&mut batch.batch);
-        for &(group, peer) in &batch.leaves {
-            self.routes.remove(group, from);
-            if self.groups.get(peer.index()).copied().flatten() == Some(group) {
-                self.note_group(peer, None);
+        // Joins first, so that a leave and a join of one group do not meet zero between them.
+        for change in &batch.members {
+            if let Change::Join(group, _, _) = change {
+                self.routes.add(*group, from);
             }
         }
+        self.shard.apply(&mut batch.batch);
+        for change in batch.members {
+            match change {
+                Change::Join(group, peer, epoch) => self.joined(from, group, peer, epoch),
+                Change::Leave(group, peer) => self.left(from, group, peer),
+            }
+        }
+    }
+
+    fn joined(&mut self, from: WorkerId, group: GroupId, peer: PeerId, epoch: u32) {
+        self.note_group(peer, Some(group));
         let shard = self.shard.id();
         if let Some(remote) = self.workers.get_mut(from.index()) {
-            let joined = batch
-                .joins
-                .iter()
-                .map(|&(group, peer, epoch)| Back::Joined(shard, group, peer, epoch));
-            remote.joined.extend(joined);
+            remote
+                .joined
+                .push_back(Back::Joined(shard, group, peer, epoch));
+        }
+    }
+
+    fn left(&mut self, from: WorkerId, group: GroupId, peer: PeerId) {
+        self.routes.remove(group, from);
+        if self.groups.get(peer.index()).copied().flatten() == Some(group) {
+            self.note_group(peer, None);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thruway_rib::{Cursor, EgressBatch, GroupId, Packed, PeerId, Stream};
 use thruway_wire::Family;
 
+use super::readers::Purpose;
 use super::{Egress, Group, Member, Notice, Place, member_mut, note_waiting};
 use crate::GroupRegistry;
 use crate::conns::Conns;
@@ -113,20 +114,23 @@ impl Egress {
                     };
                     reader.in_flight = false;
                     reader.cursor = next;
-                    let members = std::mem::take(&mut reader.members);
-                    let packed = match reader.refresh {
-                        None => pack(&mut group.packer, [&*batch], registry),
-                        Some(family) => {
+                    let (purpose, members) = (reader.purpose, std::mem::take(&mut reader.members));
+                    let packed = match purpose {
+                        Purpose::CatchUp => pack(&mut group.packer, [&*batch], registry),
+                        Purpose::Refresh(family) => {
                             let batch = only(batch, family);
                             pack(&mut group.packer, [&batch], registry)
                         }
+                        Purpose::Anchor => Packed::default(),
                     };
                     self.queue(&packed, &members, conns, |_| true);
                     if let Some(reader) = self.readers.get_mut(&id) {
                         reader.members = members;
                     }
-                    if done {
-                        self.finish(id);
+                    match purpose {
+                        Purpose::Anchor => self.anchored(id, next),
+                        _ if done => self.finish(id),
+                        _ => {}
                     }
                 }
             }
@@ -137,7 +141,11 @@ impl Egress {
     fn detach_slow(&mut self, group: &Group, shard: usize, batch: &EgressBatch, conns: &Conns) {
         let bounds = self.bounds;
         let full = conns.queued > bounds.egress_bytes;
-        let high = if full { bounds.member_low } else { bounds.member_high };
+        let high = if full {
+            bounds.member_low
+        } else {
+            bounds.member_high
+        };
         for &peer in &group.members {
             let Some(member) = member_mut(&mut self.members, peer) else {
                 continue;

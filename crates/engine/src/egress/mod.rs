@@ -11,6 +11,7 @@
 //! reader when its queue has drained: nothing ever waits for it.
 
 mod absorb;
+mod moves;
 mod readers;
 
 use std::collections::VecDeque;
@@ -43,6 +44,8 @@ pub(crate) struct Egress {
     next_reader: u32,
     /// Members with a [`Place::Waiting`] (and maybe some that have none any more).
     waiting: Vec<PeerId>,
+    /// Members with an anchor (and maybe some that have none any more).
+    moved: Vec<PeerId>,
     /// Groups with batches to pack.
     dirty: Vec<GroupId>,
     /// By shard: what it has to be told.
@@ -83,10 +86,16 @@ struct Member {
     /// Tells answers to its joins from those to an earlier session's.
     epoch: u32,
     places: [Place; SHARDS_MAX],
+    /// By shard: the log position where it left its former group. What that group told it and this
+    /// one does not is withdrawn while the reader walks, so until then no slot behind this position
+    /// may be given up.
+    anchors: [Option<u64>; SHARDS_MAX],
     /// Bit n: shard n's table has not been told yet.
     initial: u32,
     /// It comes from another group and may hold anything.
     withdraw: bool,
+    /// It is about to go to another group.
+    moving: bool,
     refresh: [Refresh; 2],
     unsendable: u64,
     updates: u64,
@@ -104,6 +113,8 @@ enum Place {
     Reading(u32),
     /// The group's batches are its own.
     InStep,
+    /// It left the stream to go to another group.
+    Anchored,
 }
 
 /// A ROUTE-REFRESH being answered, for one family. The member stays in step meanwhile: both ways of
@@ -155,6 +166,8 @@ pub(crate) enum Notice {
     Told(PeerId, FamilySet),
     /// A refresh is through.
     Refreshed(PeerId, Family),
+    /// It has left its group's stream at every shard and can go to another group.
+    Anchored(PeerId),
     /// A refresh that was asked for earlier can begin.
     Refresh(PeerId, Family),
     /// It left the stream, or is back.
@@ -182,6 +195,7 @@ impl Egress {
             readers: HashMap::with_hasher(RandomState::with_seeds(seed, 10, 11, 12)),
             next_reader: 0,
             waiting: Vec::new(),
+            moved: Vec::new(),
             dirty: Vec::new(),
             shards_told: (0..shards).map(|_| told()).collect(),
             notices: Vec::new(),
@@ -191,8 +205,8 @@ impl Egress {
         }
     }
 
-    /// A session is up, or comes from another group (`moved`). Shards are told by the caller and
-    /// answer with `joined`.
+    /// A session is up, or comes from another group (`moved`: after [`Notice::Anchored`]). Shards are
+    /// told by the caller and answer with `joined`.
     pub(crate) fn add(
         &mut self,
         peer: PeerId,
@@ -202,6 +216,9 @@ impl Egress {
         moved: bool,
     ) {
         let before = self.remove(peer);
+        if moved {
+            self.moved.push(peer);
+        }
         let initial = match &before {
             Some(before) if moved => before.initial,
             _ => (1 << self.shards) - 1,
@@ -212,8 +229,12 @@ impl Egress {
             conn,
             epoch,
             places: [Place::Joining; SHARDS_MAX],
+            anchors: before
+                .as_ref()
+                .map_or_else(Default::default, |member| member.anchors),
             initial,
             withdraw: moved,
+            moving: false,
             refresh: before.map_or_else(Default::default, |member| {
                 member.refresh.map(Refresh::again)
             }),
@@ -237,6 +258,7 @@ impl Egress {
     fn remove(&mut self, peer: PeerId) -> Option<Box<Member>> {
         let member = self.members.get_mut(peer.index())?.take()?;
         self.waiting.retain(|waiting| *waiting != peer);
+        self.moved.retain(|moved| *moved != peer);
         self.leave_readers(peer);
         if let Some(slot) = self.groups.get_mut(member.group.index())
             && let Some(group) = slot
@@ -339,9 +361,21 @@ impl Egress {
                 _ => None,
             }
         });
+        let moved = self.moved.iter().filter_map(|peer| {
+            *self
+                .members
+                .get(peer.index())?
+                .as_ref()?
+                .anchors
+                .get(shard)?
+        });
         let reading = self.readers.values().filter(|reader| reader.shard == shard);
         let reading = reading.filter_map(|reader| position(reader.cursor));
-        waiting.chain(reading).min().unwrap_or(u64::MAX)
+        waiting
+            .chain(moved)
+            .chain(reading)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 }
 

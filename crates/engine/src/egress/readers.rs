@@ -3,7 +3,7 @@
 use thruway_rib::{Cursor, EgressRequest, GroupId, PeerId};
 use thruway_wire::Family;
 
-use super::{Egress, Notice, Place, member_mut, note_waiting};
+use super::{Egress, Notice, Place, member_mut, note_waiting, position};
 use crate::conns::Conns;
 
 /// Pulls a group's routes from one shard for some members.
@@ -16,8 +16,18 @@ pub(super) struct Reader {
     /// An answer is on its way.
     pub(super) in_flight: bool,
     pub(super) withdraw: bool,
-    /// A refresh of one family: its member stays where it is.
-    pub(super) refresh: Option<Family>,
+    pub(super) purpose: Purpose,
+}
+
+/// What becomes of a reader's members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// They are brought into step.
+    CatchUp,
+    /// One family is told again: the one member stays where it is.
+    Refresh(Family),
+    /// The one member leaves the stream behind the first answer, which is not for telling.
+    Anchor,
 }
 
 impl Egress {
@@ -82,7 +92,7 @@ impl Egress {
             members: Vec::new(),
             in_flight: false,
             withdraw,
-            refresh: None,
+            purpose: Purpose::CatchUp,
         });
         reader.members.push(peer);
     }
@@ -95,16 +105,19 @@ impl Egress {
         peer: PeerId,
         family: Family,
     ) {
-        self.next_reader = self.next_reader.wrapping_add(1);
-        let reader = Reader {
+        self.add_reader(Reader {
             group,
             shard,
             cursor: Cursor::Start,
             members: vec![peer],
             in_flight: false,
             withdraw: false,
-            refresh: Some(family),
-        };
+            purpose: Purpose::Refresh(family),
+        });
+    }
+
+    pub(super) fn add_reader(&mut self, reader: Reader) {
+        self.next_reader = self.next_reader.wrapping_add(1);
         self.readers.insert(self.next_reader, reader);
     }
 
@@ -140,13 +153,15 @@ impl Egress {
                 });
             }
             reader.in_flight = true;
+            let anchor = reader.purpose == Purpose::Anchor;
+            let budget = if anchor { 1 } else { self.bounds.pull_nlri };
             if let Some(told) = self.shards_told.get_mut(reader.shard) {
                 told.requests.push_back(EgressRequest::Pull {
                     worker: self.id,
                     reader: id,
                     group: reader.group,
                     cursor: reader.cursor,
-                    budget: self.bounds.pull_nlri,
+                    budget,
                     withdraw: reader.withdraw,
                 });
             }
@@ -159,9 +174,10 @@ impl Egress {
             return;
         };
         for peer in reader.members {
-            match reader.refresh {
-                Some(family) => self.refreshed(peer, reader.shard, family),
-                None => self.in_step(peer, reader.shard),
+            match reader.purpose {
+                Purpose::CatchUp => self.in_step(peer, reader.shard),
+                Purpose::Refresh(family) => self.refreshed(peer, reader.shard, family),
+                Purpose::Anchor => {}
             }
         }
     }
@@ -183,7 +199,27 @@ impl Egress {
         }
     }
 
+    /// The first answer says where the log stands at this point of the ring. The reader stops: the
+    /// position is held by the member from here on.
+    pub(super) fn anchored(&mut self, id: u32, next: Cursor) {
+        // The shard does not know the group yet: the reader pulls once more.
+        let Some(at) = position(next) else { return };
+        let Some(reader) = self.readers.remove(&id) else {
+            return;
+        };
+        if let Some(told) = self.shards_told.get_mut(reader.shard) {
+            told.stop(self.id, id);
+        }
+        for peer in reader.members {
+            // One that was detached meanwhile has not taken all that stands before.
+            let held = self.position_of(peer, reader.shard);
+            self.anchor(peer, reader.shard, held.into_iter().chain([at]).min());
+            self.note_anchored(peer);
+        }
+    }
+
     fn in_step(&mut self, peer: PeerId, shard: usize) {
+        self.weigh_anchor(peer, shard);
         let shards = self.shards;
         let Some(member) = member_mut(&mut self.members, peer) else {
             return;
