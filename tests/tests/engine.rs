@@ -127,7 +127,7 @@ fn a_slow_reader_holds_nobody_up_and_catches_up() {
             world.host(0).withdraw(v4(turn % 20));
             world.run();
         }
-        let told = model::expected(&world.stations, 1);
+        let told = model::expected(&world.stations, &world.matrix, 1);
         assert_eq!(model::actual(&world.stations[1]), told, "the others are up to date");
         world.host(2).rate = 50;
         world.run();
@@ -308,7 +308,7 @@ fn a_limit_blocks_and_refills() {
         assert_eq!(limits(world).last(), Some(&LimitEvent::Blocking));
         assert_eq!(world.host(1).table.len(), 10);
         world.host(0).withdraw(v4(3));
-        world.run();
+        world.pass(Duration::from_secs(2));
         assert!(limits(world).contains(&LimitEvent::Room));
         world.check("with room again");
         assert_eq!(world.host(1).table.len(), 10);
@@ -493,10 +493,10 @@ fn the_matrix_changes_in_place() {
         exchange(world, 20);
         let mut closed = PeerRole::eligibility();
         closed.0[0] = 0;
-        world.command_all(&Command::Eligibility(closed));
+        world.set_matrix(closed);
         world.run();
         assert!(world.stations.iter().all(|station| station.host.table.is_empty()));
-        world.command_all(&Command::Eligibility(Eligibility([u32::MAX; 32])));
+        world.set_matrix(Eligibility([u32::MAX; 32]));
         world.run();
         world.check("with the matrix open again");
     });

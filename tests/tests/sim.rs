@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thruway_engine::limits::{Bounds, RING_LEN};
 use thruway_engine::{Command, PeerRole, PolicyRef, Reset};
 use thruway_policy::Policy;
+use thruway_rib::{Filter, Query};
 use thruway_session::GrOffer;
 use thruway_tests::sim::host::{HostConfig, Key, Phase, Route};
 use thruway_tests::sim::rng::Rng;
@@ -66,6 +67,7 @@ fn play(seed: u64) {
     let statuses = world.status();
     let queued: u64 = statuses.iter().map(|status| status.counters.queued).sum();
     assert_eq!(queued, 0, "seed {seed}: octets that nobody sends");
+    world.check_empty(&format!("seed {seed}"));
 }
 
 /// Lets everybody catch up, then asks the model.
@@ -121,12 +123,14 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
     host.add_path_receive = rng.one_in(4);
     host.passive = rng.one_in(4);
     host.restart_time = rng.one_in(3).then_some(5);
+    host.stale_time = rng.one_in(2).then_some(10);
     if rng.one_in(5) {
         host.families = FamilySet::IPV4;
     }
     let no_export = rng.one_in(10);
     world.add(host, role, |peer| {
         peer.session.graceful_restart = Some(GrOffer::default());
+        peer.session.long_lived = Some(20);
         if no_export {
             peer.export.policy = None;
         }
@@ -135,7 +139,7 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
 
 /// One step of the script.
 fn act(world: &mut World, rng: &mut Rng, host: usize) {
-    match rng.below(25) {
+    match rng.below(27) {
         0..12 => announce(world, rng, host),
         12..15 => {
             let keys: Vec<Key> = world.host(host).announces.keys().copied().collect();
@@ -158,11 +162,30 @@ fn act(world: &mut World, rng: &mut Rng, host: usize) {
         21 => world.pass(Duration::from_millis(rng.below(3000) as u64)),
         22 => reconfigure(world, rng, host),
         23 if rng.one_in(3) => world.replace(host),
+        24 => disturb(world, rng, host),
         _ => {
             for _ in 0..20 {
                 announce(world, rng, host);
             }
         }
+    }
+}
+
+/// Garbage from a peer, another matrix, a question in the middle of it all.
+fn disturb(world: &mut World, rng: &mut Rng, host: usize) {
+    match rng.below(3) {
+        0 => {
+            let garbage = (0..30).map(|_| rng.next_u64() as u8);
+            world.host(host).output.extend(garbage);
+        }
+        1 => {
+            let mut matrix = PeerRole::eligibility();
+            if rng.one_in(2) {
+                matrix.0[rng.below(4)] ^= 1 << rng.below(4);
+            }
+            world.set_matrix(matrix);
+        }
+        _ => world.ask_aside(Query::Routes(Filter::All(None))),
     }
 }
 
@@ -213,9 +236,14 @@ fn announce(world: &mut World, rng: &mut Rng, host: usize) {
     if rng.one_in(20) {
         path.push(SERVER_AS.0);
     }
-    let special = [Community::NO_EXPORT, Community::NO_ADVERTISE, Community::GRACEFUL_SHUTDOWN];
+    let special = [
+        Community::NO_EXPORT,
+        Community::NO_ADVERTISE,
+        Community::GRACEFUL_SHUTDOWN,
+        Community::NO_LLGR,
+    ];
     let communities = match rng.below(12) {
-        0 => vec![special[rng.below(3)]],
+        0 => vec![special[rng.below(4)]],
         1 => vec![Community(0x4000_0001), Community(0x4000_0002)],
         _ => Vec::new(),
     };

@@ -32,6 +32,8 @@ pub(crate) struct Ingress {
 #[derive(Debug)]
 struct Lane {
     open: ToShard,
+    /// The shard is to have a turn, though there is nothing to tell it.
+    nudge: bool,
     /// Full batches that found the ring full.
     backlog: VecDeque<ToShard>,
 }
@@ -57,6 +59,7 @@ impl Ingress {
     pub(crate) fn new(id: WorkerId, shards: usize, seed: u64, full: usize) -> Self {
         let lane = || Lane {
             open: opened(id),
+            nudge: false,
             backlog: VecDeque::new(),
         };
         Ingress {
@@ -180,6 +183,11 @@ impl Ingress {
             .for_each(|lane| lane.open.members.push(Change::Leave(group, peer)));
     }
 
+    /// Gives every shard a turn.
+    pub(crate) fn nudge(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.nudge = true);
+    }
+
     /// Takes back what a shard no longer holds.
     pub(crate) fn returned(&mut self, returns: &mut Returns) {
         self.interner.returned(returns);
@@ -201,24 +209,21 @@ impl Ingress {
 
     /// Sends what there is, while the rings have room. At the end of a turn.
     pub(crate) fn flush(&mut self, rings: &WorkerRings) -> u32 {
-        let wake = self.drain_backlog(rings);
-        let with_room = |shard: usize, lane: &Lane| {
-            lane.backlog.is_empty()
-                && rings
-                    .to_shard
-                    .get(shard)
-                    .is_some_and(|ring| !ring.is_full())
-        };
-        let mut more = 0;
-        for shard in 0..self.lanes.len() {
-            let Some(lane) = self.lanes.get_mut(shard) else {
+        let mut wake = self.drain_backlog(rings);
+        for (shard, (lane, ring)) in self.lanes.iter_mut().zip(&rings.to_shard).enumerate() {
+            if !lane.backlog.is_empty() || ring.is_full() {
                 continue;
-            };
-            if !lane.open.batch.events.is_empty() && with_room(shard, lane) {
-                more |= send(&mut self.interner, lane, self.id, shard, rings);
+            }
+            // A shard keeps its copy of a set until it hears that the set is gone, also where there is
+            // nothing else to say.
+            let batch = &mut lane.open.batch;
+            self.interner.take_freed(shard_id(shard), &mut batch.freed);
+            let nudge = std::mem::take(&mut lane.nudge);
+            if nudge || !batch.events.is_empty() || !batch.freed.is_empty() {
+                wake |= send(&mut self.interner, lane, self.id, shard, rings);
             }
         }
-        wake | more
+        wake
     }
 
     fn drain_backlog(&mut self, rings: &WorkerRings) -> u32 {

@@ -59,6 +59,9 @@ pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 pub const REPLY_ROWS: usize = 1024;
 /// The same news of a prefix limit is told again after this time.
 pub const LIMIT_NEWS: Duration = Duration::from_secs(60);
+/// How often peers that a limit holds back are looked at: room may come about in another shard than
+/// the one that blocks.
+pub const LIMIT_LOOK: Duration = Duration::from_secs(1);
 /// Log lines about malformed UPDATEs of one session per minute; the rest is counted.
 pub const UPDATE_ERRORS_PER_MINUTE: u32 = 10;
 

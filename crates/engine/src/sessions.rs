@@ -2,6 +2,7 @@
 //! again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use thruway_rib::{PeerId, ShardEvent, ShardId, ShardNote};
@@ -13,7 +14,7 @@ use thruway_wire::{Family, FamilySet, Time, encode};
 use crate::conns::Conn;
 use crate::effects::Effect;
 use crate::egress::Notice;
-use crate::limits::LIMIT_NEWS;
+use crate::limits::{LIMIT_LOOK, LIMIT_NEWS};
 use crate::peers::Up;
 use crate::profile::{
     group_key, group_profile, missing_policies, peer_profile, prefix_limit, same_limit,
@@ -254,6 +255,7 @@ impl Worker {
             }
             ShardNote::LimitReached(peer, family) => self.limit_reached(now, peer, family, out),
             ShardNote::LimitRoom(peer, family) => {
+                self.blocked.retain(|blocked| *blocked != (peer, family));
                 self.limit(now, peer, family, LimitEvent::Room, out);
                 self.with_session(now, peer, out, |session, actions| {
                     session.request_refresh(family, actions);
@@ -291,7 +293,11 @@ impl Worker {
         match action {
             thruway_rib::LimitAction::Warn => self.limit(now, id, family, LimitEvent::Over, out),
             thruway_rib::LimitAction::Block => {
-                self.limit(now, id, family, LimitEvent::Blocking, out)
+                self.limit(now, id, family, LimitEvent::Blocking, out);
+                if !self.blocked.contains(&(id, family)) {
+                    self.blocked.push((id, family));
+                    self.look_at = self.look_at.min(now + LIMIT_LOOK);
+                }
             }
             thruway_rib::LimitAction::Restart if is_up => {
                 self.limit(now, id, family, LimitEvent::Restarting, out);
@@ -304,6 +310,28 @@ impl Worker {
             // Another shard's note came first.
             thruway_rib::LimitAction::Restart => {}
         }
+    }
+
+    /// A shard that holds routes back looks for room in its turns; where another shard made it, there
+    /// may be none for long.
+    pub(crate) fn look_for_room(&mut self, now: Time) {
+        if now < self.look_at {
+            return;
+        }
+        let peers = &self.peers;
+        let limit = |(id, family): (PeerId, Family)| {
+            let peer = peers.get(id).filter(|peer| peer.up.is_some())?;
+            peer.limits.get(family.index())?.as_ref()
+        };
+        self.blocked.retain(|blocked| limit(*blocked).is_some());
+        let has_room = |blocked: &(PeerId, Family)| {
+            limit(*blocked).is_some_and(|limit| limit.held.load(Relaxed) < limit.max)
+        };
+        if self.blocked.iter().any(has_room) {
+            self.ingress.nudge();
+        }
+        let idle = self.blocked.is_empty();
+        self.look_at = if idle { Time::NEVER } else { now + LIMIT_LOOK };
     }
 
     /// Says it, once for all shards.
@@ -328,7 +356,7 @@ impl Worker {
             return;
         }
         *told = Some((now, limit));
-        let held = count.held.load(std::sync::atomic::Ordering::Relaxed);
+        let held = count.held.load(Relaxed);
         out.event(Event::Limit {
             peer: id,
             family,

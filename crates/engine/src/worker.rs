@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use thruway_rib::{PeerId, ShardConfig};
 use thruway_session::{Actions, ConnId, Session};
-use thruway_wire::Time;
+use thruway_wire::{Family, Time};
 
 use crate::conns::Conns;
 use crate::effects::{Collect, Effect};
@@ -65,6 +65,9 @@ pub struct Worker {
     pub(crate) ready: VecDeque<ConnId>,
     /// Connections whose reading is off.
     pub(crate) paused: Vec<ConnId>,
+    /// Peers that a limit holds back, and when to look at them next.
+    pub(crate) blocked: Vec<(PeerId, Family)>,
+    pub(crate) look_at: Time,
     pub(crate) counters: Counters,
     pub(crate) draining: bool,
     drained: bool,
@@ -112,6 +115,8 @@ impl Worker {
             effects: Vec::new(),
             ready: VecDeque::new(),
             paused: Vec::new(),
+            blocked: Vec::new(),
+            look_at: Time::NEVER,
             counters: Counters::default(),
             draining: false,
             drained: false,
@@ -130,7 +135,7 @@ impl Worker {
     /// When the next timer is due; [`Time::NEVER`]: none runs.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        self.timers.next()
+        self.timers.next().min(self.look_at)
     }
 
     /// Takes one input.
@@ -162,6 +167,7 @@ impl Worker {
     pub fn turn(&mut self, now: Time, out: &mut dyn Sink) -> Turn {
         self.count_turn(now);
         self.tick(now, out);
+        self.look_for_room(now);
         self.hear(now, out);
         self.go_on(now, out);
         self.wake |= self.ingress.flush(&self.rings);

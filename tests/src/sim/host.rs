@@ -37,6 +37,8 @@ pub struct HostConfig {
     pub add_path_receive: bool,
     /// It keeps its forwarding state over a restart, seconds.
     pub restart_time: Option<u16>,
+    /// Its routes may stay long-lived stale after that, seconds.
+    pub stale_time: Option<u32>,
     /// Families.
     pub families: FamilySet,
     /// It waits for the server's connection.
@@ -57,6 +59,7 @@ impl HostConfig {
             add_path_send: false,
             add_path_receive: false,
             restart_time: None,
+            stale_time: None,
             families: FamilySet::ALL,
             passive: false,
         }
@@ -216,6 +219,10 @@ impl Host {
                 restart_time,
                 families: families().map(|family| (family.to_wire(), true)).collect(),
             });
+        }
+        if let Some(seconds) = config.stale_time {
+            let long = families().map(|family| (family.to_wire(), true, seconds)).collect();
+            capabilities.push(Capability::LongLivedGracefulRestart(long));
         }
         Open {
             version: 4,

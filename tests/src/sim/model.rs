@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use thruway_engine::PeerRole;
+use thruway_rib::Eligibility;
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, code};
 use thruway_wire::{Asn, Community, NextHop, Prefix};
 
@@ -77,17 +78,16 @@ fn best<'a>(paths: &[Path<'a>]) -> Option<Path<'a>> {
 }
 
 /// True where a path of `from` may go to `to` at all.
-fn eligible(from: &Path<'_>, to: &Station) -> bool {
+fn eligible(matrix: &Eligibility, from: &Path<'_>, to: &Station) -> bool {
     let role = |station: &Station| station.config.role;
     let internal = |station: &Station| {
         matches!(role(station), PeerRole::Internal | PeerRole::ReflectorClient)
     };
-    let ibgp_to_ibgp =
-        role(from.station) == PeerRole::Internal && role(to) == PeerRole::Internal;
     let communities = &from.route.communities;
     let held = communities.contains(&Community::NO_ADVERTISE)
         || !internal(to) && communities.contains(&Community::NO_EXPORT);
-    !ibgp_to_ibgp && !(held && to.config.export.interpret_communities)
+    let allowed = matrix.allows(role(from.station).class(), role(to).class());
+    allowed && !(held && to.config.export.interpret_communities)
 }
 
 /// A route as a host sees it.
@@ -124,7 +124,7 @@ pub type Table = BTreeMap<Prefix, BTreeSet<Vec<u8>>>;
 
 /// What a host must have been told.
 #[must_use]
-pub fn expected(stations: &[Station], to: usize) -> Table {
+pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table {
     let receiver = &stations[to];
     let mut by_prefix: BTreeMap<Prefix, Vec<Path<'_>>> = BTreeMap::new();
     for (from, station) in stations.iter().enumerate() {
@@ -145,7 +145,7 @@ pub fn expected(stations: &[Station], to: usize) -> Table {
         if !receiver.host.config.families.contains(prefix.family()) {
             continue;
         }
-        let chosen = choose(&paths, receiver, to);
+        let chosen = choose(&paths, matrix, receiver, to);
         if !chosen.is_empty() {
             let sets = chosen.iter().map(|path| told(path, receiver)).collect();
             table.insert(prefix, sets);
@@ -154,11 +154,16 @@ pub fn expected(stations: &[Station], to: usize) -> Table {
     table
 }
 
-fn choose<'a>(paths: &[Path<'a>], receiver: &Station, to: usize) -> Vec<Path<'a>> {
+fn choose<'a>(
+    paths: &[Path<'a>],
+    matrix: &Eligibility,
+    receiver: &Station,
+    to: usize,
+) -> Vec<Path<'a>> {
     if receiver.config.export.policy.is_none() && receiver.host.config.asn != SERVER_AS {
         return Vec::new();
     }
-    let may = |path: &Path<'_>| path.from != to && eligible(path, receiver);
+    let may = |path: &Path<'_>| path.from != to && eligible(matrix, path, receiver);
     if receiver.host.config.add_path_receive {
         return paths.iter().copied().filter(may).collect();
     }
@@ -181,10 +186,13 @@ pub fn actual(station: &Station) -> Table {
 
 /// The first host and prefix where a host was not told what the model says, and what both say.
 #[must_use]
-pub fn difference(stations: &[Station]) -> Option<(usize, Prefix, String)> {
+pub fn difference(
+    stations: &[Station],
+    matrix: &Eligibility,
+) -> Option<(usize, Prefix, String)> {
     let up = stations.iter().enumerate().filter(|(_, station)| station.host.phase == Phase::Up);
     up.into_iter().find_map(|(index, station)| {
-        let (expected, actual) = (expected(stations, index), actual(station));
+        let (expected, actual) = (expected(stations, matrix, index), actual(station));
         let prefixes: BTreeSet<&Prefix> = expected.keys().chain(actual.keys()).collect();
         let prefix = prefixes.into_iter().find(|at| expected.get(at) != actual.get(at))?;
         let (model, host) = (expected.get(prefix), actual.get(prefix));

@@ -15,7 +15,7 @@ use thruway_engine::{
 };
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, Filter, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow, WorkerId,
+    AddPathSend, Eligibility, Filter, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow, WorkerId,
 };
 use thruway_session::{AddPathOffer, RemoteAs, SessionConfig};
 use thruway_wire::{Asn, Prefix, RouterId, Time};
@@ -56,7 +56,7 @@ impl Sink for Collect<'_> {
     }
 
     fn send(&mut self, conn: ConnId, chunks: &mut VecDeque<Bytes>) {
-        self.acts.push(Act::Send(conn, chunks.drain(..).collect()));
+        self.acts.push(Act::Send(conn, std::mem::take(chunks)));
     }
 
     fn set_reading(&mut self, conn: ConnId, on: bool) {
@@ -152,6 +152,8 @@ pub struct World {
     pub stations: Vec<Station>,
     /// What workers said, with who said it.
     pub events: Vec<(usize, Event)>,
+    /// Who may be told whose routes.
+    pub matrix: Eligibility,
     /// Answers.
     pub replies: Vec<(QueryId, Reply)>,
     shape: Shape,
@@ -188,6 +190,7 @@ impl World {
             rng: Rng::new(seed),
             stations: Vec::new(),
             events: Vec::new(),
+            matrix: PeerRole::eligibility(),
             replies: Vec::new(),
             shape,
             workers: workers.collect(),
@@ -254,6 +257,38 @@ impl World {
         self.command(self.stations[station].worker, command);
     }
 
+    /// Puts another matrix in place.
+    pub fn set_matrix(&mut self, matrix: Eligibility) {
+        self.matrix = matrix;
+        self.command_all(&Command::Eligibility(matrix));
+    }
+
+    /// Asks every shard and does not wait for the answer.
+    pub fn ask_aside(&mut self, query: Query) {
+        self.queries += 1;
+        let id = QueryId(self.queries);
+        self.command_all(&Command::Query { id, query });
+    }
+
+    /// Removes every host's peer. Panics where a worker or shard then holds anything.
+    pub fn check_empty(&mut self, what: &str) {
+        for station in 0..self.stations.len() {
+            self.stations[station].online = false;
+            let peer = self.stations[station].peer;
+            self.command_for(station, Command::RemovePeer(peer));
+        }
+        self.pass(Duration::from_secs(10));
+        for status in self.status() {
+            let counters = &status.counters;
+            assert_eq!((counters.sets, counters.queued), (0, 0), "{what}: sets and octets queued");
+            assert_eq!(status.peers.len(), 0, "{what}: peers");
+            if let Some(shard) = status.shard {
+                let left = (shard.prefixes, shard.paths, shard.sets, shard.log);
+                assert_eq!(left, ([0; 2], [0; 2], 0, 0), "{what}: prefixes, paths, sets, log");
+            }
+        }
+    }
+
     /// Tells the server a host's configuration again.
     pub fn reconfigure(&mut self, station: usize) {
         let config = self.stations[station].config.clone();
@@ -311,7 +346,7 @@ impl World {
 
     /// Panics where a host was not told what the model says, with what the server has to say about it.
     pub fn check(&mut self, what: &str) {
-        let Some((index, prefix, text)) = model::difference(&self.stations) else { return };
+        let Some((index, prefix, text)) = model::difference(&self.stations, &self.matrix) else { return };
         let peer = self.stations[index].peer;
         let statuses = self.status();
         let mut peers = statuses.iter().flat_map(|status| &status.peers);
