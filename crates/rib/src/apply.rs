@@ -1,5 +1,7 @@
 //! Announcements and withdrawals: look up, replace, decide, log.
 
+use std::ops::Range;
+
 use thruway_wire::Nlri;
 
 use crate::core::Core;
@@ -10,9 +12,51 @@ use crate::table::{Table, TableKey};
 use crate::{Handle, PeerId, ShardNote};
 
 /// NLRI whose look-ups overlap: the misses of one hide behind those of the others.
-const RUN: usize = 16;
+const RUN: usize = 32;
 /// No slot.
 const MISS: u32 = u32::MAX;
+
+/// The slots of a batch's next NLRI, whatever their events: most events have too few NLRI for their
+/// misses to overlap. No slot is freed while a batch is applied, so a slot found stays the prefix's.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    start: usize,
+    end: usize,
+    hashes: [u64; RUN],
+    slots: [u32; RUN],
+}
+
+impl Ahead {
+    /// Hash and slot of the NLRI at `at`, which rises from call to call. The slot may be missing though an
+    /// NLRI before it has made it.
+    #[inline]
+    fn at<P: TableKey>(&mut self, table: &Table<P>, nlri: &[Nlri<P>], at: usize) -> (u64, u32) {
+        if at >= self.end {
+            let run = nlri.get(at..).unwrap_or_default();
+            let run = run.get(..RUN).unwrap_or(run);
+            (self.start, self.end) = (at, at + run.len());
+            self.look_up(table, run);
+        }
+        let place = at - self.start;
+        let hash = self.hashes.get(place).copied().unwrap_or(0);
+        (hash, self.slots.get(place).copied().unwrap_or(MISS))
+    }
+
+    /// Three passes, so that the processor waits for all lines at once.
+    fn look_up<P: TableKey>(&mut self, table: &Table<P>, run: &[Nlri<P>]) {
+        for (hash, nlri) in self.hashes.iter_mut().zip(run) {
+            *hash = table.hash(&nlri.prefix);
+        }
+        for ((slot, hash), nlri) in self.slots.iter_mut().zip(&self.hashes).zip(run) {
+            *slot = table.find(*hash, &nlri.prefix).unwrap_or(MISS);
+        }
+        let mut warm = 0;
+        for slot in self.slots.iter().take(run.len()) {
+            warm ^= table.warm(*slot);
+        }
+        std::hint::black_box(warm);
+    }
+}
 
 /// One event with its NLRI.
 #[derive(Debug)]
@@ -27,7 +71,27 @@ struct Event {
     uses: u32,
     received: Handle,
     /// The verdict, where it is the same for all prefixes.
-    verdict: Option<(Handle, Digest)>,
+    verdict: Option<Verdict>,
+}
+
+/// What import makes of a set.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    accepted: Handle,
+    digest: Digest,
+    has_med: bool,
+}
+
+impl Verdict {
+    fn new<P: TableKey>(core: &mut Core, peer: PeerId, received: Handle, prefix: P) -> Self {
+        let accepted = core.import(peer, received, prefix, Life::Fresh);
+        let (digest, has_med) = core.digest(peer, accepted);
+        Verdict {
+            accepted,
+            digest,
+            has_med,
+        }
+    }
 }
 
 impl Event {
@@ -73,60 +137,42 @@ impl Event {
     }
 }
 
-/// Takes `nlri` of a peer with one set.
+/// Takes the part `range` of a batch's NLRI, of a peer with one set.
 pub(crate) fn announce<P: TableKey>(
     table: &mut Table<P>,
     core: &mut Core,
-    peer: PeerId,
-    received: Handle,
+    ahead: &mut Ahead,
+    (peer, received): (PeerId, Handle),
     nlri: &[Nlri<P>],
+    range: Range<usize>,
 ) {
-    let Some(mut event) = Event::new::<P>(core, peer, nlri.len() as u32) else {
+    let Some(mut event) = Event::new::<P>(core, peer, range.len() as u32) else {
         return;
     };
     event.received = received;
-    let Some(first) = nlri.first() else { return };
+    let Some(first) = nlri.get(range.start) else {
+        return;
+    };
     let uses_prefix = core
         .peers
         .get(peer)
         .and_then(|peer| peer.profile.import.as_ref())
         .is_some_and(|policy| policy.uses_prefix());
     if !uses_prefix {
-        let accepted = core.import(peer, received, first.prefix, Life::Fresh);
-        event.verdict = Some((accepted, core.digest(peer, accepted)));
+        event.verdict = Some(Verdict::new(core, peer, received, first.prefix));
     }
-    for run in nlri.chunks(RUN) {
-        let (hashes, slots) = look_up(table, run);
-        for ((nlri, hash), slot) in run.iter().zip(hashes).zip(slots) {
-            let slot = match slot {
-                MISS => table.find_or_insert(hash, nlri.prefix),
-                slot => Some(slot),
-            };
-            if let Some(slot) = slot {
-                put(table, core, &mut event, slot, nlri);
-            }
+    for at in range {
+        let (hash, slot) = ahead.at(table, nlri, at);
+        let Some(nlri) = nlri.get(at) else { break };
+        let slot = match slot {
+            MISS => table.find_or_insert(hash, nlri.prefix),
+            slot => Some(slot),
+        };
+        if let Some(slot) = slot {
+            put(table, core, &mut event, slot, nlri);
         }
     }
     event.finish::<P>(core);
-}
-
-/// Finds the slots of a run. Three passes, so that the processor waits for all lines at once.
-#[inline]
-fn look_up<P: TableKey>(table: &Table<P>, run: &[Nlri<P>]) -> ([u64; RUN], [u32; RUN]) {
-    let mut hashes = [0; RUN];
-    let mut slots = [MISS; RUN];
-    for (hash, nlri) in hashes.iter_mut().zip(run) {
-        *hash = table.hash(&nlri.prefix);
-    }
-    for ((slot, hash), nlri) in slots.iter_mut().zip(&hashes).zip(run) {
-        *slot = table.find(*hash, &nlri.prefix).unwrap_or(MISS);
-    }
-    let mut warm = 0;
-    for slot in slots.iter().take(run.len()).filter(|slot| **slot != MISS) {
-        warm ^= table.warm(*slot);
-    }
-    std::hint::black_box(warm);
-    (hashes, slots)
 }
 
 /// Puts a peer's path into a slot.
@@ -138,19 +184,17 @@ fn put<P: TableKey>(
     slot: u32,
     nlri: &Nlri<P>,
 ) {
-    let (accepted, digest) = match event.verdict {
+    let verdict = match event.verdict {
         Some(verdict) => verdict,
-        None => {
-            let accepted = core.import(event.peer, event.received, nlri.prefix, Life::Fresh);
-            (accepted, core.digest(event.peer, accepted))
-        }
+        None => Verdict::new(core, event.peer, event.received, nlri.prefix),
     };
+    let tag = Tag::new(event.generation, 0, nlri.path_id != 0).with_med(verdict.has_med);
     let path = Path {
         received: event.received,
-        accepted,
+        accepted: verdict.accepted,
         peer: event.peer,
-        tag: Tag::new(event.generation, 0, nlri.path_id != 0),
-        digest,
+        tag,
+        digest: verdict.digest,
     };
     match table.position(slot, event.peer, nlri.path_id) {
         Some(index) => replace(table, core, event, slot, index, path),
@@ -171,7 +215,7 @@ fn insert<P: TableKey>(
         0 if table.paths(slot).is_empty() => Some(0),
         _ => table.free_sub(slot, event.peer),
     };
-    path.tag = Tag::new(event.generation, sub.unwrap_or(0), id != 0);
+    path.tag = Tag::new(event.generation, sub.unwrap_or(0), id != 0).with_med(path.tag.has_med());
     if sub.is_none() || !admit::<P>(core, event, &mut path, true, false) {
         drop_if_empty(table, core, slot);
         return;
@@ -208,7 +252,10 @@ fn replace<P: TableKey>(
     let Some(old) = table.paths(slot).get(index).copied() else {
         return;
     };
-    path.tag = old.tag.with_generation(event.generation);
+    path.tag = old
+        .tag
+        .with_generation(event.generation)
+        .with_med(path.tag.has_med());
     if path == old {
         return;
     }
@@ -277,6 +324,7 @@ fn admit<P: TableKey>(
     }
     path.accepted = Handle::NONE;
     path.digest = Digest::REJECTED;
+    path.tag = path.tag.with_med(false);
     accepted_only
 }
 
@@ -298,25 +346,29 @@ fn move_count<P: TableKey>(core: &mut Core, event: &mut Event, old: &Path, was_h
     }
 }
 
-/// Takes a peer's `nlri` out.
+/// Takes a peer's NLRI out, the part `range` of a batch's.
 pub(crate) fn withdraw<P: TableKey>(
     table: &mut Table<P>,
     core: &mut Core,
+    ahead: &mut Ahead,
     peer: PeerId,
     nlri: &[Nlri<P>],
+    range: Range<usize>,
 ) {
-    let Some(mut event) = Event::new::<P>(core, peer, nlri.len() as u32) else {
+    let Some(mut event) = Event::new::<P>(core, peer, range.len() as u32) else {
         return;
     };
-    for run in nlri.chunks(RUN) {
-        let (_, slots) = look_up(table, run);
-        for (nlri, slot) in run.iter().zip(slots) {
-            if slot == MISS {
-                continue;
-            }
-            if let Some(index) = table.position(slot, peer, nlri.path_id) {
-                take(table, core, &mut event, slot, index);
-            }
+    for at in range {
+        let (hash, slot) = ahead.at(table, nlri, at);
+        let Some(nlri) = nlri.get(at) else { break };
+        let slot = match slot {
+            MISS => table.find(hash, &nlri.prefix),
+            slot => Some(slot),
+        };
+        if let Some(slot) = slot
+            && let Some(index) = table.position(slot, peer, nlri.path_id)
+        {
+            take(table, core, &mut event, slot, index);
         }
     }
     event.finish::<P>(core);

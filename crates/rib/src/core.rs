@@ -1,7 +1,7 @@
 //! What all tables and groups of a shard share, and the decision over one slot.
 
 use thruway_wire::Prefix;
-use thruway_wire::attrs::AttrSetBuf;
+use thruway_wire::attrs::{AttrFlags, AttrSetBuf};
 
 use crate::ladder::{Candidate, Judge};
 use crate::log::Log;
@@ -66,13 +66,16 @@ impl Core {
         }
     }
 
-    /// The digest of an accepted set of a peer.
+    /// What the ladder needs of an accepted set of a peer: the digest, and whether it has a MED.
     #[inline]
-    pub(crate) fn digest(&self, peer: PeerId, accepted: Handle) -> Digest {
+    pub(crate) fn digest(&self, peer: PeerId, accepted: Handle) -> (Digest, bool) {
         let rank = self.peers.hot(peer).map_or(0, |hot| hot.rank);
         self.sets
             .get(accepted)
-            .map_or(Digest::REJECTED, |set| Digest::new(rank, set.meta()))
+            .map_or((Digest::REJECTED, false), |set| {
+                let meta = set.meta();
+                (Digest::new(rank, meta), meta.flags.has(AttrFlags::MED))
+            })
     }
 
     /// Counts the uses that a path makes of sets.

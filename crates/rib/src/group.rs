@@ -424,11 +424,7 @@ impl Group {
         candidates.clear();
         candidates.extend(eligible.iter().filter_map(|(index, _)| {
             let path = paths.get(*index as usize)?;
-            Some(Candidate {
-                index: *index,
-                accepted: path.accepted,
-                peer: path.peer,
-            })
+            Some(Candidate::new(*index, path))
         }));
         let path_id = |index: u32| {
             paths

@@ -221,33 +221,38 @@ impl Importer<'_> {
             Outcome::Accept => false,
             Outcome::AcceptChanged => true,
         };
+        let flags = if changed {
+            self.scratch.as_ref().meta.flags
+        } else {
+            set.meta.flags
+        };
+        let (last_choice, mark_stale) = self.finish(flags);
+        if !changed && !last_choice && !mark_stale {
+            return received;
+        }
         if !changed {
             self.scratch.copy_from(set);
         }
-        if !self.finish() && !changed {
-            return received;
+        if last_choice {
+            self.scratch.set_local_pref(Some(0));
+        }
+        if mark_stale {
+            self.scratch.add_community(Community::LLGR_STALE);
         }
         self.sets.derive(self.scratch.as_ref())
     }
 
-    /// What holds after every policy. True where it changed the set.
-    fn finish(&mut self) -> bool {
+    /// What holds after every policy: is LOCAL_PREF 0, since the path is about to go (RFC 8326 §4.1),
+    /// and is it to be marked as long-lived stale (RFC 9494 §4.2).
+    fn finish(&self, flags: AttrFlags) -> (bool, bool) {
         let profile = &self.peer.profile;
-        let flags = self.scratch.as_ref().meta.flags;
-        let mut changed = false;
-        // RFC 8326 §4.1: a path about to go is the last choice.
-        if profile.hygiene.interpret_communities
+        let last_choice = profile.hygiene.interpret_communities
             && !profile.internal
-            && flags.has(AttrFlags::GRACEFUL_SHUTDOWN)
-        {
-            self.scratch.set_local_pref(Some(0));
-            changed = true;
-        }
-        if self.long_lived && !flags.has(AttrFlags::LLGR_STALE) {
-            self.scratch.add_community(Community::LLGR_STALE);
-            changed = true;
-        }
-        changed
+            && flags.has(AttrFlags::GRACEFUL_SHUTDOWN);
+        (
+            last_choice,
+            self.long_lived && !flags.has(AttrFlags::LLGR_STALE),
+        )
     }
 }
 

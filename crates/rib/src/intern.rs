@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use thruway_wire::attrs::{AttrSet, AttrSetRef};
 
 use crate::chunked::Chunked;
+use crate::hash::Filed;
 use crate::{Handle, Returns, ShardId, WorkerId};
 
 /// A worker's table of canonical sets.
@@ -17,7 +18,7 @@ pub struct Interner {
     owner: u8,
     shards: usize,
     hash: RandomState,
-    table: HashTable<u32>,
+    table: HashTable<Filed>,
     sets: Chunked<Option<AttrSet>, 12>,
     /// Grants sent and not returned: `shards` of them a set.
     outstanding: Vec<u32>,
@@ -74,15 +75,15 @@ impl Interner {
         let hash = self.hash.hash_one(set.bytes);
         let sets = &self.sets;
         // The meta data follow from the bytes but for the length of the next hop.
-        let same = |index: &u32| match sets.get(*index) {
-            Some(Some(known)) => {
+        let same = |filed: &Filed| match sets.get(filed.number) {
+            Some(Some(known)) if filed.may_be(hash) => {
                 known.as_ref().bytes == set.bytes
                     && known.meta().next_hop_len == set.meta.next_hop_len
             }
             _ => false,
         };
-        match self.table.find(hash, same) {
-            Some(index) => Handle::new(self.owner, *index),
+        match self.table.find(Filed::spread(hash), same) {
+            Some(filed) => Handle::new(self.owner, filed.number),
             None => self.add(hash, set),
         }
     }
@@ -103,16 +104,8 @@ impl Interner {
         *place = Some(AttrSet::new(set));
         self.stats.sets += 1;
         self.stats.bytes += set.bytes.len();
-        let Interner {
-            table,
-            sets,
-            hash: hasher,
-            ..
-        } = self;
-        table.insert_unique(hash, index, |index| match sets.get(*index) {
-            Some(Some(known)) => hasher.hash_one(known.as_ref().bytes),
-            _ => 0,
-        });
+        let filed = Filed::new(hash, index);
+        self.table.insert_unique(filed.key(), filed, Filed::key);
         Handle::new(self.owner, index)
     }
 
@@ -169,7 +162,10 @@ impl Interner {
             return;
         };
         let hash = self.hash.hash_one(set.as_ref().bytes);
-        if let Ok(entry) = self.table.find_entry(hash, |known| *known == index) {
+        if let Ok(entry) = self
+            .table
+            .find_entry(Filed::spread(hash), |known| known.number == index)
+        {
             entry.remove();
         }
         self.stats.sets -= 1;

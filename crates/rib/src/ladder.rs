@@ -76,6 +76,20 @@ pub(crate) struct Candidate {
     pub(crate) index: u32,
     pub(crate) accepted: Handle,
     pub(crate) peer: PeerId,
+    has_med: bool,
+}
+
+impl Candidate {
+    #[inline]
+    pub(crate) fn new(index: u32, path: &Path) -> Self {
+        let (accepted, peer) = (path.accepted, path.peer);
+        Candidate {
+            index,
+            accepted,
+            peer,
+            has_med: path.tag.has_med(),
+        }
+    }
 }
 
 /// What the ladder looks things up in.
@@ -158,18 +172,28 @@ impl Judge<'_> {
 
     /// ORIGINATOR_ID stands in for the identifier of the peer (RFC 4456 §9).
     fn router_id(&self, candidate: &Candidate) -> u32 {
-        let own = self
-            .peers
-            .hot(candidate.peer)
-            .map_or(0, |hot| hot.router_id.0);
-        if !self
-            .sets
-            .flags(candidate.accepted)
-            .has(AttrFlags::ORIGINATOR_ID)
+        let Some(hot) = self.peers.hot(candidate.peer) else {
+            return 0;
+        };
+        let own = hot.router_id.0;
+        // From external peers the attribute is not taken (RFC 7606 §7.9).
+        if !hot.internal
+            || !self
+                .sets
+                .flags(candidate.accepted)
+                .has(AttrFlags::ORIGINATOR_ID)
         {
             return own;
         }
         self.meta(candidate).originator_id.0
+    }
+
+    fn cluster_len(&self, candidate: &Candidate) -> u8 {
+        if self.internal(candidate.peer) {
+            self.meta(candidate).cluster_len
+        } else {
+            0
+        }
     }
 
     /// Runs the steps over `candidates`, of which the winner stays. Those that are known to be equal
@@ -198,12 +222,7 @@ impl Judge<'_> {
         let med_mattered = self.cut_med(candidates, lost);
         cut(candidates, Step::External, |c| self.internal(c.peer), lost);
         cut(candidates, Step::RouterId, |c| self.router_id(c), lost);
-        cut(
-            candidates,
-            Step::ClusterLen,
-            |c| self.meta(c).cluster_len,
-            lost,
-        );
+        cut(candidates, Step::ClusterLen, |c| self.cluster_len(c), lost);
         let addr = |c: &Candidate| self.peers.get(c.peer).map(|peer| peer.profile.addr);
         cut(candidates, Step::PeerAddr, addr, lost);
         cut(candidates, Step::PathId, |c| path_id(c.index), lost);
@@ -213,6 +232,9 @@ impl Judge<'_> {
 
     /// Step 6: out goes what has a higher MED than another of its neighbour AS.
     fn cut_med(&self, candidates: &mut Vec<Candidate>, lost: &mut impl Lost) -> bool {
+        if candidates.len() < 2 || !candidates.iter().any(|c| c.has_med) {
+            return false;
+        }
         let [first, others @ ..] = candidates.as_slice() else {
             return false;
         };
@@ -275,20 +297,22 @@ impl Judge<'_> {
         path_id: &impl Fn(u32) -> u32,
     ) -> Option<Choice> {
         candidates.clear();
+        let dead = self.peers.any_dead(self.family);
         let mut top = Digest::REJECTED;
         for (index, path) in (0..).zip(paths) {
-            if path.digest < top || !self.visible(path) {
+            let seen = if dead {
+                self.visible(path)
+            } else {
+                path.digest.is_accepted()
+            };
+            if path.digest < top || !seen {
                 continue;
             }
             if path.digest > top {
                 top = path.digest;
                 candidates.clear();
             }
-            candidates.push(Candidate {
-                index,
-                accepted: path.accepted,
-                peer: path.peer,
-            });
+            candidates.push(Candidate::new(index, path));
         }
         self.settle_equal(candidates, top, path_id)
     }
@@ -304,11 +328,7 @@ impl Judge<'_> {
         let mut candidates: Vec<Candidate> = (0..)
             .zip(paths)
             .filter(|(_, path)| eligible(path))
-            .map(|(index, path)| Candidate {
-                index,
-                accepted: path.accepted,
-                peer: path.peer,
-            })
+            .map(|(index, path)| Candidate::new(index, path))
             .collect();
         let mut reasons = Reasons {
             judge: *self,
@@ -337,7 +357,18 @@ fn cut<K: Ord>(
     if candidates.len() < 2 {
         return;
     }
-    let Some(lowest) = candidates.iter().map(&key).min() else {
+    let mut lowest = None;
+    let mut alike = true;
+    for key in candidates.iter().map(&key) {
+        match &lowest {
+            Some(known) if *known <= key => alike &= *known == key,
+            known => {
+                alike &= known.is_none();
+                lowest = Some(key);
+            }
+        }
+    }
+    let Some(lowest) = lowest.filter(|_| !alike) else {
         return;
     };
     candidates.retain(|candidate| {

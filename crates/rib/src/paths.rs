@@ -23,7 +23,7 @@ pub(crate) struct Path {
 const _: () = assert!(size_of::<Path>() == 16);
 
 /// Generation of the peer's session that told the path, its number among the peer's paths for the
-/// prefix, and whether it came with an identifier.
+/// prefix, whether it came with an identifier, and whether its set has a MED.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tag(u16);
 
@@ -31,6 +31,7 @@ impl Tag {
     const GENERATION_BITS: u32 = 4;
     const SUB_BITS: u32 = 10;
     const HAS_ID: u16 = 1 << 15;
+    const HAS_MED: u16 = 1 << 14;
 
     #[inline]
     pub(crate) const fn new(generation: u8, sub: u16, has_id: bool) -> Tag {
@@ -52,6 +53,21 @@ impl Tag {
     #[inline]
     pub(crate) const fn has_id(self) -> bool {
         self.0 & Self::HAS_ID != 0
+    }
+
+    /// The accepted set has a MED. Most have none, and then the ladder need not look at sets.
+    #[inline]
+    pub(crate) const fn has_med(self) -> bool {
+        self.0 & Self::HAS_MED != 0
+    }
+
+    #[inline]
+    pub(crate) const fn with_med(self, med: bool) -> Tag {
+        Tag(if med {
+            self.0 | Self::HAS_MED
+        } else {
+            self.0 & !Self::HAS_MED
+        })
     }
 
     #[inline]
@@ -146,6 +162,8 @@ mod tests {
         );
         let tag = tag.with_generation(2);
         assert_eq!((tag.generation(), tag.sub(), tag.has_id()), (2, 1023, true));
+        assert!(tag.with_med(true).has_med() && !tag.has_med());
+        assert_eq!(tag.with_med(true).with_med(false), tag);
         assert_ne!(sent_id(PeerId(0), 1023), sent_id(PeerId(1), 0));
     }
 

@@ -6,6 +6,7 @@ use thruway_wire::Asn;
 use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetRef};
 
 use crate::chunked::Chunked;
+use crate::hash::Filed;
 use crate::intern::hasher;
 use crate::limits::WORKERS_MAX;
 use crate::{Handle, ShardId};
@@ -39,7 +40,7 @@ pub(crate) struct Sets {
     owners: Vec<Chunked<Entry, 10>>,
     derived_owner: u8,
     hash: RandomState,
-    table: HashTable<u32>,
+    table: HashTable<Filed>,
     free: Vec<u32>,
     next: u32,
     /// Sets whose uses were 0 at some time this turn.
@@ -221,15 +222,16 @@ impl Sets {
         let hash = self.hash.hash_one(set.bytes);
         let owner = self.derived_owner;
         let entries = self.owners.get(usize::from(owner));
-        let same = |index: &u32| {
-            let known = entries.and_then(|entries| entries.get(*index)?.set.as_ref());
-            known.is_some_and(|known| {
-                known.as_ref().bytes == set.bytes
-                    && known.meta().next_hop_len == set.meta.next_hop_len
-            })
+        let same = |filed: &Filed| {
+            let known = entries.and_then(|entries| entries.get(filed.number)?.set.as_ref());
+            filed.may_be(hash)
+                && known.is_some_and(|known| {
+                    known.as_ref().bytes == set.bytes
+                        && known.meta().next_hop_len == set.meta.next_hop_len
+                })
         };
-        if let Some(index) = self.table.find(hash, same) {
-            return Handle::new(owner, *index);
+        if let Some(filed) = self.table.find(Filed::spread(hash), same) {
+            return Handle::new(owner, filed.number);
         }
         let index = match self.free.pop() {
             Some(index) => index,
@@ -241,28 +243,14 @@ impl Sets {
         };
         let handle = Handle::new(owner, index);
         self.fill(handle, AttrSet::new(set));
-        self.index_derived(hash, index);
+        let filed = Filed::new(hash, index);
+        self.table.insert_unique(filed.key(), filed, Filed::key);
         self.derived += 1;
         if let Some(entry) = self.entry_mut(handle) {
             entry.queued = true;
         }
         self.zero.push(handle);
         handle
-    }
-
-    fn index_derived(&mut self, hash: u64, index: u32) {
-        let Sets {
-            owners,
-            table,
-            hash: hasher,
-            derived_owner,
-            ..
-        } = self;
-        let entries = owners.get(usize::from(*derived_owner));
-        table.insert_unique(hash, index, |index| {
-            let known = entries.and_then(|entries| entries.get(*index)?.set.as_ref());
-            known.map_or(0, |known| hasher.hash_one(known.as_ref().bytes))
-        });
     }
 
     /// True where `collect` has something to look at.
@@ -309,7 +297,10 @@ impl Sets {
             return;
         };
         let hash = self.hash.hash_one(set.as_ref().bytes);
-        if let Ok(found) = self.table.find_entry(hash, |known| *known == index) {
+        if let Ok(found) = self
+            .table
+            .find_entry(Filed::spread(hash), |known| known.number == index)
+        {
             found.remove();
         }
         self.free.push(index);

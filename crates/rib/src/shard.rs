@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use thruway_policy::Hits;
 use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix};
 
-use crate::apply;
+use crate::apply::{self, Ahead};
 use crate::core::Core;
 use crate::groups::{Groups, Keeper, Tables};
 use crate::limits::WORKERS_MAX;
@@ -101,11 +101,11 @@ impl Shard {
             "a set for each event that brings one"
         );
         drop(sets);
-        let mut at = [0; 2];
+        let (mut next4, mut next6) = Default::default();
         for event in events.drain(..) {
             match event.family() {
-                Some(Family::Ipv4) => self.data::<Ipv4Prefix>(batch, &event, &mut at),
-                Some(Family::Ipv6) => self.data::<Ipv6Prefix>(batch, &event, &mut at),
+                Some(Family::Ipv4) => self.data::<Ipv4Prefix>(batch, &event, &mut next4),
+                Some(Family::Ipv6) => self.data::<Ipv6Prefix>(batch, &event, &mut next6),
                 None => self.control(batch.from, event),
             }
         }
@@ -115,28 +115,30 @@ impl Shard {
         self.groups.trim(&mut self.tables, &mut self.core);
     }
 
-    /// An event with NLRI, of which `at` counts those already taken.
-    fn data<P: ShardKey>(&mut self, batch: &ShardBatch, event: &ShardEvent, at: &mut [usize; 2]) {
-        let Some(at) = at.get_mut(P::INDEX) else {
-            return;
-        };
+    /// An event with NLRI, of which `next` counts those already taken.
+    fn data<P: ShardKey>(
+        &mut self,
+        batch: &ShardBatch,
+        event: &ShardEvent,
+        (next, ahead): &mut (usize, Ahead),
+    ) {
         let count = event.count();
-        let nlri = P::received(batch).get(*at..*at + count).unwrap_or_default();
-        debug_assert_eq!(nlri.len(), count, "events and NLRI agree");
-        *at += count;
+        let (nlri, range) = (P::received(batch), *next..*next + count);
+        debug_assert!(range.end <= nlri.len(), "events and NLRI agree");
+        *next += count;
         let (table, core) = (P::table(&mut self.tables), &mut self.core);
         match event {
             ShardEvent::Announce { peer, handle, .. } => {
                 core.counters.announced += count as u64;
                 if core.sets.granted(*handle) {
-                    apply::announce(table, core, *peer, *handle, nlri);
+                    apply::announce(table, core, ahead, (*peer, *handle), nlri, range);
                 } else {
-                    apply::withdraw(table, core, *peer, nlri);
+                    apply::withdraw(table, core, ahead, *peer, nlri, range);
                 }
             }
             ShardEvent::Withdraw { peer, .. } => {
                 core.counters.withdrawn += count as u64;
-                apply::withdraw(table, core, *peer, nlri);
+                apply::withdraw(table, core, ahead, *peer, nlri, range);
             }
             _ => {}
         }

@@ -13,7 +13,7 @@ use thruway_wire::{Family, FamilySet};
 use crate::apply::remove;
 use crate::core::Core;
 use crate::limit::{News, release_all};
-use crate::paths::{Digest, Path};
+use crate::paths::Path;
 use crate::peers::{Again, Count, Job, Life};
 use crate::table::{Table, TableKey};
 use crate::{Handle, PeerId, PeerProfile, ShardNote};
@@ -238,10 +238,8 @@ fn judge_again<P: TableKey>(
     if now.accepted.is_some() && old.accepted.is_none() && !admit_again::<P>(core, old.peer) {
         now.accepted = Handle::NONE;
     }
-    now.digest = match now.accepted {
-        Handle::NONE => Digest::REJECTED,
-        accepted => core.digest(old.peer, accepted),
-    };
+    let (digest, med) = core.digest(old.peer, now.accepted);
+    (now.digest, now.tag) = (digest, old.tag.with_med(med));
     if now.accepted != old.accepted {
         core.acquire(&now);
         core.release(&old);

@@ -5,7 +5,7 @@ use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey};
 
 use crate::arena::{Arena, List};
 use crate::chunked::Chunked;
-use crate::hash::PrefixHasher;
+use crate::hash::{Filed, PrefixHasher};
 use crate::log::{Log, Logged, SlotRef};
 use crate::paths::{PATHS_OF_PEER_MAX, Path};
 use crate::{PeerId, ShardBatch};
@@ -142,7 +142,7 @@ struct ReceivedId {
 #[derive(Debug)]
 pub(crate) struct Table<P> {
     hasher: PrefixHasher,
-    index: Vec<HashTable<u32>>,
+    index: Vec<HashTable<Filed>>,
     slots: Chunked<Slot<P>, 12>,
     /// Slots ever used: walks end here.
     len: u32,
@@ -171,8 +171,7 @@ impl<P: TableKey> Table<P> {
         self.hasher.hash(prefix)
     }
 
-    // hashbrown takes its tag from the top seven bits and the bucket from the low ones: the
-    // sub-table comes from between.
+    // Within a sub-table only the low half tells.
     #[inline]
     fn sub_table(hash: u64) -> usize {
         (hash >> 48) as usize % SUB_TABLES
@@ -184,12 +183,13 @@ impl<P: TableKey> Table<P> {
         let table = self.index.get(Self::sub_table(hash))?;
         let slots = &self.slots;
         table
-            .find(hash, |slot| {
-                slots
-                    .get(*slot)
-                    .is_some_and(|known| known.prefix == *prefix)
+            .find(Filed::spread(hash), |filed| {
+                filed.may_be(hash)
+                    && slots
+                        .get(filed.number)
+                        .is_some_and(|known| known.prefix == *prefix)
             })
-            .copied()
+            .map(|filed| filed.number)
     }
 
     /// The slot of a prefix, new where needed; `None` where the table is full.
@@ -212,18 +212,9 @@ impl<P: TableKey> Table<P> {
             flags: USED,
             ..Slot::default()
         };
-        let Table {
-            index,
-            slots,
-            hasher,
-            ..
-        } = self;
-        let table = index.get_mut(Self::sub_table(hash))?;
-        table.insert_unique(hash, slot, |slot| {
-            slots
-                .get(*slot)
-                .map_or(0, |known| hasher.hash(&known.prefix))
-        });
+        let table = self.index.get_mut(Self::sub_table(hash))?;
+        let filed = Filed::new(hash, slot);
+        table.insert_unique(filed.key(), filed, Filed::key);
         Some(slot)
     }
 
@@ -236,7 +227,7 @@ impl<P: TableKey> Table<P> {
         let hash = self.hasher.hash(&place.prefix);
         *place = Slot::default();
         if let Some(table) = self.index.get_mut(Self::sub_table(hash))
-            && let Ok(entry) = table.find_entry(hash, |known| *known == slot)
+            && let Ok(entry) = table.find_entry(Filed::spread(hash), |known| known.number == slot)
         {
             entry.remove();
         }
@@ -283,9 +274,11 @@ impl<P: TableKey> Table<P> {
     /// Reads what an update of the slot will read, so that the misses of a run overlap.
     #[inline]
     pub(crate) fn warm(&self, slot: u32) -> u32 {
+        // One of four paths: a cache line holds as many.
         self.paths(slot)
-            .first()
-            .map_or(0, |path| u32::from(path.peer.0))
+            .iter()
+            .step_by(4)
+            .fold(0, |sum, path| sum ^ u32::from(path.peer.0))
     }
 
     #[inline]

@@ -45,7 +45,7 @@ impl Ladder {
             sets.put(handle, AttrSet::new(entry.set.as_ref()));
             peers.set(&Arc::new(entry.peer.clone()));
             let digest = Digest::new(entry.peer.rank, entry.set.as_ref().meta);
-            let tag = Tag::new(0, 0, false);
+            let tag = Tag::new(0, 0, false).with_med(entry.set.as_ref().med().is_some());
             paths.push(Path {
                 received: handle,
                 accepted: handle,
@@ -279,6 +279,8 @@ fn dead_and_rejected_paths_take_no_part() {
     let mut ladder = Ladder::new(LadderConfig::default(), &circle());
     ladder.paths[1].digest = Digest::REJECTED;
     assert_eq!(ladder.best(), Some(0));
+    let family = &mut ladder.peers.get_mut(PeerId(3)).unwrap().families[0];
+    family.count(0).unwrap().received = 1;
     ladder.peers.turn(PeerId(3), 0, Life::Fresh, Life::Dead);
     assert_eq!(ladder.best(), Some(2));
     ladder.paths.clear();
