@@ -42,7 +42,10 @@ impl Sink for Net {
     fn connect(&mut self, _conn: ConnId, _target: &ConnectTarget<'_>) {}
 
     fn send(&mut self, conn: ConnId, chunks: &mut VecDeque<Bytes>) {
-        self.octets += chunks.drain(..).map(|chunk| chunk.len() as u64).sum::<u64>();
+        self.octets += chunks
+            .drain(..)
+            .map(|chunk| chunk.len() as u64)
+            .sum::<u64>();
         self.sent.push(conn);
     }
 
@@ -84,7 +87,11 @@ impl Server {
         };
         let ends = rings(1, 1, RING_LEN).pop().expect("one worker's ends");
         let worker = Worker::new(config, ends, groups, ids.clone());
-        let mut server = Server { worker, net: Net::default(), now: Time::from_secs(1) };
+        let mut server = Server {
+            worker,
+            net: Net::default(),
+            now: Time::from_secs(1),
+        };
         let conns = (0..peers)
             .map(|n| {
                 let id = ids.take().expect("a number");
@@ -97,14 +104,23 @@ impl Server {
     }
 
     fn command(&mut self, command: Command) {
-        self.worker.handle(self.now, Input::Command(Box::new(command)), &mut self.net);
+        self.worker
+            .handle(self.now, Input::Command(Box::new(command)), &mut self.net);
     }
 
     fn establish(&mut self, n: u8) -> ConnId {
         let conn = self.worker.next_conn();
         let local = SocketAddr::new(IpAddr::from([10, 0, 0, 254]), 179);
         let remote = SocketAddr::new(address(n), 40_000);
-        self.worker.handle(self.now, Input::Accepted { conn, local, remote }, &mut self.net);
+        self.worker.handle(
+            self.now,
+            Input::Accepted {
+                conn,
+                local,
+                remote,
+            },
+            &mut self.net,
+        );
         let asn = Asn(65_000 + u32::from(n));
         let open = Open {
             version: 4,
@@ -125,7 +141,10 @@ impl Server {
     }
 
     fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
-        let input = Input::Received { conn, bytes: bytes.into() };
+        let input = Input::Received {
+            conn,
+            bytes: bytes.into(),
+        };
         self.worker.handle(self.now, input, &mut self.net);
     }
 
@@ -134,7 +153,8 @@ impl Server {
         let turn = self.worker.turn(self.now, &mut self.net);
         let mut busy = turn.more;
         for conn in std::mem::take(&mut self.net.sent) {
-            self.worker.handle(self.now, Input::Sent { conn }, &mut self.net);
+            self.worker
+                .handle(self.now, Input::Sent { conn }, &mut self.net);
             busy = true;
         }
         busy
@@ -201,7 +221,10 @@ struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 16
     }
 }
@@ -220,7 +243,12 @@ fn stream(n: u8, version: u64) -> Vec<u8> {
         reflect: None,
         otc: None,
     };
-    let encoding = Encoding { as4: true, add_path: false, max_len: 4096, extended_next_hop: false };
+    let encoding = Encoding {
+        as4: true,
+        add_path: false,
+        max_len: 4096,
+        extended_next_hop: false,
+    };
     while seen.len() < PREFIXES {
         // Most sets have one or two routes, some hundreds: 6.4 in the mean, as in a full feed.
         let spread = numbers.next() % 64;
@@ -240,15 +268,23 @@ fn stream(n: u8, version: u64) -> Vec<u8> {
             }
         }
         let set = set(n, &mut sets);
-        encode::announce(&mut out, set.as_ref(), &rewrite, &encoding, nlri.into_iter())
-            .expect("it fits");
+        encode::announce(
+            &mut out,
+            set.as_ref(),
+            &rewrite,
+            &encoding,
+            nlri.into_iter(),
+        )
+        .expect("it fits");
     }
     out
 }
 
 fn set(n: u8, numbers: &mut Numbers) -> AttrSetBuf {
     let mut set = AttrSetBuf::new();
-    let IpAddr::V4(next_hop) = address(n) else { unreachable!("addresses are IPv4") };
+    let IpAddr::V4(next_hop) = address(n) else {
+        unreachable!("addresses are IPv4")
+    };
     set.set_next_hop(Some(NextHop::V4(next_hop)));
     set.set_origin(0);
     set.set_raw(code::AS_PATH, 0x40, &[]);
@@ -265,7 +301,9 @@ fn set(n: u8, numbers: &mut Numbers) -> AttrSetBuf {
 fn full_table(c: &mut Criterion) {
     let table = stream(0, 1);
     let mut group = c.benchmark_group("engine/full_table");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
     group.throughput(Throughput::Elements(PREFIXES as u64));
     for receivers in [0, 1, 10, 100] {
         group.bench_function(BenchmarkId::new("receivers", receivers), |b| {
@@ -291,7 +329,9 @@ fn full_table(c: &mut Criterion) {
 fn contested(c: &mut Criterion) {
     let tables: Vec<Vec<u8>> = (0..2).map(|n| stream(n, 1)).collect();
     let mut group = c.benchmark_group("engine/contested");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
     group.throughput(Throughput::Elements(PREFIXES as u64));
     group.bench_function("second_of_two_tables", |b| {
         b.iter_custom(|times| {
@@ -313,7 +353,9 @@ fn contested(c: &mut Criterion) {
 fn late_receiver(c: &mut Criterion) {
     let table = stream(0, 1);
     let mut group = c.benchmark_group("engine/late_receiver");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
     group.throughput(Throughput::Elements(PREFIXES as u64));
     group.bench_function("soft_reset_out", |b| {
         let (mut server, conns) = Server::new(2);

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use thruway_engine::{
-    Command, Event, LimitConfig, LimitEvent, PeerRole, PolicyRef, RangeConfig, Refusal, Reset,
+    Command, ConnId, Event, Input, LimitConfig, LimitEvent, PeerRole, PolicyRef, QueryId,
+    RangeConfig, Refusal, Reply, Reset,
 };
 use thruway_policy::Policy;
 use thruway_rib::{Eligibility, Filter, LimitAction, NotTold, Query, Rejection, Step};
@@ -19,8 +20,16 @@ const CLIENT: PeerRole = PeerRole::RouteServerClient;
 /// Runs a scene in worlds of several shapes.
 fn scene(play: impl Fn(&mut World)) {
     let shapes = [
-        Shape { workers: 1, shards: 1, ..Shape::default() },
-        Shape { workers: 4, shards: 3, ..Shape::default() },
+        Shape {
+            workers: 1,
+            shards: 1,
+            ..Shape::default()
+        },
+        Shape {
+            workers: 4,
+            shards: 3,
+            ..Shape::default()
+        },
         Shape::tight(1, 1),
         Shape::tight(3, 2),
     ];
@@ -34,11 +43,21 @@ fn scene(play: impl Fn(&mut World)) {
 
 fn v4(n: u32) -> Key {
     // Spread over first octets, so that every shard has some.
-    (format!("{}.{}.{}.0/24", 20 + n % 90, n >> 8, n & 255).parse().expect("a prefix"), 0)
+    (
+        format!("{}.{}.{}.0/24", 20 + n % 90, n >> 8, n & 255)
+            .parse()
+            .expect("a prefix"),
+        0,
+    )
 }
 
 fn v6(n: u32) -> Key {
-    (format!("2a{:02x}:{n:x}::/32", n % 64).parse().expect("a prefix"), 0)
+    (
+        format!("2a{:02x}:{n:x}::/32", n % 64)
+            .parse()
+            .expect("a prefix"),
+        0,
+    )
 }
 
 fn route(n: u8, tail: &[u32]) -> Route {
@@ -57,7 +76,10 @@ fn route(n: u8, tail: &[u32]) -> Route {
 
 fn route6(n: u8, tail: &[u32]) -> Route {
     let next_hop = format!("2001:db8:ffff::{n}").parse().expect("an address");
-    Route { next_hop, ..route(n, tail) }
+    Route {
+        next_hop,
+        ..route(n, tail)
+    }
 }
 
 /// Two clients with `count` routes of each family, and a third without.
@@ -68,7 +90,9 @@ fn exchange(world: &mut World, count: u32) {
     for n in 0..count {
         world.host(0).announce(v4(n), route(1, &[n % 7]));
         world.host(0).announce(v6(n), route6(1, &[n % 5 + 100]));
-        world.host(1).announce(v4(n + count / 2), route(2, &[n % 3, 9]));
+        world
+            .host(1)
+            .announce(v4(n + count / 2), route(2, &[n % 3, 9]));
     }
     world.settle();
     world.check("after the exchange");
@@ -128,13 +152,23 @@ fn a_slow_reader_holds_nobody_up_and_catches_up() {
             world.run();
         }
         let told = model::expected(&world.stations, &world.matrix, 1);
-        assert_eq!(model::actual(&world.stations[1]), told, "the others are up to date");
+        assert_eq!(
+            model::actual(&world.stations[1]),
+            told,
+            "the others are up to date"
+        );
         world.host(2).rate = 50;
         world.run();
         world.check("after catching up");
     });
     // Where queues are short, the reader must have left the stream.
-    let mut world = World::new(Shape { bounds, ..Shape::default() }, 5);
+    let mut world = World::new(
+        Shape {
+            bounds,
+            ..Shape::default()
+        },
+        5,
+    );
     exchange(&mut world, 20);
     world.host(2).rate = 0;
     for turn in 0..400 {
@@ -157,7 +191,14 @@ fn a_refresh_tells_the_family_again() {
     scene(|world| {
         for n in 1..=3 {
             let enhanced_refresh = n != 3;
-            world.add(HostConfig { enhanced_refresh, ..HostConfig::new(n) }, CLIENT, |_| {});
+            world.add(
+                HostConfig {
+                    enhanced_refresh,
+                    ..HostConfig::new(n)
+                },
+                CLIENT,
+                |_| {},
+            );
         }
         for n in 0..25 {
             world.host(0).announce(v4(n), route(1, &[n]));
@@ -175,8 +216,20 @@ fn a_refresh_tells_the_family_again() {
         assert_eq!((world.host(1).refreshed, world.host(2).refreshed), (3, 0));
         // Ours, in and out.
         let (first, second) = (world.stations[0].peer, world.stations[1].peer);
-        world.command_for(0, Command::Reset { peer: first, kind: Reset::SoftIn });
-        world.command_for(1, Command::Reset { peer: second, kind: Reset::SoftOut });
+        world.command_for(
+            0,
+            Command::Reset {
+                peer: first,
+                kind: Reset::SoftIn,
+            },
+        );
+        world.command_for(
+            1,
+            Command::Reset {
+                peer: second,
+                kind: Reset::SoftOut,
+            },
+        );
         world.run();
         world.check("after soft resets");
         assert_eq!(world.host(1).refreshed, 5);
@@ -193,7 +246,19 @@ fn add_path_carries_every_path_both_ways() {
         };
         world.add(many.clone(), CLIENT, |_| {});
         world.add(HostConfig::new(2), CLIENT, |_| {});
-        world.add(HostConfig { add_path_send: false, ..HostConfig { addr: [10, 9, 0, 3].into(), asn: Asn(64_603), router_id: HostConfig::new(3).router_id, ..many } }, CLIENT, |_| {});
+        world.add(
+            HostConfig {
+                add_path_send: false,
+                ..HostConfig {
+                    addr: [10, 9, 0, 3].into(),
+                    asn: Asn(64_603),
+                    router_id: HostConfig::new(3).router_id,
+                    ..many
+                }
+            },
+            CLIENT,
+            |_| {},
+        );
         for n in 0..15 {
             for id in 1..=3 {
                 world.host(0).announce((v4(n).0, id), route(1, &[n, id]));
@@ -204,7 +269,9 @@ fn add_path_carries_every_path_both_ways() {
         world.check("with ADD-PATH");
         assert_eq!(world.host(2).table.len(), 15 * 4);
         world.host(0).withdraw((v4(2).0, 2));
-        world.host(0).announce((v4(3).0, 1), route(1, &[1, 2, 3, 4]));
+        world
+            .host(0)
+            .announce((v4(3).0, 1), route(1, &[1, 2, 3, 4]));
         world.run();
         world.check("after changes with ADD-PATH");
     });
@@ -238,9 +305,23 @@ fn hygiene_keeps_bad_paths_out_and_says_why() {
     scene(|world| {
         world.add(HostConfig::new(1), CLIENT, |_| {});
         world.add(HostConfig::new(2), CLIENT, |_| {});
-        world.host(0).announce(v4(1), route(1, &[SERVER_AS.0 - 1, 5]));
-        world.host(0).announce(v4(2), Route { path: vec![7, 8], ..route(1, &[]) });
-        world.host(0).announce(v4(3), Route { path: vec![64_601, 0], ..route(1, &[]) });
+        world
+            .host(0)
+            .announce(v4(1), route(1, &[SERVER_AS.0 - 1, 5]));
+        world.host(0).announce(
+            v4(2),
+            Route {
+                path: vec![7, 8],
+                ..route(1, &[])
+            },
+        );
+        world.host(0).announce(
+            v4(3),
+            Route {
+                path: vec![64_601, 0],
+                ..route(1, &[])
+            },
+        );
         world.host(0).announce(v4(4), route(1, &[5]));
         world.settle();
         assert_eq!(world.host(1).table.len(), 1);
@@ -250,7 +331,10 @@ fn hygiene_keeps_bad_paths_out_and_says_why() {
         let why: Vec<_> = rows.into_iter().map(|row| row.rejection).collect();
         assert_eq!(why.len(), 4);
         assert_eq!(why[0], Some(Rejection::AsLoop(SERVER_AS)));
-        let first = Rejection::FirstAs { found: Asn(7), expected: Asn(64_601) };
+        let first = Rejection::FirstAs {
+            found: Asn(7),
+            expected: Asn(64_601),
+        };
         assert_eq!(why[1], Some(first));
         assert_eq!(why[2], Some(Rejection::AsZero));
         assert_eq!(why[3], None);
@@ -320,7 +404,12 @@ fn a_limit_restarts_the_session() {
     scene(|world| {
         limited(world, LimitAction::Restart);
         assert_eq!(limits(world).last(), Some(&LimitEvent::Restarting));
-        let cease = world.host(0).notifications.last().cloned().expect("a NOTIFICATION");
+        let cease = world
+            .host(0)
+            .notifications
+            .last()
+            .cloned()
+            .expect("a NOTIFICATION");
         assert_eq!((cease.code, cease.subcode), (6, 1));
         assert_eq!(cease.data, [0, 1, 1, 0, 0, 0, 10]);
         assert!(world.host(1).table.is_empty());
@@ -335,20 +424,51 @@ fn a_limit_restarts_the_session() {
 #[test]
 fn old_and_long_speakers_get_what_they_understand() {
     scene(|world| {
-        world.add(HostConfig { as4: false, ..HostConfig::new(1) }, CLIENT, |_| {});
-        world.add(HostConfig { extended: true, ..HostConfig::new(2) }, CLIENT, |_| {});
+        world.add(
+            HostConfig {
+                as4: false,
+                ..HostConfig::new(1)
+            },
+            CLIENT,
+            |_| {},
+        );
+        world.add(
+            HostConfig {
+                extended: true,
+                ..HostConfig::new(2)
+            },
+            CLIENT,
+            |_| {},
+        );
         world.add(HostConfig::new(3), CLIENT, |_| {});
         world.host(0).announce(v4(1), route(1, &[4_200_000_000]));
         world.host(1).announce(v4(2), route(2, &[4_200_000_001, 3]));
         let communities = (0..1500).map(|n| Community(0x1000_0000 + n)).collect();
-        world.host(1).announce(v4(3), Route { communities, ..route(2, &[]) });
+        world.host(1).announce(
+            v4(3),
+            Route {
+                communities,
+                ..route(2, &[])
+            },
+        );
         for n in 100..2000 {
             world.host(2).announce(v4(n), route(3, &[]));
         }
         world.settle();
-        assert!(world.host(0).table.contains_key(&v4(2)), "over AS_TRANS and AS4_PATH");
-        assert!(!world.host(2).table.contains_key(&v4(3)), "6,000 octets do not fit");
-        assert!(world.events.iter().any(|(_, e)| matches!(e, Event::Unsendable { .. })));
+        assert!(
+            world.host(0).table.contains_key(&v4(2)),
+            "over AS_TRANS and AS4_PATH"
+        );
+        assert!(
+            !world.host(2).table.contains_key(&v4(3)),
+            "6,000 octets do not fit"
+        );
+        assert!(
+            world
+                .events
+                .iter()
+                .any(|(_, e)| matches!(e, Event::Unsendable { .. }))
+        );
         let long = world.host(1).table.len();
         assert!(long >= 1901, "{long}");
     });
@@ -359,7 +479,10 @@ fn graceful_restart_keeps_routes_for_a_while() {
     scene(|world| {
         for n in 1..=2 {
             let restart_time = Some(60);
-            let host = HostConfig { restart_time, ..HostConfig::new(n) };
+            let host = HostConfig {
+                restart_time,
+                ..HostConfig::new(n)
+            };
             world.add(host, CLIENT, |peer| {
                 peer.session.graceful_restart = Some(GrOffer::default());
             });
@@ -378,7 +501,10 @@ fn graceful_restart_keeps_routes_for_a_while() {
         world.settle();
         world.check("swept after End-of-RIB");
         assert_eq!(world.host(1).table.len(), full - 1);
-        assert!(world.host(1).updates <= updates + 1, "nothing but one withdrawal");
+        assert!(
+            world.host(1).updates <= updates + 1,
+            "nothing but one withdrawal"
+        );
         world.stations[0].online = false;
         world.cut(0);
         world.pass(Duration::from_secs(30));
@@ -396,12 +522,31 @@ fn a_removed_peer_leaves_nothing() {
         world.stations[0].online = false;
         world.command_for(0, Command::RemovePeer(peer));
         world.run();
-        let cease = world.host(0).notifications.last().cloned().expect("a NOTIFICATION");
+        let cease = world
+            .host(0)
+            .notifications
+            .last()
+            .cloned()
+            .expect("a NOTIFICATION");
         assert_eq!((cease.code, cease.subcode), (6, 3));
         world.check("after the removal");
-        assert!(world.events.iter().any(|(_, e)| matches!(e, Event::PeerGone(id) if *id == peer)));
-        assert!(world.ask(Query::Learned(peer, Filter::All(None))).is_empty());
-        assert!(world.status().iter().all(|status| status.peers.iter().all(|p| p.peer != peer)));
+        assert!(
+            world
+                .events
+                .iter()
+                .any(|(_, e)| matches!(e, Event::PeerGone(id) if *id == peer))
+        );
+        assert!(
+            world
+                .ask(Query::Learned(peer, Filter::All(None)))
+                .is_empty()
+        );
+        assert!(
+            world
+                .status()
+                .iter()
+                .all(|status| status.peers.iter().all(|p| p.peer != peer))
+        );
     });
 }
 
@@ -427,13 +572,27 @@ fn a_range_makes_peers_and_forgets_them() {
         world.stations[stranger].online = false;
         world.run();
         assert!(world.host(0).table.is_empty());
-        assert!(world.events.iter().any(|(_, e)| matches!(e, Event::PeerGone(_))));
-        let outside = HostConfig { addr: [10, 8, 0, 1].into(), ..HostConfig::new(8) };
+        assert!(
+            world
+                .events
+                .iter()
+                .any(|(_, e)| matches!(e, Event::PeerGone(_)))
+        );
+        let outside = HostConfig {
+            addr: [10, 8, 0, 1].into(),
+            ..HostConfig::new(8)
+        };
         let outside = world.add_stranger(outside);
         world.run();
         assert_eq!(world.host(outside).phase, Phase::Down);
         let refused = |e: &(usize, Event)| {
-            matches!(e.1, Event::Refused { why: Refusal::Unknown, .. })
+            matches!(
+                e.1,
+                Event::Refused {
+                    why: Refusal::Unknown,
+                    ..
+                }
+            )
         };
         assert!(world.events.iter().any(refused));
     });
@@ -446,11 +605,20 @@ fn shutdown_tells_everyone_and_drains() {
         world.command_all(&Command::Shutdown("back at noon".into()));
         world.run();
         for station in 0..3 {
-            let cease = world.host(station).notifications.last().cloned().expect("a Cease");
+            let cease = world
+                .host(station)
+                .notifications
+                .last()
+                .cloned()
+                .expect("a Cease");
             assert_eq!((cease.code, cease.subcode), (6, 2));
             assert_eq!(cease.shutdown_text(), Some("back at noon"));
         }
-        let drained = world.events.iter().filter(|(_, e)| matches!(e, Event::Drained)).count();
+        let drained = world
+            .events
+            .iter()
+            .filter(|(_, e)| matches!(e, Event::Drained))
+            .count();
         assert_eq!(drained, world.status().len());
     });
 }
@@ -460,7 +628,11 @@ fn policies_change_in_place() {
     scene(|world| {
         exchange(world, 20);
         let flaps = |world: &World| {
-            world.events.iter().filter(|(_, e)| matches!(e, Event::Down { .. })).count()
+            world
+                .events
+                .iter()
+                .filter(|(_, e)| matches!(e, Event::Down { .. }))
+                .count()
         };
         let with_import = |world: &mut World, policy: PolicyRef| {
             world.stations[0].config.import = Some(policy);
@@ -495,7 +667,12 @@ fn the_matrix_changes_in_place() {
         closed.0[0] = 0;
         world.set_matrix(closed);
         world.run();
-        assert!(world.stations.iter().all(|station| station.host.table.is_empty()));
+        assert!(
+            world
+                .stations
+                .iter()
+                .all(|station| station.host.table.is_empty())
+        );
         world.set_matrix(Eligibility([u32::MAX; 32]));
         world.run();
         world.check("with the matrix open again");
@@ -512,17 +689,25 @@ fn malformed_updates_are_treated_as_the_rfc_says() {
         assert_eq!(world.host(1).table.len(), 1);
         // ORIGIN 9 for 21.0.1.0/24: treated as withdrawn (RFC 7606 §7.1).
         let body = [
-            0, 0, 0, 20, 0x40, 1, 1, 9, 0x40, 2, 6, 2, 1, 0, 0, 0xfc, 0x59, 0x40, 3, 4, 10, 9, 0, 1,
-            24, 21, 0, 1,
+            0, 0, 0, 20, 0x40, 1, 1, 9, 0x40, 2, 6, 2, 1, 0, 0, 0xfc, 0x59, 0x40, 3, 4, 10, 9, 0,
+            1, 24, 21, 0, 1,
         ];
         send_update(world, &body);
         assert!(world.host(1).table.is_empty());
         assert_eq!(world.host(0).phase, Phase::Up);
         // Withdrawn Routes longer than the message: reset (RFC 7606 §3, RFC 4271 §6.3).
         send_update(world, &[0xff, 0, 0, 0]);
-        let last = world.host(0).notifications.last().cloned().expect("a NOTIFICATION");
+        let last = world
+            .host(0)
+            .notifications
+            .last()
+            .cloned()
+            .expect("a NOTIFICATION");
         assert_eq!((last.code, last.subcode), (3, 1));
-        let errors = world.events.iter().filter(|(_, e)| matches!(e, Event::UpdateError { .. }));
+        let errors = world
+            .events
+            .iter()
+            .filter(|(_, e)| matches!(e, Event::UpdateError { .. }));
         assert_eq!(errors.count(), 2);
     });
 }
@@ -557,11 +742,17 @@ fn explain_says_at_which_step_a_path_lost() {
         }
         let statuses = world.status();
         let mut peers = statuses.iter().flat_map(|status| &status.peers);
-        let group = peers.find(|peer| peer.peer == first).and_then(|peer| peer.group);
+        let group = peers
+            .find(|peer| peer.peer == first)
+            .and_then(|peer| peer.group);
         let to = group.map(|group| (first, group));
         let rows = world.ask(Query::Explain { prefix, to });
         for row in rows {
-            let told = if row.peer == first { Err(NotTold::OwnPath) } else { Ok(()) };
+            let told = if row.peer == first {
+                Err(NotTold::OwnPath)
+            } else {
+                Ok(())
+            };
             assert_eq!(row.told, Some(told));
         }
     });
@@ -570,13 +761,22 @@ fn explain_says_at_which_step_a_path_lost() {
 #[test]
 fn external_and_internal_peers_get_what_their_kind_gets() {
     scene(|world| {
-        let internal = |n: u8| HostConfig { asn: SERVER_AS, ..HostConfig::new(n) };
+        let internal = |n: u8| HostConfig {
+            asn: SERVER_AS,
+            ..HostConfig::new(n)
+        };
         world.add(HostConfig::new(1), PeerRole::External, |_| {});
         world.add(HostConfig::new(2), PeerRole::External, |_| {});
         world.add(internal(3), PeerRole::Internal, |_| {});
         world.add(internal(4), PeerRole::Internal, |_| {});
         world.add(internal(5), PeerRole::ReflectorClient, |_| {});
-        world.host(0).announce(v4(1), Route { med: Some(7), ..route(1, &[5]) });
+        world.host(0).announce(
+            v4(1),
+            Route {
+                med: Some(7),
+                ..route(1, &[5])
+            },
+        );
         let inside = |n: u8, pref: u32| Route {
             path: vec![70, 71],
             local_pref: Some(pref),
@@ -586,7 +786,13 @@ fn external_and_internal_peers_get_what_their_kind_gets() {
         world.host(4).announce(v4(3), inside(5, 50));
         world.host(4).announce(v4(1), inside(5, 50));
         let communities = vec![Community::NO_EXPORT];
-        world.host(4).announce(v4(4), Route { communities, ..inside(5, 100) });
+        world.host(4).announce(
+            v4(4),
+            Route {
+                communities,
+                ..inside(5, 100)
+            },
+        );
         world.settle();
         world.check("with all kinds of peers");
         assert!(!world.host(3).table.contains_key(&v4(2)), "iBGP to iBGP");
@@ -599,7 +805,14 @@ fn external_and_internal_peers_get_what_their_kind_gets() {
 fn a_family_that_one_side_lacks_is_not_told() {
     scene(|world| {
         world.add(HostConfig::new(1), CLIENT, |_| {});
-        world.add(HostConfig { families: FamilySet::IPV4, ..HostConfig::new(2) }, CLIENT, |_| {});
+        world.add(
+            HostConfig {
+                families: FamilySet::IPV4,
+                ..HostConfig::new(2)
+            },
+            CLIENT,
+            |_| {},
+        );
         world.host(0).announce(v4(1), route(1, &[]));
         world.host(0).announce(v6(1), route6(1, &[]));
         world.settle();
@@ -610,8 +823,22 @@ fn a_family_that_one_side_lacks_is_not_told() {
 #[test]
 fn the_server_connects_to_passive_hosts() {
     scene(|world| {
-        world.add(HostConfig { passive: true, ..HostConfig::new(1) }, CLIENT, |_| {});
-        world.add(HostConfig { passive: true, ..HostConfig::new(2) }, CLIENT, |_| {});
+        world.add(
+            HostConfig {
+                passive: true,
+                ..HostConfig::new(1)
+            },
+            CLIENT,
+            |_| {},
+        );
+        world.add(
+            HostConfig {
+                passive: true,
+                ..HostConfig::new(2)
+            },
+            CLIENT,
+            |_| {},
+        );
         world.host(0).announce(v4(1), route(1, &[]));
         world.settle();
         world.check("over our connections");
@@ -638,10 +865,77 @@ fn counters_tell_what_peers_have() {
         let told: usize = world
             .stations
             .iter()
-            .map(|s| s.host.table.keys().filter(|(p, _)| p.family() == Family::Ipv4).count())
+            .map(|s| {
+                s.host
+                    .table
+                    .keys()
+                    .filter(|(p, _)| p.family() == Family::Ipv4)
+                    .count()
+            })
             .sum();
         assert_eq!(sum, [40, 40, told as u64]);
-        let established = statuses.iter().flat_map(|s| &s.peers).filter(|p| p.since.is_some());
+        let established = statuses
+            .iter()
+            .flat_map(|s| &s.peers)
+            .filter(|p| p.since.is_some());
         assert_eq!(established.count(), 3);
     });
+}
+
+#[test]
+fn a_question_waits_for_its_asker() {
+    scene(|world| {
+        exchange(world, 30);
+        world.room = false;
+        world.ask_aside(Query::Routes(Filter::All(None)));
+        world.run();
+        let rows = |world: &World| {
+            let rows = world.replies.iter().map(|(_, reply)| match reply {
+                Reply::Rows(rows) => rows.len(),
+                _ => 0,
+            });
+            rows.sum::<usize>()
+        };
+        assert_eq!(rows(world), 0, "nobody has room");
+        world.room = true;
+        world.wake();
+        world.run();
+        assert_eq!(rows(world), 30 + 30 + 30);
+    });
+}
+
+#[test]
+fn inputs_can_be_written_down() {
+    let bytes = vec![0xff; 40];
+    let inputs = [
+        Input::Received {
+            conn: ConnId(7),
+            bytes: bytes.into(),
+        },
+        Input::Closed {
+            conn: ConnId(7),
+            error: Some("reset".into()),
+        },
+        Input::Command(Box::new(Command::Query {
+            id: QueryId(1),
+            query: Query::Routes(Filter::Longest(v4(3).0)),
+        })),
+    ];
+    for input in &inputs {
+        let text = serde_json::to_string(input).expect("it can be written");
+        let back: Input<'_> = serde_json::from_str(&text).expect("it can be read");
+        assert_eq!(format!("{back:?}"), format!("{input:?}"));
+    }
+    let mut world = World::new(Shape::default(), 1);
+    world.add(HostConfig::new(1), CLIENT, |_| {});
+    let peer = Command::AddPeer(world.stations[0].config.clone());
+    let text = serde_json::to_string(&peer).expect("it can be written");
+    let Command::AddPeer(mut back) = serde_json::from_str(&text).expect("it can be read") else {
+        panic!("another command");
+    };
+    // Policies travel by name.
+    let import = back.import.as_mut().expect("a policy");
+    assert_eq!(import.policy().name(), "reject");
+    import.resolve(|name| (name == "accept").then(Policy::accept));
+    assert_eq!(import.policy().name(), "accept");
 }

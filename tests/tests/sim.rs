@@ -28,11 +28,17 @@ const PREFIXES: usize = 24;
 
 #[test]
 fn every_host_is_told_what_the_model_says() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse().expect("a number"))
+    };
     if let Some(seed) = number("THRUWAY_SIM_SEED") {
         return play(seed);
     }
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos() as u64);
     let mut fresh = Rng::new(clock);
     let fresh = (0..number("THRUWAY_SIM_NEW").unwrap_or(NEW)).map(|_| fresh.next_u64());
     for seed in (0..FIXED).chain(fresh) {
@@ -101,7 +107,13 @@ fn shape(rng: &mut Rng) -> Shape {
         sweep_slots: pick(2, 4096) as u32,
         ..roomy
     };
-    Shape { workers, shards, bound: pick(1, RING_LEN), chunk: pick(60, 4096), bounds }
+    Shape {
+        workers,
+        shards,
+        bound: pick(1, RING_LEN),
+        chunk: pick(60, 4096),
+        bounds,
+    }
 }
 
 fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
@@ -194,7 +206,13 @@ fn reconfigure(world: &mut World, rng: &mut Rng, host: usize) {
     let accept = || Some(PolicyRef::new(Policy::accept()));
     let config = &mut world.stations[host].config;
     match rng.below(5) {
-        0 => config.import = if config.import.is_some() { None } else { accept() },
+        0 => {
+            config.import = if config.import.is_some() {
+                None
+            } else {
+                accept()
+            }
+        }
         1 => {
             let export = &mut config.export.policy;
             *export = if export.is_some() { None } else { accept() };
@@ -226,10 +244,16 @@ fn announce(world: &mut World, rng: &mut Rng, host: usize) {
         format!("{}.0.0.0/{}", 20 + 3 * n, 8 + n % 17)
     };
     // An identifier that the peer does not ask for must not make two routes of one.
-    let path_id = if config.add_path_send { 1 + rng.below(3) as u32 } else { 0 };
+    let path_id = if config.add_path_send {
+        1 + rng.below(3) as u32
+    } else {
+        0
+    };
     let key: Key = (text.parse().expect("a prefix"), path_id);
     let internal = config.asn == SERVER_AS;
-    let mut path: Vec<u32> = (0..rng.below(4)).map(|_| 70 + rng.below(3) as u32).collect();
+    let mut path: Vec<u32> = (0..rng.below(4))
+        .map(|_| 70 + rng.below(3) as u32)
+        .collect();
     if !internal {
         path.insert(0, config.asn.0);
     }

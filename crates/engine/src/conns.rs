@@ -310,3 +310,117 @@ fn fill(outbox: &mut Outbox, chunks: &mut VecDeque<Bytes>) -> (usize, usize) {
     outbox.in_flight = octets + queued;
     (queued, octets + queued)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use thruway_wire::message::{encode_keepalive, frame};
+
+    use super::*;
+    use crate::{ConnectTarget, Event, QueryId, Reply};
+
+    #[derive(Default)]
+    struct Net {
+        sent: Vec<Vec<u8>>,
+        closed: Vec<Close>,
+    }
+
+    impl Sink for Net {
+        fn connect(&mut self, _conn: ConnId, _target: &ConnectTarget<'_>) {}
+
+        fn send(&mut self, _conn: ConnId, chunks: &mut VecDeque<Bytes>) {
+            self.sent.push(chunks.drain(..).flatten().collect());
+        }
+
+        fn set_reading(&mut self, _conn: ConnId, _on: bool) {}
+
+        fn close(&mut self, _conn: ConnId, how: Close) {
+            self.closed.push(how);
+        }
+
+        fn unread(&self, _conn: ConnId) -> bool {
+            false
+        }
+
+        fn event(&mut self, _event: Event) {}
+
+        fn reply(&mut self, _to: QueryId, _reply: Reply) {}
+    }
+
+    fn conns() -> (Conns, ConnId) {
+        let mut conns = Conns::new(1);
+        let id = conns.next_id();
+        let end = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 179);
+        conns.insert(id, Conn::new(PeerId(3), Some((end, end))));
+        (conns, id)
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_completed_without_the_next_one() {
+        let mut stream = Vec::new();
+        encode_keepalive(&mut stream);
+        encode_keepalive(&mut stream);
+        for cut in 1..HEADER_LEN {
+            let mut carry = Carry::default();
+            carry.push(&stream[..cut]);
+            let rest = carry.complete(&stream[cut..]);
+            assert_eq!(rest.len(), HEADER_LEN, "cut at {cut}");
+            let message = frame(carry.as_slice(), 4096);
+            assert!(message.is_ok_and(|message| message.is_some()));
+            carry.consume(HEADER_LEN);
+            assert!(carry.is_empty());
+        }
+        // Octet by octet.
+        let mut carry = Carry::default();
+        for octet in &stream[..HEADER_LEN] {
+            assert!(carry.complete(&[*octet]).is_empty());
+        }
+        assert_eq!(carry.as_slice(), &stream[..HEADER_LEN]);
+    }
+
+    #[test]
+    fn session_messages_go_first_and_one_send_is_under_way() {
+        let (mut conns, id) = conns();
+        let mut net = Net::default();
+        conns.push(id, Bytes::from_static(b"update"));
+        assert!(conns.push_priority(id, Bytes::from_static(b"keepalive ")));
+        conns.flush(&mut net, |_, peer, octets| {
+            assert_eq!((peer, octets), (PeerId(3), 16));
+        });
+        conns.push(id, Bytes::from_static(b"more"));
+        conns.flush(&mut net, |_, _, _| panic!("one is under way"));
+        assert_eq!(net.sent, [b"keepalive update".to_vec()]);
+        assert_eq!(conns.sent(id), Some(true));
+        conns.flush(&mut net, |_, _, _| {});
+        assert_eq!(net.sent.len(), 2);
+        assert_eq!(conns.sent(id), Some(false));
+        assert_eq!((conns.queued, conns.queued(id)), (0, 0));
+    }
+
+    #[test]
+    fn a_graceful_close_takes_session_messages_along_and_drops_updates() {
+        let (mut conns, id) = conns();
+        let mut net = Net::default();
+        conns.push(id, Bytes::from_static(b"update"));
+        assert!(conns.push_priority(id, Bytes::from_static(b"cease")));
+        conns.close(id, true, &mut net);
+        conns.close(id, true, &mut net);
+        conns.push(id, Bytes::from_static(b"late"));
+        conns.flush(&mut net, |_, _, _| panic!("it is closing"));
+        let last = Bytes::from_static(b"cease");
+        assert_eq!(net.closed, [Close::Graceful { last }]);
+        assert_eq!(conns.queued, 0);
+        assert!(conns.remove(id).is_some() && conns.len() == 0);
+    }
+
+    #[test]
+    fn a_peer_that_makes_us_answer_and_does_not_read_is_noticed() {
+        let (mut conns, id) = conns();
+        let piece = Bytes::from(vec![0; PRIORITY_BYTES_MAX / 4]);
+        let fits: Vec<bool> = (0..5)
+            .map(|_| conns.push_priority(id, piece.clone()))
+            .collect();
+        assert_eq!(fits, [true, true, true, true, false]);
+    }
+}

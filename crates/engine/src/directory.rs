@@ -137,3 +137,56 @@ impl PeerIdPool {
         ids.free.push_back(id.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{peer, range};
+
+    #[test]
+    fn a_peer_goes_before_a_range_and_a_longer_range_before_a_shorter() {
+        let one = peer(7, "192.0.2.1");
+        let mut wide = range("wide", "192.0.2.0/24");
+        wide.template.transport.ttl = Some(1);
+        let mut narrow = range("narrow", "192.0.2.128/25");
+        narrow.template.transport.ttl = Some(2);
+        let directory = PeerDirectory::new(4, 1, [&one], [&wide, &narrow]);
+        let ttl = |addr: &str| {
+            let place = directory.find(addr.parse().expect("an address"))?;
+            Some((place.peer, place.transport.ttl))
+        };
+        assert_eq!(ttl("192.0.2.1"), Some((Some(PeerId(7)), None)));
+        assert_eq!(ttl("192.0.2.2"), Some((None, Some(1))));
+        assert_eq!(ttl("192.0.2.200"), Some((None, Some(2))));
+        assert_eq!(ttl("198.51.100.1"), None);
+    }
+
+    #[test]
+    fn every_worker_gets_neighbours_and_always_the_same() {
+        let directory = PeerDirectory::new(4, 1, [], []);
+        let again = PeerDirectory::new(4, 1, [], []);
+        let mut seen = [0; 4];
+        for n in 0..200 {
+            let addr = IpAddr::from([10, 0, 0, n]);
+            assert_eq!(directory.home(addr), again.home(addr));
+            seen[directory.home(addr).index()] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
+    }
+
+    #[test]
+    fn numbers_are_given_out_once_and_rest_long() {
+        let pool = PeerIdPool::new(3);
+        let taken: Vec<_> = (0..4).map(|_| pool.take()).collect();
+        assert_eq!(
+            taken,
+            [Some(PeerId(0)), Some(PeerId(1)), Some(PeerId(2)), None]
+        );
+        pool.give_back(PeerId(2));
+        pool.give_back(PeerId(0));
+        assert_eq!(
+            (pool.take(), pool.take(), pool.take()),
+            (Some(PeerId(2)), Some(PeerId(0)), None)
+        );
+    }
+}

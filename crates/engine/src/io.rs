@@ -50,7 +50,6 @@ pub enum Input<'a> {
         /// Which.
         conn: ConnId,
         /// In order, cut anywhere.
-        #[serde(borrow)]
         bytes: Cow<'a, [u8]>,
     },
     /// Everything of the last [`Sink::send`] is with the kernel.
@@ -171,8 +170,9 @@ pub trait Sink {
     fn event(&mut self, event: Event);
     /// An answer.
     fn reply(&mut self, to: QueryId, reply: Reply);
-    /// Asked before more rows are made for a question: false leaves it where it is until a later
-    /// turn, so that a slow reader of a large answer costs no memory.
+    /// Asked before each [`Reply::Rows`]: false leaves the question where it is until a later turn, so
+    /// that a slow reader of a large answer costs no memory. [`Reply::Done`] may follow without it.
+    /// A worker that waits for room takes no turns for it: wake it when there is some.
     fn has_room(&self, to: QueryId) -> bool {
         let _ = to;
         true

@@ -23,6 +23,8 @@ mod sessions;
 mod shard_stage;
 mod snapshot;
 pub mod status;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod worker;
 

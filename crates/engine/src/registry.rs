@@ -254,3 +254,102 @@ fn newer(made: &GroupProfile, held: &GroupProfile) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{group_key, group_profile, peer_profile};
+    use crate::testing::{negotiated, peer};
+    use crate::{PeerConfig, PolicyRef};
+    use thruway_rib::WorkerId;
+
+    fn key(config: &PeerConfig) -> GroupKey {
+        group_key(config, &negotiated(), [192, 0, 2, 254].into())
+    }
+
+    fn join(registry: &GroupRegistry, config: &PeerConfig) -> Arc<GroupProfile> {
+        let (key, local) = (key(config), [192, 0, 2, 254].into());
+        let profile = peer_profile(config, &negotiated(), WorkerId(0), local, [None, None]);
+        let profile = Arc::new(profile);
+        let made = registry.join(&key, |id, eligibility| {
+            group_profile(id, &key, eligibility, config, &profile)
+        });
+        made.expect("a number is free")
+    }
+
+    #[test]
+    fn equal_members_share_a_group_and_others_do_not() {
+        let registry = GroupRegistry::default();
+        let mut other = peer(2, "192.0.2.2");
+        let first = join(&registry, &peer(1, "192.0.2.1"));
+        assert_eq!(join(&registry, &other).id, first.id);
+        other.export.med = false;
+        assert_ne!(join(&registry, &other).id, first.id);
+    }
+
+    #[test]
+    fn a_number_rests_until_every_shard_has_forgotten_it() {
+        let registry = GroupRegistry::default();
+        let config = peer(1, "192.0.2.1");
+        let first = join(&registry, &config).id;
+        let second = join(&registry, &config).id;
+        assert_eq!(first, second);
+        assert!(!registry.leave(first, 2), "one member is left");
+        assert!(registry.leave(first, 2));
+        assert_ne!(
+            join(&registry, &config).id,
+            first,
+            "it may still be known to shards"
+        );
+        registry.gone(first, 0);
+        assert!(registry.current(first).is_some());
+        registry.gone(first, 1);
+        assert!(registry.current(first).is_none());
+    }
+
+    #[test]
+    fn a_policy_and_the_matrix_change_once() {
+        let registry = GroupRegistry::default();
+        let id = join(&registry, &peer(1, "192.0.2.1")).id;
+        let policy = Policy::accept();
+        assert!(
+            registry.set_policy(id, &policy).is_none(),
+            "it is there already"
+        );
+        let mut closed = PeerRole::eligibility();
+        closed.0[0] = 0;
+        assert_eq!(registry.set_eligibility(closed).len(), 1);
+        assert!(
+            registry.set_eligibility(closed).is_empty(),
+            "another worker was first"
+        );
+        assert_eq!(
+            registry.current(id).map(|profile| profile.eligibility),
+            Some(closed)
+        );
+    }
+
+    #[test]
+    fn sources_are_told_apart() {
+        let registry = GroupRegistry::default();
+        registry.set_source(PeerId(5), true, RouterId(0));
+        registry.set_source(PeerId(6), false, RouterId(9));
+        assert_eq!(registry.source(PeerId(5)), Some(RouterId(0)));
+        assert_eq!(registry.source(PeerId(6)), None);
+    }
+
+    #[test]
+    fn internal_members_need_no_policy_and_external_ones_do() {
+        let mut config = peer(1, "192.0.2.1");
+        config.export.policy = None;
+        assert_eq!(key(&config).export, None);
+        let internal = thruway_session::Negotiated {
+            internal: true,
+            ..negotiated()
+        };
+        let inside = group_key(&config, &internal, [192, 0, 2, 254].into());
+        assert_eq!(inside.export.as_deref(), Some("accept"));
+        config.export.policy = Some(PolicyRef::new(Policy::reject()));
+        assert_eq!(key(&config).export.as_deref(), Some("reject"));
+    }
+}

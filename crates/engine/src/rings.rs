@@ -106,3 +106,28 @@ fn row<T>(grid: &[Vec<Ring<T>>], from: usize) -> Vec<Ring<T>> {
 fn column<T>(grid: &[Vec<Ring<T>>], to: usize) -> Vec<Ring<T>> {
     grid.iter().filter_map(|row| row.get(to)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_shares_bounded_rings() {
+        let ends = rings(3, 2, 0);
+        let [first, _, third] = ends.as_slice() else {
+            panic!("three workers")
+        };
+        assert_eq!((first.to_shard.len(), first.from_ingress.len()), (2, 3));
+        assert_eq!((third.to_shard.len(), third.from_ingress.len()), (2, 0));
+        assert_eq!((third.from_shard.len(), third.to_egress.len()), (2, 0));
+        assert!(third.to_shard[0].push(ToShard::default()).is_ok());
+        assert!(
+            third.to_shard[0].push(ToShard::default()).is_err(),
+            "a bound of one, not of none"
+        );
+        assert!(first.from_ingress[0].is_empty() && first.from_ingress[2].is_full());
+        let back = Back::Joined(ShardId(0), GroupId(1), PeerId(2), 3);
+        assert!(first.back_to[2].push(back).is_ok());
+        assert!(third.back_from[0].is_full());
+    }
+}

@@ -28,7 +28,8 @@ pub(crate) struct ShardStage {
     /// By worker.
     workers: Vec<Remote>,
     queries: VecDeque<Asked>,
-    rows: Vec<RouteRow>,
+    /// A question was gone on with, and some are left.
+    asking: bool,
     /// By peer: its group.
     groups: Vec<Option<GroupId>>,
     /// The worker whose ring is looked at first, in turn.
@@ -53,6 +54,10 @@ struct Asked {
     id: QueryId,
     query: Query,
     cursor: QueryCursor,
+    /// Found and not handed over yet.
+    rows: Vec<RouteRow>,
+    /// Nothing is left to find.
+    done: bool,
 }
 
 /// Which workers have members of which group, and the rings to them.
@@ -91,7 +96,7 @@ impl ShardStage {
             },
             workers,
             queries: VecDeque::new(),
-            rows: Vec::new(),
+            asking: false,
             groups: Vec::new(),
             first: 0,
             more: false,
@@ -122,7 +127,7 @@ impl ShardStage {
     /// True where another turn finds work without anything new from outside.
     pub(crate) fn more(&self, rings: &WorkerRings) -> bool {
         self.more
-            || !self.queries.is_empty()
+            || self.asking
             || rings.from_ingress.iter().any(|ring| !ring.is_empty())
             || self
                 .workers
@@ -305,24 +310,30 @@ impl ShardStage {
         }
     }
 
+    /// Goes on with the first question whose asker has room, and puts it behind the others.
     fn answer_queries(&mut self, out: &mut dyn Sink) {
-        let Some(mut asked) = self.queries.pop_front() else {
+        self.asking = false;
+        let ready = self.queries.iter().position(|asked| out.has_room(asked.id));
+        let Some(mut asked) = ready.and_then(|at| self.queries.remove(at)) else {
             return;
         };
-        let budget = self.bounds.query_slots;
-        let done = self
-            .shard
-            .query(&asked.query, &mut asked.cursor, budget, &mut self.rows);
-        while !self.rows.is_empty() {
-            let rest = self.rows.split_off(self.rows.len().min(REPLY_ROWS));
-            let rows = mem::replace(&mut self.rows, rest);
+        if asked.rows.is_empty() && !asked.done {
+            let budget = self.bounds.query_slots;
+            asked.done = self
+                .shard
+                .query(&asked.query, &mut asked.cursor, budget, &mut asked.rows);
+        }
+        while !asked.rows.is_empty() && out.has_room(asked.id) {
+            let rest = asked.rows.split_off(asked.rows.len().min(REPLY_ROWS));
+            let rows = mem::replace(&mut asked.rows, rest);
             out.reply(asked.id, Reply::Rows(rows));
         }
-        if done {
+        if asked.done && asked.rows.is_empty() {
             out.reply(asked.id, Reply::Done);
         } else {
             self.queries.push_back(asked);
         }
+        self.asking = !self.queries.is_empty();
     }
 
     /// Asks a question, answered over the next turns.
@@ -334,6 +345,8 @@ impl ShardStage {
             id,
             query,
             cursor: QueryCursor::default(),
+            rows: Vec::new(),
+            done: false,
         });
     }
 

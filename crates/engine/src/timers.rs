@@ -41,3 +41,28 @@ impl Timers {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_earlier_deadline_costs_an_entry() {
+        let mut timers = Timers::default();
+        let mut armed = Time::NEVER;
+        let peer = PeerId(1);
+        timers.arm(peer, Time(50), &mut armed);
+        timers.arm(peer, Time(90), &mut armed);
+        timers.arm(peer, Time::NEVER, &mut armed);
+        assert_eq!(
+            (timers.next(), armed, timers.heap.len()),
+            (Time(50), Time(50), 1)
+        );
+        timers.arm(peer, Time(20), &mut armed);
+        assert_eq!(timers.due(Time(19)), None);
+        assert_eq!(timers.due(Time(60)), Some((Time(20), peer)));
+        // The older entry comes up too; the caller sees that it is not the one that counts.
+        assert_eq!(timers.due(Time(60)), Some((Time(50), peer)));
+        assert_eq!((timers.due(Time(60)), timers.next()), (None, Time::NEVER));
+    }
+}

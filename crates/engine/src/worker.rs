@@ -241,13 +241,19 @@ impl Worker {
     /// Takes what flows back from other workers' shards and egress.
     fn hear(&mut self, now: Time, out: &mut dyn Sink) {
         for worker in 0..self.rings.back_from.len() {
-            let Some(ring) = self.rings.back_from.get(worker).cloned() else {
-                continue;
-            };
-            for _ in 0..ring.capacity() {
+            // What came in meanwhile waits for the next turn, so that this one ends.
+            let bound = self
+                .rings
+                .back_from
+                .get(worker)
+                .map_or(0, |ring| ring.capacity());
+            for _ in 0..bound {
+                let Some(ring) = self.rings.back_from.get(worker) else {
+                    break;
+                };
                 let Some(back) = ring.pop() else { break };
                 // The worker may wait for this place.
-                if ring.len() + 1 >= ring.capacity() {
+                if ring.len() + 1 >= bound {
                     self.wake |= 1 << worker;
                 }
                 self.hear_one(now, worker, back, out);

@@ -195,8 +195,9 @@ impl Host {
     fn open(&self) -> Open {
         let config = &self.config;
         let families = || config.families.iter();
-        let mut capabilities: Vec<Capability> =
-            families().map(|family| Capability::Multiprotocol(family.to_wire())).collect();
+        let mut capabilities: Vec<Capability> = families()
+            .map(|family| Capability::Multiprotocol(family.to_wire()))
+            .collect();
         capabilities.push(Capability::RouteRefresh);
         if config.enhanced_refresh {
             capabilities.push(Capability::EnhancedRouteRefresh);
@@ -221,7 +222,9 @@ impl Host {
             });
         }
         if let Some(seconds) = config.stale_time {
-            let long = families().map(|family| (family.to_wire(), true, seconds)).collect();
+            let long = families()
+                .map(|family| (family.to_wire(), true, seconds))
+                .collect();
             capabilities.push(Capability::LongLivedGracefulRestart(long));
         }
         Open {
@@ -291,7 +294,9 @@ impl Host {
     fn refresh(&mut self, body: &[u8]) {
         let refresh = RouteRefresh::parse(body).expect("the server's ROUTE-REFRESH");
         let Some(refresh) = refresh else { return };
-        let Some(family) = Family::from_wire(refresh.family) else { return };
+        let Some(family) = Family::from_wire(refresh.family) else {
+            return;
+        };
         match refresh.subtype {
             RouteRefresh::REQUEST => {
                 self.marker(family, RouteRefresh::BEGIN);
@@ -299,7 +304,10 @@ impl Host {
                 self.marker(family, RouteRefresh::END);
             }
             RouteRefresh::BEGIN => {
-                let keys = self.table.keys().filter(|(prefix, _)| prefix.family() == family);
+                let keys = self
+                    .table
+                    .keys()
+                    .filter(|(prefix, _)| prefix.family() == family);
                 self.stale[family.index()] = Some(keys.copied().collect());
             }
             RouteRefresh::END => {
@@ -314,17 +322,27 @@ impl Host {
     }
 
     fn marker(&mut self, family: Family, subtype: u8) {
-        let theirs = |open: &Open| open.capabilities.contains(&Capability::EnhancedRouteRefresh);
+        let theirs = |open: &Open| {
+            open.capabilities
+                .contains(&Capability::EnhancedRouteRefresh)
+        };
         if self.config.enhanced_refresh && self.peer.as_ref().is_some_and(theirs) {
-            RouteRefresh { family: family.to_wire(), subtype }.encode(&mut self.output);
+            RouteRefresh {
+                family: family.to_wire(),
+                subtype,
+            }
+            .encode(&mut self.output);
         }
     }
 
     /// Asks the server for a family again.
     pub fn ask_again(&mut self, family: Family) {
         if self.phase == Phase::Up {
-            RouteRefresh { family: family.to_wire(), subtype: RouteRefresh::REQUEST }
-                .encode(&mut self.output);
+            RouteRefresh {
+                family: family.to_wire(),
+                subtype: RouteRefresh::REQUEST,
+            }
+            .encode(&mut self.output);
         }
     }
 
@@ -332,12 +350,24 @@ impl Host {
         self.updates += 1;
         let ctx = UpdateContext {
             as4: self.agreed_as4(),
-            external: self.peer.as_ref().is_none_or(|open| open.asn() != self.config.asn),
+            external: self
+                .peer
+                .as_ref()
+                .is_none_or(|open| open.asn() != self.config.asn),
             families: self.config.families,
-            add_path: if self.agreed_add_path(1) { self.config.families } else { FamilySet::EMPTY },
+            add_path: if self.agreed_add_path(1) {
+                self.config.families
+            } else {
+                FamilySet::EMPTY
+            },
         };
         let view = UpdateView::parse(body, &ctx);
-        assert_eq!(view.verdict(), Verdict::Ok, "{:?} in {body:02x?}", view.error());
+        assert_eq!(
+            view.verdict(),
+            Verdict::Ok,
+            "{:?} in {body:02x?}",
+            view.error()
+        );
         if let Some(family) = view.end_of_rib() {
             self.end_of_rib[family.index()] = true;
         }
@@ -347,7 +377,9 @@ impl Host {
         for (part, family) in view.announced() {
             let set = AttrSet::new(view.canonical(part, &mut buf));
             match family {
-                Family::Ipv4 => view.announced4(part).for_each(|nlri| self.learn(nlri, &set)),
+                Family::Ipv4 => view
+                    .announced4(part)
+                    .for_each(|nlri| self.learn(nlri, &set)),
                 Family::Ipv6 => view.announced6().for_each(|nlri| self.learn(nlri, &set)),
             }
         }
@@ -366,7 +398,9 @@ impl Host {
     }
 
     fn peer_has(&self, want: impl Fn(&Capability) -> bool) -> bool {
-        self.peer.as_ref().is_some_and(|open| open.capabilities.iter().any(want))
+        self.peer
+            .as_ref()
+            .is_some_and(|open| open.capabilities.iter().any(want))
     }
 
     fn agreed_as4(&self) -> bool {
@@ -386,7 +420,9 @@ impl Host {
         };
         let theirs = 3 - direction;
         ours && self.peer_has(|cap| {
-            let Capability::AddPath(modes) = cap else { return false };
+            let Capability::AddPath(modes) = cap else {
+                return false;
+            };
             modes.iter().any(|(_, mode)| mode & theirs != 0)
         })
     }
@@ -436,11 +472,17 @@ impl Host {
         let out = &mut self.output;
         match key.0 {
             Prefix::V4(prefix) => {
-                let nlri = Nlri::<Ipv4Prefix> { path_id: key.1, prefix };
+                let nlri = Nlri::<Ipv4Prefix> {
+                    path_id: key.1,
+                    prefix,
+                };
                 encode::withdraw(out, &encoding, [nlri].into_iter());
             }
             Prefix::V6(prefix) => {
-                let nlri = Nlri::<Ipv6Prefix> { path_id: key.1, prefix };
+                let nlri = Nlri::<Ipv6Prefix> {
+                    path_id: key.1,
+                    prefix,
+                };
                 encode::withdraw(out, &encoding, [nlri].into_iter());
             }
         }
@@ -460,11 +502,17 @@ impl Host {
         let out = &mut self.output;
         let sent = match key.0 {
             Prefix::V4(prefix) => {
-                let nlri = [Nlri { path_id: key.1, prefix }];
+                let nlri = [Nlri {
+                    path_id: key.1,
+                    prefix,
+                }];
                 encode::announce(out, set.as_ref(), &rewrite, &encoding, nlri.into_iter())
             }
             Prefix::V6(prefix) => {
-                let nlri = [Nlri { path_id: key.1, prefix }];
+                let nlri = [Nlri {
+                    path_id: key.1,
+                    prefix,
+                }];
                 encode::announce(out, set.as_ref(), &rewrite, &encoding, nlri.into_iter())
             }
         };

@@ -28,7 +28,12 @@ impl Path<'_> {
 
     fn local_pref(&self) -> u32 {
         // RFC 8326 §4.2: on receipt from another AS.
-        if self.external() && self.route.communities.contains(&Community::GRACEFUL_SHUTDOWN) {
+        if self.external()
+            && self
+                .route
+                .communities
+                .contains(&Community::GRACEFUL_SHUTDOWN)
+        {
             return 0;
         }
         match self.route.local_pref {
@@ -45,7 +50,10 @@ impl Path<'_> {
     fn compare(&self, other: &Self) -> Ordering {
         let med = || {
             if self.neighbor() == other.neighbor() {
-                self.route.med.unwrap_or(0).cmp(&other.route.med.unwrap_or(0))
+                self.route
+                    .med
+                    .unwrap_or(0)
+                    .cmp(&other.route.med.unwrap_or(0))
             } else {
                 Ordering::Equal
             }
@@ -68,11 +76,22 @@ impl Path<'_> {
 /// those.
 fn best<'a>(paths: &[Path<'a>]) -> Option<Path<'a>> {
     let longest = |paths: &mut dyn Iterator<Item = Path<'a>>| {
-        paths.reduce(|best, path| if path.compare(&best) == Ordering::Less { path } else { best })
+        paths.reduce(|best, path| {
+            if path.compare(&best) == Ordering::Less {
+                path
+            } else {
+                best
+            }
+        })
     };
     let neighbors: BTreeSet<u32> = paths.iter().map(Path::neighbor).collect();
     let mut winners = neighbors.into_iter().filter_map(|neighbor| {
-        longest(&mut paths.iter().copied().filter(|path| path.neighbor() == neighbor))
+        longest(
+            &mut paths
+                .iter()
+                .copied()
+                .filter(|path| path.neighbor() == neighbor),
+        )
     });
     longest(&mut winners)
 }
@@ -81,7 +100,10 @@ fn best<'a>(paths: &[Path<'a>]) -> Option<Path<'a>> {
 fn eligible(matrix: &Eligibility, from: &Path<'_>, to: &Station) -> bool {
     let role = |station: &Station| station.config.role;
     let internal = |station: &Station| {
-        matches!(role(station), PeerRole::Internal | PeerRole::ReflectorClient)
+        matches!(
+            role(station),
+            PeerRole::Internal | PeerRole::ReflectorClient
+        )
     };
     let communities = &from.route.communities;
     let held = communities.contains(&Community::NO_ADVERTISE)
@@ -135,7 +157,12 @@ pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table 
             let loops = route.path.iter().any(|asn| Asn(*asn) == SERVER_AS);
             let judged = station.config.import.is_some() || station.host.config.asn == SERVER_AS;
             if !loops && judged {
-                let path = Path { from, station, path_id: *path_id, route };
+                let path = Path {
+                    from,
+                    station,
+                    path_id: *path_id,
+                    route,
+                };
                 by_prefix.entry(*prefix).or_default().push(path);
             }
         }
@@ -186,15 +213,17 @@ pub fn actual(station: &Station) -> Table {
 
 /// The first host and prefix where a host was not told what the model says, and what both say.
 #[must_use]
-pub fn difference(
-    stations: &[Station],
-    matrix: &Eligibility,
-) -> Option<(usize, Prefix, String)> {
-    let up = stations.iter().enumerate().filter(|(_, station)| station.host.phase == Phase::Up);
+pub fn difference(stations: &[Station], matrix: &Eligibility) -> Option<(usize, Prefix, String)> {
+    let up = stations
+        .iter()
+        .enumerate()
+        .filter(|(_, station)| station.host.phase == Phase::Up);
     up.into_iter().find_map(|(index, station)| {
         let (expected, actual) = (expected(stations, matrix, index), actual(station));
         let prefixes: BTreeSet<&Prefix> = expected.keys().chain(actual.keys()).collect();
-        let prefix = prefixes.into_iter().find(|at| expected.get(at) != actual.get(at))?;
+        let prefix = prefixes
+            .into_iter()
+            .find(|at| expected.get(at) != actual.get(at))?;
         let (model, host) = (expected.get(prefix), actual.get(prefix));
         let role = station.config.role;
         let text = format!("host {index} ({role:?}), {prefix}: model {model:x?}, host {host:x?}");

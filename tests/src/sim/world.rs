@@ -9,13 +9,14 @@ use bytes::Bytes;
 use thruway_engine::limits::{Bounds, RING_LEN};
 use thruway_engine::status::WorkerStatus;
 use thruway_engine::{
-    Close, Command, ConnId, ConnectTarget, Event, ExportConfig, GroupRegistry, Input,
-    PeerConfig, PeerDirectory, PeerIdPool, PeerRole, PolicyRef, QueryId, Reply, Sink,
-    TransportConfig, Worker, WorkerConfig, rings,
+    Close, Command, ConnId, ConnectTarget, Event, ExportConfig, GroupRegistry, Input, PeerConfig,
+    PeerDirectory, PeerIdPool, PeerRole, PolicyRef, QueryId, Reply, Sink, TransportConfig, Worker,
+    WorkerConfig, rings,
 };
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, Eligibility, Filter, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow, WorkerId,
+    AddPathSend, Eligibility, Filter, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow,
+    WorkerId,
 };
 use thruway_session::{AddPathOffer, RemoteAs, SessionConfig};
 use thruway_wire::{Asn, Prefix, RouterId, Time};
@@ -45,6 +46,7 @@ enum Act {
 struct Collect<'a> {
     worker: usize,
     links: &'a [Link],
+    room: bool,
     acts: Vec<Act>,
     events: &'a mut Vec<(usize, Event)>,
     replies: &'a mut Vec<(QueryId, Reply)>,
@@ -78,6 +80,10 @@ impl Sink for Collect<'_> {
 
     fn reply(&mut self, to: QueryId, reply: Reply) {
         self.replies.push((to, reply));
+    }
+
+    fn has_room(&self, _to: QueryId) -> bool {
+        self.room
     }
 }
 
@@ -115,13 +121,25 @@ impl Shape {
             member_low: 50,
             egress_bytes: 1 << 20,
         };
-        Shape { workers, shards, bound: 1, chunk: 100, bounds }
+        Shape {
+            workers,
+            shards,
+            bound: 1,
+            chunk: 100,
+            bounds,
+        }
     }
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Shape { workers: 2, shards: 2, bound: RING_LEN, chunk: 64 << 10, bounds: Bounds::default() }
+        Shape {
+            workers: 2,
+            shards: 2,
+            bound: RING_LEN,
+            chunk: 64 << 10,
+            bounds: Bounds::default(),
+        }
     }
 }
 
@@ -154,6 +172,8 @@ pub struct World {
     pub events: Vec<(usize, Event)>,
     /// Who may be told whose routes.
     pub matrix: Eligibility,
+    /// Answers are taken.
+    pub room: bool,
     /// Answers.
     pub replies: Vec<(QueryId, Reply)>,
     shape: Shape,
@@ -191,6 +211,7 @@ impl World {
             stations: Vec::new(),
             events: Vec::new(),
             matrix: PeerRole::eligibility(),
+            room: true,
             replies: Vec::new(),
             shape,
             workers: workers.collect(),
@@ -263,6 +284,11 @@ impl World {
         self.command_all(&Command::Eligibility(matrix));
     }
 
+    /// Wakes every worker, as one does who has room for answers again.
+    pub fn wake(&mut self) {
+        self.due.fill(true);
+    }
+
     /// Asks every shard and does not wait for the answer.
     pub fn ask_aside(&mut self, query: Query) {
         self.queries += 1;
@@ -280,11 +306,19 @@ impl World {
         self.pass(Duration::from_secs(10));
         for status in self.status() {
             let counters = &status.counters;
-            assert_eq!((counters.sets, counters.queued), (0, 0), "{what}: sets and octets queued");
+            assert_eq!(
+                (counters.sets, counters.queued),
+                (0, 0),
+                "{what}: sets and octets queued"
+            );
             assert_eq!(status.peers.len(), 0, "{what}: peers");
             if let Some(shard) = status.shard {
                 let left = (shard.prefixes, shard.paths, shard.sets, shard.log);
-                assert_eq!(left, ([0; 2], [0; 2], 0, 0), "{what}: prefixes, paths, sets, log");
+                assert_eq!(
+                    left,
+                    ([0; 2], [0; 2], 0, 0),
+                    "{what}: prefixes, paths, sets, log"
+                );
             }
         }
     }
@@ -346,11 +380,15 @@ impl World {
 
     /// Panics where a host was not told what the model says, with what the server has to say about it.
     pub fn check(&mut self, what: &str) {
-        let Some((index, prefix, text)) = model::difference(&self.stations, &self.matrix) else { return };
+        let Some((index, prefix, text)) = model::difference(&self.stations, &self.matrix) else {
+            return;
+        };
         let peer = self.stations[index].peer;
         let statuses = self.status();
         let mut peers = statuses.iter().flat_map(|status| &status.peers);
-        let group = peers.find(|status| status.peer == peer).and_then(|status| status.group);
+        let group = peers
+            .find(|status| status.peer == peer)
+            .and_then(|status| status.group);
         let to = group.map(|group| (peer, group));
         let rows = self.ask(Query::Explain { prefix, to });
         let rows: Vec<String> = rows
@@ -366,10 +404,17 @@ impl World {
             let host = &station.host;
             let own = host.announces.iter().filter(|((at, _), _)| *at == prefix);
             for ((_, path_id), route) in own {
-                eprintln!("{:?}/{path_id} {:?} announces {route:?}", station.peer, host.config);
+                eprintln!(
+                    "{:?}/{path_id} {:?} announces {route:?}",
+                    station.peer, host.config
+                );
             }
         }
-        panic!("{what}: {text}\nshape {:?}\n{}", self.shape, rows.join("\n"));
+        panic!(
+            "{what}: {text}\nshape {:?}\n{}",
+            self.shape,
+            rows.join("\n")
+        );
     }
 
     /// Panics where the counters do not say what hosts announce and were told, or a query of all routes
@@ -377,17 +422,27 @@ impl World {
     pub fn check_counts(&mut self, what: &str) {
         let statuses = self.status();
         let rows = self.ask(Query::Routes(Filter::All(None)));
-        for station in self.stations.iter().filter(|station| station.host.phase == Phase::Up) {
+        for station in self
+            .stations
+            .iter()
+            .filter(|station| station.host.phase == Phase::Up)
+        {
             let (host, peer) = (&station.host, station.peer);
             let tables = statuses.iter().flat_map(|status| &status.tables);
-            let own = tables.filter(|table| table.peer == peer).flat_map(|table| table.families);
+            let own = tables
+                .filter(|table| table.peer == peer)
+                .flat_map(|table| table.families);
             let (held, told) = own.fold((0, 0), |(held, told), counts| {
                 (held + counts.received, told + counts.advertised)
             });
             let listed = rows.iter().filter(|row| row.peer == peer).count();
             assert_eq!(
                 (held, told, listed),
-                (host.announces.len() as u64, host.table.len() as u64, host.announces.len()),
+                (
+                    host.announces.len() as u64,
+                    host.table.len() as u64,
+                    host.announces.len()
+                ),
                 "{what}: routes of {peer:?} held, told, listed"
             );
         }
@@ -462,7 +517,9 @@ impl World {
             let waiting = |station: &Station| {
                 let host = &station.host;
                 let families = host.config.families;
-                let told = families.iter().all(|family| host.end_of_rib[family.index()]);
+                let told = families
+                    .iter()
+                    .all(|family| host.end_of_rib[family.index()]);
                 station.online && !(host.phase == Phase::Up && told)
             };
             if !self.stations.iter().any(waiting) {
@@ -470,8 +527,11 @@ impl World {
             }
             self.pass(Duration::from_secs(1));
         }
-        let phases: Vec<_> =
-            self.stations.iter().map(|s| (s.host.phase, s.host.end_of_rib)).collect();
+        let phases: Vec<_> = self
+            .stations
+            .iter()
+            .map(|s| (s.host.phase, s.host.end_of_rib))
+            .collect();
         panic!("hosts do not come up: {phases:?}, {:?}", self.events);
     }
 
@@ -481,9 +541,17 @@ impl World {
         let retries = self.stations.iter().map(|station| {
             let connects = station.online && !station.host.config.passive;
             let down = station.host.phase == Phase::Down;
-            if connects && down { station.retry } else { Time::NEVER }
+            if connects && down {
+                station.retry
+            } else {
+                Time::NEVER
+            }
         });
-        workers.chain(hosts).chain(retries).min().unwrap_or(Time::NEVER)
+        workers
+            .chain(hosts)
+            .chain(retries)
+            .min()
+            .unwrap_or(Time::NEVER)
     }
 
     /// One turn each; true where something happened.
@@ -528,7 +596,9 @@ impl World {
         if link.owes_sent && link.in_flight.is_empty() && !link.worker_closed {
             link.owes_sent = false;
             busy = true;
-            self.call(worker, |worker, now, sink| worker.handle(now, Input::Sent { conn }, sink));
+            self.call(worker, |worker, now, sink| {
+                worker.handle(now, Input::Sent { conn }, sink)
+            });
         }
         let link = &mut self.links[index];
         if link.worker_closed {
@@ -538,7 +608,14 @@ impl World {
             let max = 1 + self.rng.below(self.shape.chunk);
             let bytes = self.links[index].take_up(max);
             self.call(worker, |worker, now, sink| {
-                worker.handle(now, Input::Received { conn, bytes: bytes.into() }, sink);
+                worker.handle(
+                    now,
+                    Input::Received {
+                        conn,
+                        bytes: bytes.into(),
+                    },
+                    sink,
+                );
             });
             return true;
         }
@@ -568,8 +645,10 @@ impl World {
 
     fn host_turn(&mut self, index: usize) -> bool {
         let station = &mut self.stations[index];
-        let Some(link) =
-            self.links.iter_mut().find(|link| link.host == index && !link.host_closed)
+        let Some(link) = self
+            .links
+            .iter_mut()
+            .find(|link| link.host == index && !link.host_closed)
         else {
             let wants = station.online
                 && !station.host.config.passive
@@ -598,27 +677,34 @@ impl World {
     fn dial(&mut self, index: usize) -> bool {
         let station = &mut self.stations[index];
         let worker = station.worker;
-        let Some(conn) = self.workers.get_mut(worker).map(Worker::next_conn) else { return false };
+        let Some(conn) = self.workers.get_mut(worker).map(Worker::next_conn) else {
+            return false;
+        };
         station.retry = self.now + Duration::from_secs(2);
         station.host.connected(self.now);
         let remote = SocketAddr::new(station.host.config.addr, 40_000);
         self.links.push(Link::new(worker, conn, index));
         let local = SocketAddr::new(IpAddr::from(SERVER), 179);
         self.call(worker, |worker, now, sink| {
-            worker.handle(now, Input::Accepted { conn, local, remote }, sink);
+            worker.handle(
+                now,
+                Input::Accepted {
+                    conn,
+                    local,
+                    remote,
+                },
+                sink,
+            );
         });
         true
     }
 
     /// Calls a worker and does what it asks; true where it asked for something.
-    fn call(
-        &mut self,
-        worker: usize,
-        call: impl FnOnce(&mut Worker, Time, &mut dyn Sink),
-    ) -> bool {
+    fn call(&mut self, worker: usize, call: impl FnOnce(&mut Worker, Time, &mut dyn Sink)) -> bool {
         let mut sink = Collect {
             worker,
             links: &self.links,
+            room: self.room,
             acts: Vec::new(),
             events: &mut self.events,
             replies: &mut self.replies,
@@ -635,12 +721,16 @@ impl World {
 
     fn perform(&mut self, worker: usize, act: Act) {
         let link = |links: &mut Vec<Link>, conn| {
-            links.iter().position(|link| link.worker == worker && link.conn == conn)
+            links
+                .iter()
+                .position(|link| link.worker == worker && link.conn == conn)
         };
         match act {
             Act::Connect(conn, remote) => self.answer_call(worker, conn, remote),
             Act::Send(conn, chunks) => {
-                let Some(at) = link(&mut self.links, conn) else { return };
+                let Some(at) = link(&mut self.links, conn) else {
+                    return;
+                };
                 let link = &mut self.links[at];
                 assert!(!link.owes_sent, "one send under way at a time");
                 link.in_flight = chunks;
@@ -652,7 +742,9 @@ impl World {
                 }
             }
             Act::Close(conn, how) => {
-                let Some(at) = link(&mut self.links, conn) else { return };
+                let Some(at) = link(&mut self.links, conn) else {
+                    return;
+                };
                 let link = &mut self.links[at];
                 link.worker_closed = true;
                 match how {
@@ -678,7 +770,15 @@ impl World {
                 self.links.push(Link::new(worker, conn, index));
                 let local = SocketAddr::new(IpAddr::from(SERVER), 50_000);
                 self.call(worker, |worker, now, sink| {
-                    worker.handle(now, Input::Connected { conn, local, remote }, sink);
+                    worker.handle(
+                        now,
+                        Input::Connected {
+                            conn,
+                            local,
+                            remote,
+                        },
+                        sink,
+                    );
                 });
             }
             None => {
@@ -697,11 +797,13 @@ fn peer_config(id: PeerId, host: &HostConfig, role: PeerRole) -> PeerConfig {
     let mut session = SessionConfig::new(SERVER_AS, router_id, RemoteAs::One(host.asn));
     session.passive = !host.passive;
     session.connect_retry = Duration::from_secs(5);
-    session.add_path = [AddPathOffer { receive: true, send: true }; 2];
+    session.add_path = [AddPathOffer {
+        receive: true,
+        send: true,
+    }; 2];
     let accept = Some(PolicyRef::new(Policy::accept()));
     let cluster = matches!(role, PeerRole::ReflectorClient | PeerRole::Internal);
-    let mut export =
-        ExportConfig::for_role(role, accept.clone(), cluster.then_some(router_id));
+    let mut export = ExportConfig::for_role(role, accept.clone(), cluster.then_some(router_id));
     export.add_path = [AddPathSend::All; 2];
     PeerConfig {
         id,

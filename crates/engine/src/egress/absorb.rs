@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thruway_rib::{Cursor, EgressBatch, GroupId, Packed, PeerId, Stream};
 use thruway_wire::Family;
+use thruway_wire::limits::HEADER_LEN;
 
 use super::readers::Purpose;
 use super::{Egress, Group, Member, Notice, Place, member_mut, note_waiting};
@@ -221,9 +222,13 @@ impl Egress {
             }
             for bytes in packed.slices_for(peer) {
                 self.bytes += bytes.len() as u64;
+                member.updates += if bytes.len() == packed.bytes().len() {
+                    u64::from(packed.messages)
+                } else {
+                    messages(&bytes)
+                };
                 conns.push(member.conn, bytes);
             }
-            member.updates += u64::from(packed.messages);
             if packed.unsendable > 0 {
                 if member.unsendable == 0 {
                     self.notices
@@ -233,6 +238,17 @@ impl Egress {
             }
         }
     }
+}
+
+/// Messages in a part of what was packed, by their headers.
+fn messages(mut bytes: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some(&[high, low]) = bytes.get(HEADER_LEN - 3..HEADER_LEN - 1) {
+        let len = usize::from(u16::from_be_bytes([high, low])).max(HEADER_LEN);
+        bytes = bytes.get(len..).unwrap_or_default();
+        count += 1;
+    }
+    count
 }
 
 /// Bit n: in step with shard n.
