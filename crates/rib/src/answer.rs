@@ -1,10 +1,11 @@
 //! Answers to queries, a slice of slots at a time.
 
 use thruway_policy::RouteContext;
-use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Prefix};
+use thruway_wire::{Family, Prefix};
 
 use crate::export::held_back;
 use crate::group::Group;
+use crate::groups::Tables;
 use crate::import::{policy_reason, reason};
 use crate::paths::Path;
 use crate::peers::Life;
@@ -29,15 +30,12 @@ impl Shard {
             Query::Advertised { filter, .. } => *filter,
             Query::Explain { prefix, .. } => Filter::Exact(*prefix),
         };
+        let Tables { v4, v6 } = &self.tables;
         match filter {
-            Filter::Exact(Prefix::V4(prefix)) => self.exact(&self.tables.v4, query, prefix, out),
-            Filter::Exact(Prefix::V6(prefix)) => self.exact(&self.tables.v6, query, prefix, out),
-            Filter::Longest(Prefix::V4(prefix)) => {
-                self.longest(&self.tables.v4, query, prefix, out)
-            }
-            Filter::Longest(Prefix::V6(prefix)) => {
-                self.longest(&self.tables.v6, query, prefix, out)
-            }
+            Filter::Exact(Prefix::V4(prefix)) => self.exact(v4, query, prefix, out),
+            Filter::Exact(Prefix::V6(prefix)) => self.exact(v6, query, prefix, out),
+            Filter::Longest(Prefix::V4(prefix)) => self.longest(v4, query, prefix, out),
+            Filter::Longest(Prefix::V6(prefix)) => self.longest(v6, query, prefix, out),
             Filter::All(_) | Filter::Longer(_) => {
                 return self.walk(query, filter, cursor, budget, out);
             }
@@ -346,6 +344,3 @@ fn is_told<P: TableKey>(group: &Group, slot: u32, path: &Path, member: PeerId) -
             && (handle == path.accepted || handle.owner() >= crate::limits::WORKERS_MAX)
     })
 }
-
-// Queries name families by type as the rest of the crate does.
-const _: () = assert!(Ipv4Prefix::INDEX == 0 && Ipv6Prefix::INDEX == 1);

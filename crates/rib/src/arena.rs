@@ -233,7 +233,7 @@ impl<T: Copy + Default> Arena<T> {
                 of.fresh += u16::from(at == Some(fresh));
                 if let Some(at) = at {
                     of.blocks += 1;
-                    return chunk << CHUNK_BITS | at * size;
+                    return (chunk << CHUNK_BITS) | (at * size);
                 }
                 of.open = false;
             }

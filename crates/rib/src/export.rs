@@ -77,7 +77,8 @@ impl Exports {
         path: &Path,
         prefix: Prefix,
     ) -> Handle {
-        if held_back(profile, core.sets.flags(path.accepted)) {
+        // The flags lie with the set, a miss away: they are read only where they count.
+        if profile.interpret_communities && held_back(profile, core.sets.flags(path.accepted)) {
             return Handle::NONE;
         }
         match self.kind {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What a shard is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ShardConfig {
     /// Its number.
     pub id: ShardId,
@@ -390,3 +390,6 @@ impl ShardKey for Ipv6Prefix {
         &mut tables.v6
     }
 }
+
+#[cfg(test)]
+mod tests;

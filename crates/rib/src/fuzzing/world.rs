@@ -23,8 +23,6 @@ use crate::{
     ShardEvent, ShardId, ShardNote, Staleness, Stream, WorkerId,
 };
 
-thread_local! { pub(super) static TRACE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) }; }
-macro_rules! trace { ($($x:tt)*) => { if TRACE.with(|t| t.get()) { println!($($x)*); } } }
 const WORKERS: usize = 2;
 const PEERS: u16 = 8;
 const GROUPS: u16 = 6;
@@ -251,7 +249,6 @@ impl World {
     }
 
     fn event(&mut self, worker: usize, event: ShardEvent) {
-        trace!("event w{worker} {event:?}");
         if let Some(worker) = self.workers.get_mut(worker) {
             worker.open.events.push(event);
         }
@@ -417,14 +414,6 @@ impl World {
             } else {
                 0
             };
-            trace!(
-                "announce {peer:?} {prefix} id {id} {:?}",
-                stored
-                    .as_ref()
-                    .attrs()
-                    .map(|a| (a.code, a.value.to_vec()))
-                    .collect::<Vec<_>>()
-            );
             self.model.announce(peer, prefix, id, &stored);
             match prefix {
                 Prefix::V4(prefix) => v4.push(Nlri {
@@ -469,7 +458,6 @@ impl World {
         } else {
             0
         };
-        trace!("withdraw {peer:?} {prefix} id {path_id}");
         self.model.withdraw(peer, prefix, path_id);
         let Some(worker) = self.workers.get_mut(home(peer)) else {
             return;
@@ -634,7 +622,6 @@ impl World {
     }
 
     fn run_groups(&mut self, budget: u32) -> bool {
-        trace!("run {budget}");
         let mut rings = Rings {
             workers: &mut self.workers,
             bound: self.bound,
@@ -644,10 +631,6 @@ impl World {
 
     /// The worker takes one batch off its ring; some members do not keep up.
     fn consume(&mut self, worker: usize, slow: bool) {
-        trace!(
-            "consume w{worker} slow {slow} {:?}",
-            self.workers[worker].ring.front()
-        );
         let Some(batch) = self.workers[worker].ring.pop_front() else {
             return;
         };
