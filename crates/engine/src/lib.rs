@@ -11,6 +11,7 @@ mod conns;
 mod directory;
 mod effects;
 mod egress;
+pub mod fuzzing;
 mod ingress;
 mod io;
 pub mod limits;
