@@ -117,7 +117,7 @@ fn policies() -> Vec<Option<Arc<Policy>>> {
         name: "change".into(),
         matches: MatchDef {
             community: SetMatch {
-                values: vec!["64500:1".parse().expect("a pattern")],
+                values: vec![text("64500:1")],
                 ..Default::default()
             },
             ..MatchDef::default()
@@ -125,7 +125,7 @@ fn policies() -> Vec<Option<Arc<Policy>>> {
         set: ChangeDef {
             med: Some(MedChange::Add(1)),
             community: CommunityChange {
-                add: vec!["64500:9".parse().expect("a community")],
+                add: vec![text("64500:9")],
                 ..CommunityChange::default()
             },
             ..ChangeDef::default()
@@ -136,7 +136,7 @@ fn policies() -> Vec<Option<Arc<Policy>>> {
         name: "narrow".into(),
         matches: MatchDef {
             prefix: SetMatch {
-                values: vec!["10.0.0.0/8 le 24".parse().expect("an entry")],
+                values: vec![text("10.0.0.0/8 le 24")],
                 ..Default::default()
             },
             ..MatchDef::default()
@@ -163,7 +163,9 @@ fn policies() -> Vec<Option<Arc<Policy>>> {
         version: 1,
         own_as: OUR_AS,
     };
-    let compiled = compile(&defs, &SetDefs::default(), options).expect("policies that compile");
+    let Ok(compiled) = compile(&defs, &SetDefs::default(), options) else {
+        panic!("the policies compile");
+    };
     let get = |name: &str| compiled.get(name).cloned();
     vec![
         Some(Policy::accept()),
@@ -172,6 +174,13 @@ fn policies() -> Vec<Option<Arc<Policy>>> {
         None,
         Some(Policy::reject()),
     ]
+}
+
+fn text<T: std::str::FromStr>(text: &str) -> T {
+    let Ok(value) = text.parse() else {
+        panic!("{text} is not what it should be")
+    };
+    value
 }
 
 fn attr(code: u8, flags: u8, value: &[u8]) -> RawAttr<'_> {
@@ -365,7 +374,7 @@ impl World {
         } else {
             format!("2001:db8:{at}::/48")
         };
-        text.parse().expect("a prefix")
+        self::text(&text)
     }
 
     fn set(dice: &mut Dice<'_>) -> AttrSetBuf {

@@ -92,34 +92,31 @@ fn with(asns: &[u32], change: impl FnOnce(&mut AttrSetBuf)) -> AttrSetBuf {
     set
 }
 
-/// Rows of (step, better, worse): the second loses at exactly that step, and is better, or as good, in
-/// every later one.
-fn rows() -> Vec<(Step, Entry, Entry)> {
-    let med = |value| with(&[1, 2], |set| set.set_med(Some(value)));
-    let internal = |peer, set| {
-        let mut entry = entry(peer, set);
-        entry.peer.internal = true;
-        entry
-    };
-    let ranked = |peer, rank, set| {
-        let mut entry = entry(peer, set);
-        entry.peer.rank = rank;
-        entry
-    };
-    let clusters = |count: usize| {
-        with(&[1, 2], |set| {
-            set.set_raw(code::ORIGINATOR_ID, OPTIONAL, &[0, 0, 0, 1]);
-            set.set_raw(code::CLUSTER_LIST, OPTIONAL, &vec![7; 4 * count]);
-        })
-    };
+/// A row: the step, a path, and one that loses to it at exactly that step though it is better, or as
+/// good, in every later one.
+type Row = (Step, Entry, Entry);
+
+fn internal(peer: u16, set: AttrSetBuf) -> Entry {
+    let mut entry = entry(peer, set);
+    entry.peer.internal = true;
+    entry
+}
+
+fn ranked(peer: u16, rank: u8, set: AttrSetBuf) -> Entry {
+    let mut entry = entry(peer, set);
+    entry.peer.rank = rank;
+    entry
+}
+
+fn pref(asns: &[u32], value: u32) -> AttrSetBuf {
+    with(asns, |set| set.set_local_pref(Some(value)))
+}
+
+/// The steps that a digest decides.
+fn early_rows() -> Vec<Row> {
     let stale = with(&[1], |set| set.add_community(Community::LLGR_STALE));
-    let pref = |value| move |set: &mut AttrSetBuf| set.set_local_pref(Some(value));
-    let mut addressed = entry(1, path(&[1, 2]));
-    addressed.peer.router_id = RouterId(3);
-    let mut second = entry(2, path(&[1, 2]));
-    second.id = 5;
-    let mut first = second.clone();
-    first.id = 4;
+    let origin = |asns: &[u32], value| with(asns, |set| set.set_origin(value));
+    let two = || path(&[1, 2]);
     vec![
         (
             Step::LongLivedStale,
@@ -128,68 +125,64 @@ fn rows() -> Vec<(Step, Entry, Entry)> {
         ),
         (
             Step::Rank,
-            ranked(2, 2, path(&[1, 2])),
-            ranked(1, 1, with(&[1], pref(200))),
+            ranked(2, 2, two()),
+            ranked(1, 1, pref(&[1], 200)),
         ),
         (
             Step::Rank,
-            ranked(2, 200, path(&[1, 2])),
-            ranked(1, 199, with(&[1], pref(200))),
+            ranked(2, 200, two()),
+            ranked(1, 199, pref(&[1], 200)),
         ),
         (
             Step::LocalPref,
-            entry(2, with(&[1, 2], pref(101))),
+            entry(2, pref(&[1, 2], 101)),
             entry(1, path(&[1])),
         ),
         (
             Step::LocalPref,
-            entry(2, with(&[1, 2], pref(40_000))),
-            entry(1, with(&[1], pref(30_000))),
+            entry(2, pref(&[1, 2], 40_000)),
+            entry(1, pref(&[1], 30_000)),
         ),
-        (
-            Step::LocalPref,
-            entry(2, path(&[1, 2])),
-            entry(1, with(&[1], pref(0))),
-        ),
-        (
-            Step::AsPathLen,
-            entry(2, with(&[1], |set| set.set_origin(2))),
-            entry(1, path(&[1, 2])),
-        ),
-        (
-            Step::Origin,
-            entry(2, with(&[1, 2], |set| set.set_med(Some(9)))),
-            entry(1, with(&[1, 2], |set| set.set_origin(1))),
-        ),
+        (Step::LocalPref, entry(2, two()), entry(1, pref(&[1], 0))),
+        (Step::AsPathLen, entry(2, origin(&[1], 2)), entry(1, two())),
+        (Step::Origin, entry(2, two()), entry(1, origin(&[1, 2], 1))),
+    ]
+}
+
+/// The steps from MED on.
+fn late_rows() -> Vec<Row> {
+    let med = |value| with(&[1, 2], |set| set.set_med(Some(value)));
+    let clusters = |count: usize| {
+        with(&[1, 2], |set| {
+            set.set_raw(code::ORIGINATOR_ID, OPTIONAL, &[0, 0, 0, 1]);
+            set.set_raw(code::CLUSTER_LIST, OPTIONAL, &vec![7; 4 * count]);
+        })
+    };
+    let two = || path(&[1, 2]);
+    let mut addressed = entry(1, two());
+    addressed.peer.router_id = RouterId(3);
+    let mut second = entry(2, two());
+    second.id = 5;
+    let mut first = second.clone();
+    first.id = 4;
+    vec![
         (Step::Med, internal(2, med(4)), entry(1, med(5))),
-        (
-            Step::External,
-            entry(2, path(&[1, 2])),
-            internal(1, path(&[3, 2])),
-        ),
-        (
-            Step::RouterId,
-            entry(1, path(&[1, 2])),
-            entry(2, path(&[1, 2])),
-        ),
-        (
-            Step::RouterId,
-            internal(3, clusters(9)),
-            internal(2, path(&[1, 2])),
-        ),
+        (Step::External, entry(2, two()), internal(1, path(&[3, 2]))),
+        (Step::RouterId, entry(1, two()), entry(2, two())),
+        (Step::RouterId, internal(3, clusters(9)), internal(2, two())),
         (
             Step::ClusterLen,
             internal(3, clusters(1)),
             internal(2, clusters(2)),
         ),
-        (Step::PeerAddr, addressed, entry(2, path(&[1, 2]))),
+        (Step::PeerAddr, addressed, entry(2, two())),
         (Step::PathId, first, second),
     ]
 }
 
 #[test]
 fn each_step_decides_alone() {
-    for (step, better, worse) in rows() {
+    for (step, better, worse) in early_rows().into_iter().chain(late_rows()) {
         for swap in [false, true] {
             let mut entries = vec![better.clone(), worse.clone()];
             if swap {
