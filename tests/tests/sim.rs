@@ -18,9 +18,9 @@ use thruway_tests::sim::world::{SERVER_AS, Shape, World};
 use thruway_wire::{Community, Family, FamilySet};
 
 /// Seeds that are always played.
-const FIXED: u64 = 150;
+const FIXED: u64 = 300;
 /// New seeds beside them.
-const NEW: u64 = 20;
+const NEW: u64 = 50;
 /// Steps of one script.
 const STEPS: usize = 200;
 /// Prefixes of each family that hosts fight over.
