@@ -8,13 +8,11 @@ use crate::core::Core;
 use crate::limit::Counting;
 use crate::paths::{Digest, Path, Tag};
 use crate::peers::{Count, Life, Peer};
-use crate::table::{Table, TableKey};
+use crate::table::{MISS, Table, TableKey};
 use crate::{Handle, PeerId, ShardNote};
 
 /// NLRI whose look-ups overlap: the misses of one hide behind those of the others.
 const RUN: usize = 32;
-/// No slot.
-const MISS: u32 = u32::MAX;
 
 /// The slots of a batch's next NLRI, whatever their events: most events have too few NLRI for their
 /// misses to overlap. No slot is freed while a batch is applied, so a slot found stays the prefix's.
@@ -35,26 +33,11 @@ impl Ahead {
             let run = nlri.get(at..).unwrap_or_default();
             let run = run.get(..RUN).unwrap_or(run);
             (self.start, self.end) = (at, at + run.len());
-            self.look_up(table, run);
+            table.find_run(run, &mut self.hashes, &mut self.slots);
         }
         let place = at - self.start;
         let hash = self.hashes.get(place).copied().unwrap_or(0);
         (hash, self.slots.get(place).copied().unwrap_or(MISS))
-    }
-
-    /// Three passes, so that the processor waits for all lines at once.
-    fn look_up<P: TableKey>(&mut self, table: &Table<P>, run: &[Nlri<P>]) {
-        for (hash, nlri) in self.hashes.iter_mut().zip(run) {
-            *hash = table.hash(&nlri.prefix);
-        }
-        for ((slot, hash), nlri) in self.slots.iter_mut().zip(&self.hashes).zip(run) {
-            *slot = table.find(*hash, &nlri.prefix).unwrap_or(MISS);
-        }
-        let mut warm = 0;
-        for slot in self.slots.iter().take(run.len()) {
-            warm ^= table.warm(*slot);
-        }
-        std::hint::black_box(warm);
     }
 }
 

@@ -15,6 +15,7 @@ mod groups;
 mod hash;
 mod ids;
 mod import;
+mod index;
 mod intern;
 mod ladder;
 mod limit;

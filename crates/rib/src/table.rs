@@ -5,13 +5,14 @@ use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey};
 
 use crate::arena::{Arena, List};
 use crate::chunked::Chunked;
-use crate::hash::{Filed, PrefixHasher};
+use crate::hash::PrefixHasher;
+use crate::index::Index;
 use crate::log::{Log, Logged, SlotRef};
 use crate::paths::{PATHS_OF_PEER_MAX, Path};
 use crate::{PeerId, ShardBatch};
 
-/// Small tables instead of one: they grow one at a time, so no growth takes long.
-const SUB_TABLES: usize = 256;
+/// No slot.
+pub(crate) const MISS: u32 = u32::MAX;
 /// Slots at most: a log entry names one in 31 bits.
 const SLOTS_MAX: u32 = 1 << 30;
 
@@ -142,7 +143,7 @@ struct ReceivedId {
 #[derive(Debug)]
 pub(crate) struct Table<P> {
     hasher: PrefixHasher,
-    index: Vec<HashTable<Filed>>,
+    index: Index,
     slots: Chunked<Slot<P>, 12>,
     /// Slots ever used: walks end here.
     len: u32,
@@ -156,7 +157,7 @@ impl<P: TableKey> Table<P> {
     pub(crate) fn new(seed: u64) -> Self {
         Table {
             hasher: PrefixHasher::new(seed ^ P::INDEX as u64),
-            index: (0..SUB_TABLES).map(|_| HashTable::new()).collect(),
+            index: Index::default(),
             slots: Chunked::default(),
             len: 0,
             free: Vec::new(),
@@ -171,25 +172,43 @@ impl<P: TableKey> Table<P> {
         self.hasher.hash(prefix)
     }
 
-    // Within a sub-table only the low half tells.
-    #[inline]
-    fn sub_table(hash: u64) -> usize {
-        (hash >> 48) as usize % SUB_TABLES
-    }
-
     /// The slot of a prefix.
     #[inline]
     pub(crate) fn find(&self, hash: u64, prefix: &P) -> Option<u32> {
-        let table = self.index.get(Self::sub_table(hash))?;
-        let slots = &self.slots;
-        table
-            .find(Filed::spread(hash), |filed| {
-                filed.may_be(hash)
-                    && slots
-                        .get(filed.number)
-                        .is_some_and(|known| known.prefix == *prefix)
-            })
-            .map(|filed| filed.number)
+        self.index.find(hash, |slot| self.is(slot, prefix))
+    }
+
+    #[inline]
+    fn is(&self, slot: u32, prefix: &P) -> bool {
+        self.slots
+            .get(slot)
+            .is_some_and(|known| known.prefix == *prefix)
+    }
+
+    /// The slots of `nlri`, `MISS` where there is none, and the hashes that were asked for. In passes, each of
+    /// which reads what the next one needs, for all of them at once: the processor waits for the lines of
+    /// the whole run together.
+    pub(crate) fn find_run(&self, nlri: &[Nlri<P>], hashes: &mut [u64], slots: &mut [u32]) {
+        let mut warm = 0;
+        for (hash, nlri) in hashes.iter_mut().zip(nlri) {
+            *hash = self.hash(&nlri.prefix);
+            warm ^= self.index.warm(*hash);
+        }
+        std::hint::black_box(warm);
+        for (slot, hash) in slots.iter_mut().zip(hashes.iter()).take(nlri.len()) {
+            // What is filed under the hash is the prefix, but for one time in billions.
+            *slot = self.index.find(*hash, |_| true).unwrap_or(MISS);
+        }
+        for ((slot, hash), nlri) in slots.iter_mut().zip(hashes.iter()).zip(nlri) {
+            if *slot != MISS && !self.is(*slot, &nlri.prefix) {
+                *slot = self.find(*hash, &nlri.prefix).unwrap_or(MISS);
+            }
+        }
+        let mut warm = 0;
+        for slot in slots.iter().take(nlri.len()) {
+            warm ^= self.warm(*slot);
+        }
+        std::hint::black_box(warm);
     }
 
     /// The slot of a prefix, new where needed; `None` where the table is full.
@@ -212,9 +231,7 @@ impl<P: TableKey> Table<P> {
             flags: USED,
             ..Slot::default()
         };
-        let table = self.index.get_mut(Self::sub_table(hash))?;
-        let filed = Filed::new(hash, slot);
-        table.insert_unique(filed.key(), filed, Filed::key);
+        self.index.insert(hash, slot);
         Some(slot)
     }
 
@@ -226,11 +243,7 @@ impl<P: TableKey> Table<P> {
         debug_assert!(place.is_used() && place.len == 0);
         let hash = self.hasher.hash(&place.prefix);
         *place = Slot::default();
-        if let Some(table) = self.index.get_mut(Self::sub_table(hash))
-            && let Ok(entry) = table.find_entry(Filed::spread(hash), |known| known.number == slot)
-        {
-            entry.remove();
-        }
+        self.index.remove(hash, slot);
         self.free.push(slot);
     }
 
@@ -400,7 +413,7 @@ impl<P: TableKey> Table<P> {
 
     /// Octets allocated.
     pub(crate) fn memory(&self) -> usize {
-        let index: usize = self.index.iter().map(HashTable::allocation_size).sum();
+        let index = self.index.memory();
         let free = self.free.capacity() * size_of::<u32>();
         self.slots.memory() + self.paths.memory() + index + free + self.ids.allocation_size()
     }

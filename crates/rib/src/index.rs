@@ -1,0 +1,224 @@
+//! From a prefix's hash to its slot.
+//!
+//! Open addressing in one plain array a sub-table, hash and number side by side: a look-up reads one
+//! line of the index, and reading it ahead takes no more than the hash. Many small tables instead of one:
+//! they grow one at a time, so no growth takes long.
+
+const SUB_TABLES: usize = 256;
+/// Places of a sub-table when it gets its first entry.
+const SIZE_MIN: usize = 16;
+
+/// Which of several entries a number is filed under: the low half of its hash, and the number plus one.
+/// 0: free.
+type Entry = u64;
+
+#[derive(Clone, Debug, Default)]
+struct SubTable {
+    /// A power of two of them; never full.
+    entries: Box<[Entry]>,
+    len: usize,
+}
+
+/// Numbers by hash.
+#[derive(Debug)]
+pub(crate) struct Index {
+    tables: Vec<SubTable>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index {
+            tables: vec![SubTable::default(); SUB_TABLES],
+        }
+    }
+}
+
+fn entry(hash: u64, number: u32) -> Entry {
+    hash << 32 | (u64::from(number) + 1)
+}
+
+/// The part of the hash that an entry keeps, which is also where it wants to stand.
+fn home(entry: Entry) -> usize {
+    (entry >> 32) as usize
+}
+
+fn number(entry: Entry) -> u32 {
+    (entry as u32).wrapping_sub(1)
+}
+
+impl SubTable {
+    #[inline]
+    fn at(&self, place: usize) -> Entry {
+        let mask = self.entries.len().wrapping_sub(1);
+        self.entries.get(place & mask).copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, place: usize, entry: Entry) {
+        let mask = self.entries.len().wrapping_sub(1);
+        if let Some(known) = self.entries.get_mut(place & mask) {
+            *known = entry;
+        }
+    }
+
+    /// Puts an entry where there is a free place.
+    fn put(&mut self, entry: Entry) {
+        let mut place = home(entry);
+        while self.at(place) != 0 {
+            place = place.wrapping_add(1);
+        }
+        self.set(place, entry);
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let size = (self.entries.len() * 2).max(SIZE_MIN);
+        let old = std::mem::replace(&mut self.entries, vec![0; size].into_boxed_slice());
+        old.iter()
+            .filter(|entry| **entry != 0)
+            .for_each(|entry| self.put(*entry));
+    }
+
+    /// Frees a place; entries behind it that want to stand there, or before it, move up.
+    fn free(&mut self, place: usize) {
+        let mask = self.entries.len().wrapping_sub(1);
+        let mut hole = place & mask;
+        let mut next = hole;
+        loop {
+            next = (next + 1) & mask;
+            let entry = self.at(next);
+            if entry == 0 {
+                break;
+            }
+            let from_home = next.wrapping_sub(home(entry)) & mask;
+            if from_home >= next.wrapping_sub(hole) & mask {
+                self.set(hole, entry);
+                hole = next;
+            }
+        }
+        self.set(hole, 0);
+        self.len -= 1;
+    }
+}
+
+impl Index {
+    // Places come from the low half of the hash, the sub-table from above.
+    #[inline]
+    fn table(&self, hash: u64) -> Option<&SubTable> {
+        self.tables.get((hash >> 48) as usize % SUB_TABLES)
+    }
+
+    /// Reads where a look-up begins, so that the line is there when it does.
+    #[inline]
+    pub(crate) fn warm(&self, hash: u64) -> u64 {
+        self.table(hash)
+            .map_or(0, |table| table.at(hash as u32 as usize))
+    }
+
+    /// The number filed under `hash` that is the `same`.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
+        let table = self.table(hash)?;
+        let mut place = hash as u32 as usize;
+        loop {
+            let entry = table.at(place);
+            if entry == 0 {
+                return None;
+            }
+            if entry >> 32 == hash & 0xffff_ffff && same(number(entry)) {
+                return Some(number(entry));
+            }
+            place = place.wrapping_add(1);
+        }
+    }
+
+    /// Files a number that is not there yet.
+    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
+        let Some(table) = self.tables.get_mut((hash >> 48) as usize % SUB_TABLES) else {
+            return;
+        };
+        // A fifth stays free: runs of taken places are short, and every search ends.
+        if (table.len + 1) * 5 > table.entries.len() * 4 {
+            table.grow();
+        }
+        table.put(entry(hash, number));
+        table.len += 1;
+    }
+
+    /// Takes a number out.
+    pub(crate) fn remove(&mut self, hash: u64, number: u32) {
+        let Some(table) = self.tables.get_mut((hash >> 48) as usize % SUB_TABLES) else {
+            return;
+        };
+        let wanted = entry(hash, number);
+        let mut place = home(wanted);
+        loop {
+            match table.at(place) {
+                0 => return,
+                known if known == wanted => return table.free(place),
+                _ => place = place.wrapping_add(1),
+            }
+        }
+    }
+
+    /// Octets allocated.
+    pub(crate) fn memory(&self) -> usize {
+        let places: usize = self.tables.iter().map(|table| table.entries.len()).sum();
+        places * size_of::<Entry>() + SUB_TABLES * size_of::<SubTable>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// All entries in one sub-table, with homes that crowd around the wrap.
+    fn crowded(number: u32) -> u64 {
+        let near = [u32::MAX, u32::MAX - 1, 0, 1, 0, u32::MAX];
+        u64::from(near[number as usize % near.len()])
+    }
+
+    fn agrees(hash: impl Fn(u32) -> u64) {
+        let mut index = Index::default();
+        let mut model = HashMap::new();
+        let mut state = 1u64;
+        for _ in 0..20_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let number = (state >> 40) as u32 % 300;
+            if model.remove(&number).is_some() {
+                index.remove(hash(number), number);
+            } else {
+                index.insert(hash(number), number);
+                model.insert(number, ());
+            }
+            let asked = (state >> 50) as u32 % 300;
+            let found = index.find(hash(asked), |known| known == asked);
+            assert_eq!(found, model.contains_key(&asked).then_some(asked));
+        }
+    }
+
+    #[test]
+    fn finds_what_is_there_and_nothing_else() {
+        agrees(crowded);
+        agrees(|number| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        agrees(|_| 7);
+    }
+
+    #[test]
+    fn an_empty_index_finds_nothing() {
+        let mut index = Index::default();
+        assert_eq!(index.find(5, |_| true), None);
+        index.remove(5, 1);
+        assert_eq!(index.warm(5), 0);
+        index.insert(5, 0);
+        assert_eq!(index.find(5, |_| true), Some(0));
+        assert_eq!(
+            index.find(5 | 1 << 32, |_| true),
+            Some(0),
+            "only the low half is kept"
+        );
+    }
+}
