@@ -4,6 +4,11 @@
 //!
 //! `cargo bench -p thruway-benches --bench codec`
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that cannot set up has nothing to measure"
+)]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -43,6 +43,9 @@ impl Numbers {
 }
 
 /// Half of the entries take longer prefixes, too.
+/// Draws a prefix of one family.
+type Draw = fn(&mut Numbers) -> Prefix;
+
 fn entries(make: fn(&mut Numbers) -> Prefix) -> Vec<PrefixEntry> {
     let mut numbers = Numbers(1);
     let entry = |_| {
@@ -75,8 +78,7 @@ fn queries(entries: &[PrefixEntry], make: fn(&mut Numbers) -> Prefix) -> Vec<Pre
 
 fn prefix_sets(c: &mut Criterion) {
     let mut group = c.benchmark_group("policy/prefix-set-100k");
-    let families: [(&str, fn(&mut Numbers) -> Prefix); 2] =
-        [("ipv4", Numbers::v4), ("ipv6", Numbers::v6)];
+    let families: [(&str, Draw); 2] = [("ipv4", Numbers::v4), ("ipv6", Numbers::v6)];
     for (name, make) in families {
         let entries = entries(make);
         let queries = queries(&entries, make);
@@ -121,7 +123,7 @@ fn other_sets(c: &mut Criterion) {
     let route = route();
     let set = route.as_ref();
     group.bench_function("community-set-8", |b| {
-        b.iter(|| marks.matches(black_box(&set)))
+        b.iter(|| marks.matches(black_box(&set)));
     });
     group.finish();
 }

@@ -77,7 +77,7 @@ fn set(peer: u16, number: usize, version: u64) -> AttrSetBuf {
     ];
     let next_hop = NextHop::V4([198, 18, 1, peer as u8].into());
     let mut set = AttrSetBuf::from_parts(Some(next_hop), attrs.into_iter());
-    set.add_community(Community(64_512 << 16 | number as u32 % 1000));
+    set.add_community(Community((64_512 << 16) | (number as u32 % 1000)));
     set
 }
 
@@ -343,7 +343,7 @@ fn apply_tables(c: &mut Criterion) {
         (sets.bytes + sets.sets * 56) as u64 / paths
     );
     bench.bench_function("ten contested paths, one replaced", |b| {
-        replace(b, &mut ten)
+        replace(b, &mut ten);
     });
     bench.finish();
 }

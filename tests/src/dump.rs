@@ -11,7 +11,7 @@ use thruway_wire::attrs::{AttrSet, AttrSetBuf};
 use thruway_wire::limits::HEADER_LEN;
 use thruway_wire::mrt::{MrtRecord, rib_entry_attrs};
 use thruway_wire::update::{UpdateContext, UpdateView};
-use thruway_wire::{Asn, Family, FamilySet, Nlri, Prefix};
+use thruway_wire::{Asn, Family, FamilySet, NextHop, Nlri, Prefix};
 
 /// One peer of a dump with its routes.
 pub struct Feed {
@@ -25,28 +25,37 @@ pub struct Feed {
 
 impl Feed {
     /// The routes as a table to announce: prefixes with equal attributes together, LOCAL_PREF and
-    /// a reflector's marks left out, and `prepend` in front of paths that do not begin with it.
+    /// a reflector's marks left out, `prepend` in front of paths that do not begin with it, and
+    /// `next_hop` for all: a daemon that resolves next hops must not resolve them through the table
+    /// itself, which takes BIRD minutes.
     #[must_use]
-    pub fn table(&self, prepend: Asn) -> Table {
+    pub fn table(&self, prepend: Asn, next_hop: IpAddr) -> Table {
         let mut groups: BTreeMap<(Family, Vec<u8>), (AttrSet, Vec<Prefix>)> = BTreeMap::new();
         for (prefix, set) in &self.routes {
             let view = set.as_ref();
             let key = (prefix.family(), view.bytes.to_vec());
-            groups.entry(key).or_insert_with(|| (external(set, prepend), Vec::new())).1.push(*prefix);
+            groups
+                .entry(key)
+                .or_insert_with(|| (external(set, prepend, next_hop), Vec::new()))
+                .1
+                .push(*prefix);
         }
         let mut table = Table::new();
         for ((family, _), (set, prefixes)) in groups {
-            let run = prefixes.into_iter().map(|prefix| Nlri { path_id: 0, prefix });
+            let run = prefixes
+                .into_iter()
+                .map(|prefix| Nlri { path_id: 0, prefix });
             table.push(Duration::ZERO, Some(set), family, run);
         }
         table
     }
 }
 
-fn external(set: &AttrSet, prepend: Asn) -> AttrSet {
+fn external(set: &AttrSet, prepend: Asn, next_hop: IpAddr) -> AttrSet {
     use thruway_wire::attrs::code;
     let mut buf = AttrSetBuf::default();
     buf.copy_from(set.as_ref());
+    buf.set_next_hop(Some(NextHop::from(next_hop)));
     for code in [code::LOCAL_PREF, code::ORIGINATOR_ID, code::CLUSTER_LIST] {
         buf.remove(code);
     }
@@ -74,12 +83,19 @@ pub fn feeds(path: &Path) -> Vec<Feed> {
             }
             MrtRecord::Rib(rib) => {
                 for entry in rib.entries() {
-                    let Ok(set) = rib_entry_attrs(entry.attrs, true, &mut buf) else { continue };
+                    let Ok(set) = rib_entry_attrs(entry.attrs, true, &mut buf) else {
+                        continue;
+                    };
                     let peer = index[usize::from(entry.peer_index)];
-                    peers.entry(peer).or_default().insert(rib.prefix, AttrSet::new(set));
+                    peers
+                        .entry(peer)
+                        .or_default()
+                        .insert(rib.prefix, AttrSet::new(set));
                 }
             }
-            MrtRecord::Message(message) if !message.local && message.message.get(18) == Some(&2) => {
+            MrtRecord::Message(message)
+                if !message.local && message.message.get(18) == Some(&2) =>
+            {
                 let key = (message.session.peer_addr, message.session.peer_as);
                 let ctx = UpdateContext {
                     as4: message.as4,
@@ -88,13 +104,19 @@ pub fn feeds(path: &Path) -> Vec<Feed> {
                     add_path: FamilySet::EMPTY,
                 };
                 let body = message.message.get(HEADER_LEN..).unwrap_or_default();
-                apply(&UpdateView::parse(body, &ctx), peers.entry(key).or_default(), &mut buf);
+                apply(
+                    &UpdateView::parse(body, &ctx),
+                    peers.entry(key).or_default(),
+                    &mut buf,
+                );
             }
             _ => {}
         }
     }
-    let mut feeds: Vec<Feed> =
-        peers.into_iter().map(|((addr, asn), routes)| Feed { addr, asn, routes }).collect();
+    let mut feeds: Vec<Feed> = peers
+        .into_iter()
+        .map(|((addr, asn), routes)| Feed { addr, asn, routes })
+        .collect();
     feeds.sort_by_key(|feed| (usize::MAX - feed.routes.len(), feed.addr));
     feeds
 }

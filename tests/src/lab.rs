@@ -45,10 +45,17 @@ impl Lab {
             println!("{test}: left out, network namespaces need root");
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("thruway-lab").tempdir().expect("a folder in /tmp");
+        let dir = tempfile::Builder::new()
+            .prefix("thruway-lab")
+            .tempdir()
+            .expect("a folder in /tmp");
         // Daemons that drop their privileges must still reach their sockets and dumps.
         open_to_all(dir.path());
-        let lab = Lab { prefix, dir, hosts: Vec::new() };
+        let lab = Lab {
+            prefix,
+            dir,
+            hosts: Vec::new(),
+        };
         must(&["-n", &hub, "link", "add", "br0", "type", "bridge"]);
         must(&["-n", &hub, "link", "set", "br0", "up"]);
         Some(lab)
@@ -70,10 +77,31 @@ impl Lab {
         let dir = self.dir.path().join(number.to_string());
         fs::create_dir_all(&dir).expect("a folder for the host");
         open_to_all(&dir);
-        let host = Host { namespace, number, dir };
+        let host = Host {
+            namespace,
+            number,
+            dir,
+        };
         let ns = host.namespace.as_str();
-        must(&["-n", ns, "addr", "add", &format!("{}/16", host.v4()), "dev", "eth0"]);
-        must(&["-n", ns, "addr", "add", &format!("{}/64", host.v6()), "dev", "eth0", "nodad"]);
+        must(&[
+            "-n",
+            ns,
+            "addr",
+            "add",
+            &format!("{}/16", host.v4()),
+            "dev",
+            "eth0",
+        ]);
+        must(&[
+            "-n",
+            ns,
+            "addr",
+            "add",
+            &format!("{}/64", host.v6()),
+            "dev",
+            "eth0",
+            "nodad",
+        ]);
         must(&["-n", ns, "link", "set", "lo", "up"]);
         must(&["-n", ns, "link", "set", "eth0", "up"]);
         host
@@ -105,14 +133,20 @@ impl Host {
     /// One of the two.
     #[must_use]
     pub fn addr(&self, v6: bool) -> IpAddr {
-        if v6 { self.v6().into() } else { self.v4().into() }
+        if v6 {
+            self.v6().into()
+        } else {
+            self.v4().into()
+        }
     }
 
     /// A command that runs on this host.
     #[must_use]
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program.as_ref());
+        command
+            .args(["netns", "exec", &self.namespace])
+            .arg(program.as_ref());
         command
     }
 
@@ -139,7 +173,11 @@ impl Host {
             .stderr(out)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Process { child, log, name: name.to_owned() }
+        Process {
+            child,
+            log,
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -205,7 +243,10 @@ impl Drop for Process {
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < end, "waited {limit:?} in vain until {what}");
+        assert!(
+            Instant::now() < end,
+            "waited {limit:?} in vain until {what}"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -213,18 +254,30 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
 /// What a command prints, or nothing where it fails.
 pub fn output(command: &mut Command) -> String {
     let out = command.stdin(Stdio::null()).output();
-    out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default()
+    out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned())
+        .unwrap_or_default()
 }
 
 fn ip(args: &[&str]) -> bool {
-    let status = Command::new("ip").args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = Command::new("ip")
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     status.is_ok_and(|status| status.success())
 }
 
 #[track_caller]
 fn must(args: &[&str]) {
-    let out = Command::new("ip").args(args).output().expect("iproute2 is installed");
-    assert!(out.status.success(), "ip {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new("ip")
+        .args(args)
+        .output()
+        .expect("iproute2 is installed");
+    assert!(
+        out.status.success(),
+        "ip {args:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 fn open_to_all(path: &Path) {

@@ -36,7 +36,10 @@ impl Rig {
     /// The same with further lines for `[server]`.
     #[must_use]
     pub fn start_with(transport: &str, server: &str, peers: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("thruway-rig").tempdir().expect("a folder");
+        let dir = tempfile::Builder::new()
+            .prefix("thruway-rig")
+            .tempdir()
+            .expect("a folder");
         // The kernel names a free port; the server binds it a moment later.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = free.local_addr().expect("its address");
@@ -58,7 +61,12 @@ impl Rig {
             .stderr(log)
             .spawn()
             .expect("thruway starts");
-        let mut rig = Rig { child, addr, dir, server };
+        let mut rig = Rig {
+            child,
+            addr,
+            dir,
+            server,
+        };
         wait_until("the server answers", PATIENCE, || {
             assert!(rig.is_alive(), "thruway serve ended:\n{}", rig.log());
             !output(&mut rig.command("show", &["status", "--json"])).is_empty()
@@ -93,7 +101,10 @@ impl Rig {
     #[must_use]
     pub fn command(&self, command: &str, args: &[&str]) -> Command {
         let mut line = Command::new(binary());
-        line.arg(command).args(args).arg("--socket").arg(self.dir.path().join("thruway.sock"));
+        line.arg(command)
+            .args(args)
+            .arg("--socket")
+            .arg(self.dir.path().join("thruway.sock"));
         line
     }
 
@@ -129,7 +140,11 @@ impl Rig {
         let wanted = wanted.into();
         let mut last = Value::Null;
         wait_until(&format!("{name}{pointer} is {wanted}"), PATIENCE, || {
-            last = self.peer(name).pointer(pointer).cloned().unwrap_or(Value::Null);
+            last = self
+                .peer(name)
+                .pointer(pointer)
+                .cloned()
+                .unwrap_or(Value::Null);
             last == wanted
         });
     }
@@ -181,8 +196,16 @@ impl Rig {
     #[must_use]
     pub fn spawn(&self, n: u8, peer: PeerOptions) -> Speaker {
         let local = Some(IpAddr::V4(client_addr(n)));
-        let link = Link::Connect { remote: self.addr, local };
-        let session = SessionOptions { name: format!("c{n}"), link, peer, md5: None };
+        let link = Link::Connect {
+            remote: self.addr,
+            local,
+        };
+        let session = SessionOptions {
+            name: format!("c{n}"),
+            link,
+            peer,
+            md5: None,
+        };
         Speaker::spawn(SpeakerOptions::new(session)).expect("a speaker starts")
     }
 }
@@ -192,7 +215,10 @@ impl Drop for Rig {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- log:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+            eprintln!(
+                "--- log:\n{}",
+                lines[lines.len().saturating_sub(30)..].join("\n")
+            );
         }
         if self.is_alive() {
             self.terminate();
@@ -233,13 +259,22 @@ pub const OPEN: &str = "role = \"route-server-client\"\nimport = \"accept\"\nexp
 #[must_use]
 pub fn set(path: &[u32], next_hop: IpAddr, communities: &[Community]) -> AttrSet {
     let mut segment = vec![2, u8::try_from(path.len()).expect("a short path")];
-    path.iter().for_each(|asn| segment.extend(asn.to_be_bytes()));
+    path.iter()
+        .for_each(|asn| segment.extend(asn.to_be_bytes()));
     if path.is_empty() {
         segment.clear();
     }
     let attrs = [
-        RawAttr { flags: 0x40, code: code::ORIGIN, value: &[0] },
-        RawAttr { flags: 0x40, code: code::AS_PATH, value: &segment },
+        RawAttr {
+            flags: 0x40,
+            code: code::ORIGIN,
+            value: &[0],
+        },
+        RawAttr {
+            flags: 0x40,
+            code: code::AS_PATH,
+            value: &segment,
+        },
     ];
     let mut buf = AttrSetBuf::default();
     buf.set_parts(Some(NextHop::from(next_hop)), attrs.into_iter());
@@ -255,7 +290,11 @@ pub fn prefix(text: &str) -> Prefix {
 
 /// Announces prefixes with a path and waits for nothing.
 pub fn announce(speaker: &Speaker, n: u8, prefixes: &[&str], path: &[u32]) {
-    announce_with(speaker, prefixes, &set(path, IpAddr::V4(client_addr(n)), &[]));
+    announce_with(
+        speaker,
+        prefixes,
+        &set(path, IpAddr::V4(client_addr(n)), &[]),
+    );
 }
 
 /// Announces prefixes with a set.
@@ -275,5 +314,7 @@ pub fn expect(speaker: &Speaker, what: &str, is_there: impl FnMut(&ReceivedTable
 /// The AS path that a speaker has for a prefix, as text.
 #[must_use]
 pub fn path_of(table: &ReceivedTable, text: &str) -> Option<String> {
-    table.get(prefix(text)).map(|set| set.as_ref().as_path().to_string())
+    table
+        .get(prefix(text))
+        .map(|set| set.as_ref().as_path().to_string())
 }

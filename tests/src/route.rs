@@ -28,7 +28,10 @@ impl Route {
         buf.copy_from(set);
         buf.remove(code::LOCAL_PREF);
         let set = buf.as_ref();
-        Route { text: describe(set), bytes: set.bytes.to_vec() }
+        Route {
+            text: describe(set),
+            bytes: set.bytes.to_vec(),
+        }
     }
 }
 
@@ -79,7 +82,9 @@ impl Parts {
         let mut path = Vec::new();
         for segment in self.as_path.chunks(255) {
             path.extend([2, u8::try_from(segment.len()).expect("at most 255")]);
-            segment.iter().for_each(|asn| path.extend(asn.to_be_bytes()));
+            segment
+                .iter()
+                .for_each(|asn| path.extend(asn.to_be_bytes()));
         }
         let mut aggregator = Vec::new();
         if let Some((asn, addr)) = self.aggregator {
@@ -88,14 +93,30 @@ impl Parts {
         }
         let origin = [self.origin];
         let mut attrs = vec![
-            RawAttr { flags: 0x40, code: code::ORIGIN, value: &origin },
-            RawAttr { flags: 0x40, code: code::AS_PATH, value: &path },
+            RawAttr {
+                flags: 0x40,
+                code: code::ORIGIN,
+                value: &origin,
+            },
+            RawAttr {
+                flags: 0x40,
+                code: code::AS_PATH,
+                value: &path,
+            },
         ];
         if self.atomic_aggregate {
-            attrs.push(RawAttr { flags: 0x40, code: code::ATOMIC_AGGREGATE, value: &[] });
+            attrs.push(RawAttr {
+                flags: 0x40,
+                code: code::ATOMIC_AGGREGATE,
+                value: &[],
+            });
         }
         if !aggregator.is_empty() {
-            attrs.push(RawAttr { flags: 0xc0, code: code::AGGREGATOR, value: &aggregator });
+            attrs.push(RawAttr {
+                flags: 0xc0,
+                code: code::AGGREGATOR,
+                value: &aggregator,
+            });
         }
         let mut set = AttrSetBuf::default();
         set.set_parts(self.next_hop.map(NextHop::from), attrs.into_iter());
@@ -110,13 +131,18 @@ impl Parts {
 /// The routes of a TABLE_DUMP_V2 file by peer, as far as it is written: a daemon may still be at it.
 #[must_use]
 pub fn read_mrt_rib(path: &Path) -> Vec<(IpAddr, Table)> {
-    let Ok(mut file) = MrtFile::open(path) else { return Vec::new() };
+    let Ok(mut file) = MrtFile::open(path) else {
+        return Vec::new();
+    };
     let mut tables: Vec<(IpAddr, Table)> = Vec::new();
     let mut set = AttrSetBuf::default();
     while let Some(Ok(item)) = file.next() {
         match item.record {
             MrtRecord::PeerIndexTable(index) => {
-                tables = index.peers().map(|peer| (peer.addr, Table::new())).collect();
+                tables = index
+                    .peers()
+                    .map(|peer| (peer.addr, Table::new()))
+                    .collect();
             }
             MrtRecord::Rib(rib) => {
                 for entry in rib.entries() {
@@ -145,7 +171,10 @@ pub fn differences(expected: &Table, got: &Table) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for (prefix, route) in got.iter().filter(|(prefix, _)| !expected.contains_key(prefix)) {
+    for (prefix, route) in got
+        .iter()
+        .filter(|(prefix, _)| !expected.contains_key(prefix))
+    {
         lines.push(format!("{prefix}: {route:?}, expected nothing"));
     }
     let rest = lines.len().saturating_sub(10);

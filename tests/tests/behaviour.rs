@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-
 use thruway_replay::PeerOptions;
 use thruway_tests::lab::wait_until;
 use thruway_tests::rig::{
@@ -53,18 +52,30 @@ fn a_client_gets_the_next_best_where_the_best_is_its_own(transport: &str) {
     let (one, two, three) = (rig.connect(1), rig.connect(2), rig.connect(3));
     announce(&one, 1, &["203.0.113.0/24"], &[64601]);
     announce(&two, 2, &["203.0.113.0/24"], &[64602, 65001]);
-    let is = |wanted: &'static str| move |table: &_| path_of(table, "203.0.113.0/24").as_deref() == Some(wanted);
+    let is = |wanted: &'static str| {
+        move |table: &_| path_of(table, "203.0.113.0/24").as_deref() == Some(wanted)
+    };
     expect(&three, "the best", is("64601"));
     expect(&two, "the best", is("64601"));
     expect(&one, "the next best", is("64602 65001"));
 
     let found = rig.json("explain", &["203.0.113.0/24", "--to", "c1"]);
     let found = found.as_array().expect("rows").clone();
-    let of = |peer: &str| found.iter().find(|row| row["peer"] == peer).expect("a row").clone();
+    let of = |peer: &str| {
+        found
+            .iter()
+            .find(|row| row["peer"] == peer)
+            .expect("a row")
+            .clone()
+    };
     assert_eq!(of("c1")["best"], true);
     assert_eq!(of("c2")["lost"]["to"], "c1");
     assert_eq!(of("c2")["told"], "told");
-    assert!(of("c1")["told"].as_str().is_some_and(|why| why.contains("own path")));
+    assert!(
+        of("c1")["told"]
+            .as_str()
+            .is_some_and(|why| why.contains("own path"))
+    );
 
     one.withdraw(&[prefix("203.0.113.0/24")]);
     expect(&three, "the other", is("64602 65001"));
@@ -78,7 +89,10 @@ fn nothing_flows_without_a_policy(transport: &str) {
     rig.wait_peer("c1", "/ipv4/rejected", 1);
     assert_eq!(rig.peer("c2")["ipv4"]["advertised"], 0);
     let rejected = rig.show(&["peer", "c1", "rejected"]);
-    let why = rejected[0]["rejected"].as_str().expect("a reason").to_owned();
+    let why = rejected[0]["rejected"]
+        .as_str()
+        .expect("a reason")
+        .to_owned();
     assert!(why.contains("no import policy"), "{why}");
     assert!(rig.log().contains("RFC 8212"));
     let notes = rig.peer("c1")["notes"].to_string();
@@ -95,7 +109,10 @@ fn plain_ebgp_prepends_and_offers_no_second_choice(transport: &str) {
         path_of(table, "203.0.113.0/24").as_deref() == Some("64500 64601")
     });
     rig.wait_peer("c2", "/ipv4/accepted", 1);
-    assert!(one.with_table(|table| table.is_empty()), "the best is its own: it gets nothing");
+    assert!(
+        one.with_table(|table| table.is_empty()),
+        "the best is its own: it gets nothing"
+    );
     let told = rig.show(&["peer", "c2", "advertised"]);
     assert_eq!(told[0]["asPath"], "64500 64601");
 }
@@ -114,7 +131,9 @@ fn peer_loss_leaves_no_route(transport: &str) {
         expect(&two, "no route", |table| table.is_empty());
         rig.wait_peer("c1", "/ipv4/received", 0);
     }
-    wait_until("no path is left", PATIENCE, || rig.show(&["status"])["paths"] == 0);
+    wait_until("no path is left", PATIENCE, || {
+        rig.show(&["status"])["paths"] == 0
+    });
 }
 
 fn a_loop_is_rejected_and_shown(transport: &str) {
@@ -125,7 +144,10 @@ fn a_loop_is_rejected_and_shown(transport: &str) {
     expect(&two, "the other route", |table| table.len() == 1);
     let rejected = rig.show(&["peer", "c1", "rejected"]);
     assert_eq!(rejected.as_array().map(Vec::len), Some(1));
-    assert!(rejected[0]["rejected"].to_string().contains("64500"), "{rejected}");
+    assert!(
+        rejected[0]["rejected"].to_string().contains("64500"),
+        "{rejected}"
+    );
     assert_eq!(rig.peer("c1")["ipv4"]["received"], 2);
 }
 
@@ -143,17 +165,32 @@ fn a_policy_rejects_by_statement_and_a_reload_lets_in(transport: &str) {
     assert!(why.contains("no-bad"), "{why}");
 
     let out = rig.reload(&clients(2, OPEN));
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     expect(&two, "everything", |table| table.len() == 2);
     let out = rig.reload(&clients(2, POLICY));
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     expect(&two, "what the policy lets in", |table| table.len() == 1);
-    assert_eq!(rig.peer("c1")["flaps"], 0, "a reload of policies resets nothing");
+    assert_eq!(
+        rig.peer("c1")["flaps"],
+        0,
+        "a reload of policies resets nothing"
+    );
 
     let out = rig.reload(&clients(2, "role = \"nonsense\""));
     assert!(!out.status.success());
     let error = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(error.contains("role") && error.contains("nonsense"), "{error}");
+    assert!(
+        error.contains("role") && error.contains("nonsense"),
+        "{error}"
+    );
     assert_eq!(rig.peer("c1")["state"], "Established");
 }
 
@@ -164,16 +201,32 @@ fn a_limit_blocks_and_refills(transport: &str) {
     announce(&one, 1, &["203.0.113.0/24", "198.51.100.0/24"], &[64601]);
     expect(&two, "up to the limit", |table| table.len() == 2);
     // The same routes again count once.
-    announce(&one, 1, &["203.0.113.0/24", "198.51.100.0/24"], &[64601, 65001]);
-    expect(&two, "replaced", |table| path_of(table, "203.0.113.0/24").as_deref() == Some("64601 65001"));
+    announce(
+        &one,
+        1,
+        &["203.0.113.0/24", "198.51.100.0/24"],
+        &[64601, 65001],
+    );
+    expect(&two, "replaced", |table| {
+        path_of(table, "203.0.113.0/24").as_deref() == Some("64601 65001")
+    });
     announce(&one, 1, &["192.0.2.0/24"], &[64601]);
-    wait_until("the log tells of the limit", PATIENCE, || rig.log().contains("prefix limit"));
-    assert_eq!(two.with_table(thruway_replay::speaker::ReceivedTable::len), 2);
+    wait_until("the log tells of the limit", PATIENCE, || {
+        rig.log().contains("prefix limit")
+    });
+    assert_eq!(
+        two.with_table(thruway_replay::speaker::ReceivedTable::len),
+        2
+    );
     assert_eq!(rig.peer("c1")["state"], "Established");
     one.withdraw(&[prefix("203.0.113.0/24")]);
-    wait_until("the server asks for the rest", PATIENCE, || !one.refreshes().is_empty());
+    wait_until("the server asks for the rest", PATIENCE, || {
+        !one.refreshes().is_empty()
+    });
     announce(&one, 1, &["198.51.100.0/24", "192.0.2.0/24"], &[64601]);
-    expect(&two, "the held-back route", |table| table.get(prefix("192.0.2.0/24")).is_some());
+    expect(&two, "the held-back route", |table| {
+        table.get(prefix("192.0.2.0/24")).is_some()
+    });
 }
 
 fn a_limit_ends_the_session(transport: &str) {
@@ -181,7 +234,10 @@ fn a_limit_ends_the_session(transport: &str) {
     let rig = Rig::start(transport, &clients(2, &limit));
     let (one, two) = (rig.connect(1), rig.connect(2));
     announce(&one, 1, &["203.0.113.0/24", "198.51.100.0/24"], &[64601]);
-    let end = one.wait_until_ended(PATIENCE).expect("the session ends").to_string();
+    let end = one
+        .wait_until_ended(PATIENCE)
+        .expect("the session ends")
+        .to_string();
     assert!(end.contains("Maximum"), "{end}");
     expect(&two, "nothing", |table| table.is_empty());
 }
@@ -204,8 +260,13 @@ fn a_refresh_tells_everything_again(transport: &str) {
     expect(&two, "routes", |table| table.len() == 2);
     let before = two.stats().announced;
     two.route_refresh(Family::Ipv4);
-    wait_until("everything came again", PATIENCE, || two.stats().announced >= before + 2);
-    assert_eq!(two.with_table(thruway_replay::speaker::ReceivedTable::len), 2);
+    wait_until("everything came again", PATIENCE, || {
+        two.stats().announced >= before + 2
+    });
+    assert_eq!(
+        two.with_table(thruway_replay::speaker::ReceivedTable::len),
+        2
+    );
 }
 
 fn add_path_tells_all_paths(transport: &str) {
@@ -220,7 +281,9 @@ fn add_path_tells_all_paths(transport: &str) {
     let three = rig.connect_as(3, options);
     announce(&one, 1, &["203.0.113.0/24"], &[64601]);
     announce(&two, 2, &["203.0.113.0/24"], &[64602, 65001]);
-    expect(&three, "both paths", |table| table.paths(prefix("203.0.113.0/24")).count() == 2);
+    expect(&three, "both paths", |table| {
+        table.paths(prefix("203.0.113.0/24")).count() == 2
+    });
     two.withdraw(&[prefix("203.0.113.0/24")]);
     expect(&three, "one path", |table| table.len() == 1);
     drop(one);
@@ -235,9 +298,14 @@ fn well_known_communities_are_obeyed(transport: &str) {
     announce_with(&one, &["203.0.113.0/24"], &with(Community::NO_EXPORT));
     announce_with(&one, &["198.51.100.0/24"], &with(Community::NO_ADVERTISE));
     announce_with(&one, &["192.0.2.0/24"], &with(Community(64_601 << 16 | 1)));
-    expect(&two, "the free one", |table| table.get(prefix("192.0.2.0/24")).is_some());
+    expect(&two, "the free one", |table| {
+        table.get(prefix("192.0.2.0/24")).is_some()
+    });
     rig.wait_peer("c1", "/ipv4/accepted", 3);
-    assert_eq!(two.with_table(thruway_replay::speaker::ReceivedTable::len), 1);
+    assert_eq!(
+        two.with_table(thruway_replay::speaker::ReceivedTable::len),
+        1
+    );
     let found = rig.json("explain", &["203.0.113.0/24", "--to", "c2"]);
     assert!(found[0]["told"].to_string().contains("1997"), "{found}");
 }
@@ -273,7 +341,10 @@ fn sigterm_ends_sessions_with_a_cease(transport: &str) {
     let mut rig = Rig::start(transport, &clients(1, OPEN));
     let one = rig.connect(1);
     assert_eq!(rig.terminate(), Some(0), "{}", rig.log());
-    let end = one.wait_until_ended(PATIENCE).expect("the session ends").to_string();
+    let end = one
+        .wait_until_ended(PATIENCE)
+        .expect("the session ends")
+        .to_string();
     assert!(end.contains("Administrative Shutdown"), "{end}");
 }
 
@@ -285,20 +356,31 @@ fn a_neighbour_in_a_range_becomes_a_peer(transport: &str) {
     let rig = Rig::start(transport, &range);
     let (one, nine) = (rig.connect(1), rig.connect(9));
     announce(&nine, 9, &["203.0.113.0/24"], &[64609]);
-    expect(&one, "the route of the range's peer", |table| table.len() == 1);
+    expect(&one, "the route of the range's peer", |table| {
+        table.len() == 1
+    });
     let peers = rig.show(&["peers"]);
-    let dynamic = peers.as_array().expect("a list").iter().filter(|peer| peer["dynamic"] == true);
+    let dynamic = peers
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|peer| peer["dynamic"] == true);
     assert_eq!(dynamic.count(), 1);
     drop(nine);
     expect(&one, "nothing", |table| table.is_empty());
     wait_until("the peer is gone", PATIENCE, || {
-        rig.show(&["peers"]).as_array().is_some_and(|peers| peers.len() == 1)
+        rig.show(&["peers"])
+            .as_array()
+            .is_some_and(|peers| peers.len() == 1)
     });
 }
 
 fn two_octet_speakers_are_understood(transport: &str) {
     let rig = Rig::start(transport, &format!("{}{}", clients(2, OPEN), client(3, "")));
-    let old = PeerOptions { as4: false, ..rig.client(2) };
+    let old = PeerOptions {
+        as4: false,
+        ..rig.client(2)
+    };
     let (one, two) = (rig.connect(1), rig.connect_as(2, old));
     announce(&one, 1, &["203.0.113.0/24"], &[64601, 4_200_000_009]);
     // AS_PATH with AS_TRANS and AS4_PATH; the speaker's parser merges them again.

@@ -16,7 +16,9 @@ const WITNESS_AS: u32 = 64602;
 const PASSWORD: &str = "correct-horse";
 
 fn prefixes(list: &[&str]) -> Vec<Prefix> {
-    list.iter().map(|text| text.parse().expect("a prefix")).collect()
+    list.iter()
+        .map(|text| text.parse().expect("a prefix"))
+        .collect()
 }
 
 fn speaker(server: &Host, asn: u32, originate: &[&str], md5: bool) -> Speaker {
@@ -57,15 +59,19 @@ fn config(server: &Host, peers: &[(&str, &Host, u32, bool)]) -> String {
 }
 
 /// What a receiver must hold of a speaker's routes of one family.
-fn expected(speaker: &Speaker, host: &Host, family: Family) -> Table {
+fn expected(speaker: &Speaker, host: &Host, family: Family, med: Option<u32>) -> Table {
     let (high, low) = speaker.community.expect("each speaker sets one");
     let parts = Parts {
         as_path: vec![speaker.asn],
         next_hop: Some(host.addr(family == Family::Ipv6)),
+        med,
         communities: vec![Community(u32::from(high) << 16 | u32::from(low))],
         ..Parts::default()
     };
-    let own = speaker.originate.iter().filter(|prefix| prefix.family() == family);
+    let own = speaker
+        .originate
+        .iter()
+        .filter(|prefix| prefix.family() == family);
     own.map(|prefix| (*prefix, parts.route())).collect()
 }
 
@@ -77,28 +83,48 @@ fn same(what: &str, expected: &Table, got: &Table) {
 
 fn session_with(kind: Kind, transport: &str) {
     let test = format!("sessions: {kind:?} over {transport}");
-    let Some(mut lab) = Lab::new(&test) else { return };
+    let Some(mut lab) = Lab::new(&test) else {
+        return;
+    };
     let (server, peer, witness) = (lab.host(), lab.host(), lab.host());
-    let theirs = ["203.0.113.0/24", "198.51.100.128/25", "2001:db8:1::/48", "2001:db8:2::/64"];
+    let theirs = [
+        "203.0.113.0/24",
+        "198.51.100.128/25",
+        "2001:db8:1::/48",
+        "2001:db8:2::/64",
+    ];
     let ours = ["192.0.2.0/24", "2001:db8:ffff::/48"];
     let daemon = speaker(&server, DAEMON_AS, &theirs, true);
     let bird = speaker(&server, WITNESS_AS, &ours, false);
-    let peers = [("daemon", &peer, DAEMON_AS, true), ("witness", &witness, WITNESS_AS, false)];
+    let peers = [
+        ("daemon", &peer, DAEMON_AS, true),
+        ("witness", &witness, WITNESS_AS, false),
+    ];
     let mut thruway = Thruway::start(&server, transport, &config(&server, &peers));
     let status = thruway.show(&["status"]);
     assert_eq!(status["transport"], transport);
 
+    // FRR tells a MED of 0 with routes of its own.
+    let med = (kind == Kind::Frr).then_some(0);
     let mut witness_bird = Bird::start(&witness, &bird);
     let mut under_test = kind.start(&peer, &daemon);
     for family in Family::ALL {
         let from = server.addr(family == Family::Ipv6);
         under_test.wait_established(from);
-        let count = daemon.originate.iter().filter(|p| p.family() == family).count();
+        let count = daemon
+            .originate
+            .iter()
+            .filter(|p| p.family() == family)
+            .count();
         let got = witness_bird.wait_routes(family, from, count);
-        same("the witness", &expected(&daemon, &peer, family), &got);
-        let count = bird.originate.iter().filter(|p| p.family() == family).count();
+        same("the witness", &expected(&daemon, &peer, family, med), &got);
+        let count = bird
+            .originate
+            .iter()
+            .filter(|p| p.family() == family)
+            .count();
         let got = under_test.wait_routes(family, from, count);
-        same("the daemon", &expected(&bird, &witness, family), &got);
+        same("the daemon", &expected(&bird, &witness, family, None), &got);
     }
     let show = thruway.peer("daemon-v4");
     assert_eq!(show["asn"], DAEMON_AS);
@@ -109,12 +135,13 @@ fn session_with(kind: Kind, transport: &str) {
         let from = server.addr(family == Family::Ipv6);
         witness_bird.wait_routes(family, from, 0);
     }
-    wait_until("the server has forgotten the daemon's routes", Duration::from_secs(30), || {
-        thruway.show(&["status"])["paths"] == 2
-    });
+    wait_until(
+        "the server has forgotten the daemon's routes",
+        Duration::from_secs(30),
+        || thruway.show(&["status"])["paths"] == 2,
+    );
     assert_eq!(thruway.terminate(), Some(0), "{}", thruway.log());
 }
-
 
 macro_rules! sessions {
     ($($name:ident: $kind:ident over $transport:literal,)*) => {$(

@@ -31,20 +31,27 @@ pub(crate) struct FuzzArgs {
 impl FuzzArgs {
     /// Every target, for `seconds` each.
     pub(crate) fn all(seconds: u32) -> Self {
-        FuzzArgs { seconds, filter: String::new() }
+        FuzzArgs {
+            seconds,
+            filter: String::new(),
+        }
     }
 }
 
 pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
-    let targets: Vec<String> =
-        targets()?.into_iter().filter(|name| name.contains(&args.filter)).collect();
+    let targets: Vec<String> = targets()?
+        .into_iter()
+        .filter(|name| name.contains(&args.filter))
+        .collect();
     if targets.is_empty() {
         bail!("no fuzz target's name contains `{}`", args.filter);
     }
     let folder = shell::root().join("fuzz");
     let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     // A target triple of its own keeps the flags away from build scripts and procedural macros.
-    build.args(["--target", &host()?]).env("RUSTFLAGS", INSTRUMENT);
+    build
+        .args(["--target", &host()?])
+        .env("RUSTFLAGS", INSTRUMENT);
     shell::step("fuzz: build", &mut build)?;
     let binaries = folder.join("target").join(host()?).join("release");
     for pair in targets.chunks(2) {
@@ -63,7 +70,10 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
             }
         }
         if !failed.is_empty() {
-            bail!("{} failed; its input is in fuzz/artifacts", failed.join(" and "));
+            bail!(
+                "{} failed; its input is in fuzz/artifacts",
+                failed.join(" and ")
+            );
         }
     }
     Ok(())
@@ -85,7 +95,12 @@ fn target_command(binaries: &std::path::Path, name: &str, seconds: u32) -> Resul
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .args(["-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1", "-max_len=8192"])
+        .args([
+            "-rss_limit_mb=2048",
+            "-timeout=10",
+            "-print_final_stats=1",
+            "-max_len=8192",
+        ])
         .stdout(log.try_clone()?)
         .stderr(log);
     let dictionary = folder.join("bgp.dict");
@@ -108,7 +123,10 @@ fn targets() -> Result<Vec<String>> {
 }
 
 fn host() -> Result<String> {
-    let out = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
+    let out = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("cannot start rustc")?;
     let text = String::from_utf8_lossy(&out.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).context("rustc -vV names no host")

@@ -18,14 +18,28 @@ pub(crate) struct TestArgs {
 
 pub(crate) fn run(args: &TestArgs) -> Result<()> {
     step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
     step("clippy", &mut cargo(&clippy))?;
     println!("==> tidy");
     tidy::run()?;
     if !args.no_daemons {
         packages::ensure()?;
     }
-    let mut tests = cargo(&["test", "--workspace", "--locked", "--exclude", "thruway-tests"]);
+    let mut tests = cargo(&[
+        "test",
+        "--workspace",
+        "--locked",
+        "--exclude",
+        "thruway-tests",
+    ]);
     step("unit tests", &mut tests)?;
     // Real sockets, namespaces and daemons: one test at a time in each file, two cores do not give
     // more, and a daemon's own timers would be what is tested.

@@ -24,18 +24,33 @@ fn main() {
     };
     let remote: SocketAddr = remote.parse().expect("REMOTE is an address and a port");
     let count: usize = count.parse().expect("PEERS is a number");
-    assert!(locals.len() >= count, "a LOCAL address for each of {count} sessions");
+    assert!(
+        locals.len() >= count,
+        "a LOCAL address for each of {count} sessions"
+    );
     let mut speakers = Vec::new();
     let feeds = feeds(Path::new(file));
     for (n, (feed, local)) in feeds.iter().take(count).zip(locals).enumerate() {
-        let asn = if asn == "own" { feed.asn } else { asn.parse().expect("AS is own or a number") };
+        let asn = if asn == "own" {
+            feed.asn
+        } else {
+            asn.parse().expect("AS is own or a number")
+        };
         let local: IpAddr = local.parse().expect("LOCAL is an address");
         let id = Ipv4Addr::new(198, 51, 100, u8::try_from(n + 1).expect("few peers"));
         let peer = PeerOptions::new(asn, RouterId::from(id));
-        let link = Link::Connect { remote, local: Some(local) };
-        let session = SessionOptions { name: feed.addr.to_string(), link, peer, md5: None };
+        let link = Link::Connect {
+            remote,
+            local: Some(local),
+        };
+        let session = SessionOptions {
+            name: feed.addr.to_string(),
+            link,
+            peer,
+            md5: None,
+        };
         let speaker = Speaker::spawn(SpeakerOptions::new(session)).expect("a speaker");
-        speakers.push((speaker, feed.table(asn)));
+        speakers.push((speaker, feed.table(asn, local)));
     }
     for (speaker, _) in &speakers {
         speaker.established(PATIENCE).expect("the session comes up");
@@ -47,7 +62,9 @@ fn main() {
     });
     let speakers: Vec<Speaker> = speakers.collect();
     for speaker in &speakers {
-        speaker.wait_until_sent(PATIENCE).expect("everything is sent");
+        speaker
+            .wait_until_sent(PATIENCE)
+            .expect("everything is sent");
     }
     println!("sent");
     let _ = std::io::stdin().read_to_end(&mut Vec::new());

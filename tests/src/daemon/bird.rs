@@ -30,21 +30,39 @@ impl Bird {
         let file = host.write("bird.conf", config);
         let mut command = host.command("bird");
         command.args(["-f", "-c"]).arg(file);
-        command.arg("-s").arg(host.file("bird.ctl")).arg("-P").arg(host.file("bird.pid"));
+        command
+            .arg("-s")
+            .arg(host.file("bird.ctl"))
+            .arg("-P")
+            .arg(host.file("bird.pid"));
         let process = host.spawn("bird", &mut command);
-        let mut bird = Bird { host: host.clone(), _process: process };
-        wait_until("BIRD answers", Duration::from_secs(20), || bird.ask("show status").contains("up"));
+        let mut bird = Bird {
+            host: host.clone(),
+            _process: process,
+        };
+        wait_until("BIRD answers", Duration::from_secs(20), || {
+            bird.ask("show status").contains("up")
+        });
         bird
     }
 
     /// What `birdc` answers.
     pub fn ask(&mut self, question: &str) -> String {
-        output(Command::new("birdc").arg("-s").arg(self.host.file("bird.ctl")).arg(question))
+        output(
+            Command::new("birdc")
+                .arg("-s")
+                .arg(self.host.file("bird.ctl"))
+                .arg(question),
+        )
     }
 
     /// The whole table of a family, by way of an MRT dump of BIRD's own making: (peer, route).
     pub fn dump(&mut self, family: Family) -> Vec<(IpAddr, Table)> {
-        let table = if family == Family::Ipv4 { "master4" } else { "master6" };
+        let table = if family == Family::Ipv4 {
+            "master4"
+        } else {
+            "master6"
+        };
         let file = self.host.file(&format!("{table}.mrt"));
         let _ = std::fs::remove_file(&file);
         let answer = self.ask(&format!("mrt dump table {table} to \"{}\"", file.display()));
@@ -62,12 +80,34 @@ impl Daemon for Bird {
         let answer = self.ask("show protocols all");
         let blocks = answer.split("\n\n");
         let wanted = format!("Neighbor address: {neighbor}\n");
-        blocks.filter(|block| block.contains(&wanted)).any(|block| block.contains("Established"))
+        blocks
+            .filter(|block| block.contains(&wanted))
+            .any(|block| block.contains("Established"))
+    }
+
+    fn count(&mut self, family: Family, neighbor: IpAddr) -> usize {
+        let answer = self.ask("show protocols all");
+        let wanted = format!("Neighbor address: {neighbor}\n");
+        let Some(block) = answer.split("\n\n").find(|block| block.contains(&wanted)) else {
+            return 0;
+        };
+        // `Channel ipv4` and its `Routes: 12 imported, …` further down.
+        let channel = format!("Channel {family}");
+        let lines = block.lines().skip_while(|line| !line.contains(&channel));
+        let routes = lines
+            .map(str::trim)
+            .find_map(|line| line.strip_prefix("Routes:"));
+        let number = routes.and_then(|routes| routes.split_whitespace().next());
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
     fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
         let tables = self.dump(family);
-        tables.into_iter().find(|(peer, _)| *peer == neighbor).map(|(_, t)| t).unwrap_or_default()
+        tables
+            .into_iter()
+            .find(|(peer, _)| *peer == neighbor)
+            .map(|(_, t)| t)
+            .unwrap_or_default()
     }
 }
 

@@ -41,10 +41,17 @@ impl ExaBgp {
         let run = format!("/usr/bin/python3 {} {}", sink.display(), report.display());
         let file = host.write("exabgp.conf", &config(host, speaker, &run));
         let mut command = host.command("env");
-        command.args(["exabgp.daemon.user=root", "exabgp.tcp.bind=", "exabgp.api.cli=false"]);
+        command.args([
+            "exabgp.daemon.user=root",
+            "exabgp.tcp.bind=",
+            "exabgp.api.cli=false",
+        ]);
         command.arg("exabgp").arg(file);
         let process = host.spawn("exabgp", &mut command);
-        ExaBgp { report, _process: process }
+        ExaBgp {
+            report,
+            _process: process,
+        }
     }
 
     fn reports(&self, neighbor: IpAddr) -> Vec<Value> {
@@ -115,16 +122,22 @@ fn parts(attrs: &Value) -> Parts {
             _ => 2,
         },
         as_path: numbers(&attrs["as-path"]),
-        med: attrs["med"].as_u64().and_then(|med| u32::try_from(med).ok()),
+        med: attrs["med"]
+            .as_u64()
+            .and_then(|med| u32::try_from(med).ok()),
         communities: list(&attrs["community"])
             .iter()
-            .map(|pair| numbers(pair))
+            .map(&numbers)
             .map(|pair| thruway_wire::Community(pair[0] << 16 | pair[1]))
             .collect(),
         large_communities: list(&attrs["large-community"])
             .iter()
-            .map(|triple| numbers(triple))
-            .map(|n| LargeCommunity { global: n[0], local1: n[1], local2: n[2] })
+            .map(&numbers)
+            .map(|n| LargeCommunity {
+                global: n[0],
+                local1: n[1],
+                local2: n[2],
+            })
             .collect(),
         ..Parts::default()
     }
@@ -154,7 +167,9 @@ fn neighbor_config(host: &Host, speaker: &Speaker, neighbor: &Neighbor) -> Strin
     for family in &neighbor.families {
         let _ = write!(text, " {family} unicast;");
     }
-    text.push_str(" }\n  api { processes [ sink ]; neighbor-changes; receive { parsed; update; } }\n");
+    text.push_str(
+        " }\n  api { processes [ sink ]; neighbor-changes; receive { parsed; update; } }\n",
+    );
     text.push_str("  static {\n");
     let community = match speaker.community {
         Some((high, low)) => format!(" community [ {high}:{low} ]"),

@@ -24,19 +24,33 @@ impl Frr {
         let file = host.write("frr.conf", &config(host, speaker));
         // bgpd takes two addresses to listen on as two `-l`.
         let mut command = host.command("/usr/lib/frr/bgpd");
-        command.arg("-f").arg(file).arg("-i").arg(host.file("frr.pid"));
+        command
+            .arg("-f")
+            .arg(file)
+            .arg("-i")
+            .arg(host.file("frr.pid"));
         command.arg("--vty_socket").arg(&host.dir);
         command.args(["-n", "-Z", "-S", "-p", "179", "-P", "0"]);
         command.args(["-l", &host.v4().to_string(), "-l", &host.v6().to_string()]);
         let process = host.spawn("frr", &mut command);
-        let mut frr = Frr { host: host.clone(), _process: process };
-        wait_until("FRR answers", Duration::from_secs(20), || frr.ask("show version").contains("FRR"));
+        let mut frr = Frr {
+            host: host.clone(),
+            _process: process,
+        };
+        wait_until("FRR answers", Duration::from_secs(20), || {
+            frr.ask("show version").contains("FRR")
+        });
         frr
     }
 
     /// What `vtysh` answers.
     pub fn ask(&mut self, question: &str) -> String {
-        output(Command::new("vtysh").arg("--vty_socket").arg(&self.host.dir).args(["-c", question]))
+        output(
+            Command::new("vtysh")
+                .arg("--vty_socket")
+                .arg(&self.host.dir)
+                .args(["-c", question]),
+        )
     }
 
     fn dump(&mut self) -> Vec<(IpAddr, Table)> {
@@ -45,7 +59,10 @@ impl Frr {
         let line = format!("dump bgp routes-mrt {}", file.display());
         let socket = self.host.dir.clone();
         let mut vtysh = Command::new("vtysh");
-        vtysh.arg("--vty_socket").arg(socket).args(["-c", "configure terminal", "-c", &line]);
+        vtysh
+            .arg("--vty_socket")
+            .arg(socket)
+            .args(["-c", "configure terminal", "-c", &line]);
         let _ = output(&mut vtysh);
         read_mrt_rib(&file)
     }
@@ -61,12 +78,28 @@ impl Daemon for Frr {
         answer.contains("\"bgpState\":\"Established\"")
     }
 
+    fn count(&mut self, family: Family, neighbor: IpAddr) -> usize {
+        let answer = self.ask(&format!("show bgp {family} unicast summary json"));
+        let Ok(summary) = serde_json::from_str::<serde_json::Value>(&answer) else {
+            return 0;
+        };
+        let peer = &summary["peers"][neighbor.to_string()];
+        peer["pfxRcd"]
+            .as_u64()
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(0)
+    }
+
     fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
         // One dump holds both families.
         let mut table = Table::new();
         for (peer, routes) in self.dump() {
             if peer == neighbor {
-                table.extend(routes.into_iter().filter(|(prefix, _)| prefix.family() == family));
+                table.extend(
+                    routes
+                        .into_iter()
+                        .filter(|(prefix, _)| prefix.family() == family),
+                );
             }
         }
         table
@@ -85,7 +118,11 @@ fn config(host: &Host, speaker: &Speaker) -> String {
         let _ = writeln!(text, " neighbor {addr} remote-as {}", neighbor.asn);
         let _ = writeln!(text, " neighbor {addr} ebgp-multihop");
         let _ = writeln!(text, " neighbor {addr} timers connect 2");
-        let _ = writeln!(text, " neighbor {addr} update-source {}", host.addr(addr.is_ipv6()));
+        let _ = writeln!(
+            text,
+            " neighbor {addr} update-source {}",
+            host.addr(addr.is_ipv6())
+        );
         // A route server's routes do not begin with its own AS.
         let _ = writeln!(text, " no neighbor {addr} enforce-first-as");
         if let Some(password) = &neighbor.password {
@@ -97,7 +134,11 @@ fn config(host: &Host, speaker: &Speaker) -> String {
         (Family::Ipv6, v6(&speaker.originate).collect::<Vec<_>>()),
     ] {
         let _ = writeln!(text, " address-family {family} unicast");
-        for neighbor in speaker.neighbors.iter().filter(|n| n.families.contains(&family)) {
+        for neighbor in speaker
+            .neighbors
+            .iter()
+            .filter(|n| n.families.contains(&family))
+        {
             let _ = writeln!(text, "  neighbor {} activate", neighbor.addr);
             let _ = writeln!(text, "  neighbor {} route-map out out", neighbor.addr);
         }

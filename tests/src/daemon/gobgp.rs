@@ -25,7 +25,10 @@ impl GoBgp {
         let mut command = host.command("gobgpd");
         command.arg("-f").arg(file).args(["--log-level", "warn"]);
         let process = host.spawn("gobgp", &mut command);
-        let mut gobgp = GoBgp { host: host.clone(), _process: process };
+        let mut gobgp = GoBgp {
+            host: host.clone(),
+            _process: process,
+        };
         wait_until("GoBGP answers", Duration::from_secs(20), || {
             gobgp.ask(&["neighbor"]).contains("Peer")
         });
@@ -33,8 +36,16 @@ impl GoBgp {
             let prefix_text = prefix.to_string();
             let family = prefix.family().to_string();
             let next_hop = host.addr(prefix.family() == Family::Ipv6).to_string();
-            let mut args =
-                vec!["global", "rib", "add", "-a", &family, &prefix_text, "nexthop", &next_hop];
+            let mut args = vec![
+                "global",
+                "rib",
+                "add",
+                "-a",
+                &family,
+                &prefix_text,
+                "nexthop",
+                &next_hop,
+            ];
             args.extend(["origin", "igp"]);
             let community = speaker.community.map(|(high, low)| format!("{high}:{low}"));
             if let Some(community) = &community {
@@ -60,10 +71,24 @@ impl Daemon for GoBgp {
         answer.contains("BGP state = ESTABLISHED") || answer.contains("BGP_FSM_ESTABLISHED")
     }
 
+    fn count(&mut self, family: Family, neighbor: IpAddr) -> usize {
+        let (addr, family) = (neighbor.to_string(), family.to_string());
+        let answer = self.ask(&["neighbor", &addr, "adj-in", "summary", "-a", &family]);
+        // `Destination: 12, Path: 12`
+        let number = answer.split("Path: ").nth(1).map(|rest| {
+            rest.chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+        });
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
     fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
         let (addr, family) = (neighbor.to_string(), family.to_string());
         let text = self.ask(&["neighbor", &addr, "adj-in", "-j", "-a", &family]);
-        let Ok(Value::Object(prefixes)) = serde_json::from_str(&text) else { return Table::new() };
+        let Ok(Value::Object(prefixes)) = serde_json::from_str(&text) else {
+            return Table::new();
+        };
         let mut table = Table::new();
         for (prefix, paths) in prefixes {
             let prefix = prefix.parse().expect("GoBGP prints prefixes");

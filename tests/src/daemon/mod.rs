@@ -51,8 +51,17 @@ impl Neighbor {
     /// A neighbour that speaks the family of its address.
     #[must_use]
     pub fn new(addr: IpAddr, asn: u32) -> Self {
-        let family = if addr.is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
-        Neighbor { addr, asn, password: None, families: vec![family] }
+        let family = if addr.is_ipv6() {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        };
+        Neighbor {
+            addr,
+            asn,
+            password: None,
+            families: vec![family],
+        }
     }
 }
 
@@ -67,20 +76,35 @@ pub trait Daemon {
     /// What it learned from `neighbor`, LOCAL_PREF left out: daemons add their own.
     fn table(&mut self, family: Family, neighbor: IpAddr) -> Table;
 
+    /// How many routes it learned from `neighbor`; cheaper than [`Daemon::table`] where it can be.
+    fn count(&mut self, family: Family, neighbor: IpAddr) -> usize {
+        self.table(family, neighbor).len()
+    }
+
     /// Waits for the session.
     fn wait_established(&mut self, neighbor: IpAddr) {
         let what = format!("{} has a session with {neighbor}", self.name());
-        wait_until(&what, Duration::from_secs(60), || self.established(neighbor));
+        wait_until(&what, Duration::from_secs(60), || {
+            self.established(neighbor)
+        });
     }
 
     /// Waits until it learned `count` routes from `neighbor`, and returns them.
     fn wait_routes(&mut self, family: Family, neighbor: IpAddr, count: usize) -> Table {
-        let mut table = Table::new();
         let what = format!("{} has {count} {family} routes of {neighbor}", self.name());
-        wait_until(&what, Duration::from_secs(120), || {
-            table = self.table(family, neighbor);
-            table.len() == count
+        wait_until(&what, Duration::from_secs(180), || {
+            self.count(family, neighbor) == count
         });
+        // A dump may still be under way when the daemon says that it is written.
+        let mut table = Table::new();
+        wait_until(
+            &format!("{what} in its table"),
+            Duration::from_secs(60),
+            || {
+                table = self.table(family, neighbor);
+                table.len() == count
+            },
+        );
         table
     }
 }
@@ -102,8 +126,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] =
-        [Kind::Bird, Kind::Frr, Kind::GoBgp, Kind::OpenBgpd, Kind::ExaBgp];
+    pub const ALL: [Kind; 5] = [
+        Kind::Bird,
+        Kind::Frr,
+        Kind::GoBgp,
+        Kind::OpenBgpd,
+        Kind::ExaBgp,
+    ];
 
     /// Starts one.
     #[must_use]
@@ -119,9 +148,13 @@ impl Kind {
 }
 
 fn v4(prefixes: &[Prefix]) -> impl Iterator<Item = &Prefix> {
-    prefixes.iter().filter(|prefix| prefix.family() == Family::Ipv4)
+    prefixes
+        .iter()
+        .filter(|prefix| prefix.family() == Family::Ipv4)
 }
 
 fn v6(prefixes: &[Prefix]) -> impl Iterator<Item = &Prefix> {
-    prefixes.iter().filter(|prefix| prefix.family() == Family::Ipv6)
+    prefixes
+        .iter()
+        .filter(|prefix| prefix.family() == Family::Ipv6)
 }

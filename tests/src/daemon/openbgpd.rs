@@ -31,7 +31,10 @@ impl OpenBgpd {
         let mut command = host.command("/usr/sbin/bgpd");
         command.arg("-d").arg("-f").arg(file);
         let process = host.spawn("openbgpd", &mut command);
-        let mut bgpd = OpenBgpd { host: host.clone(), _process: process };
+        let mut bgpd = OpenBgpd {
+            host: host.clone(),
+            _process: process,
+        };
         wait_until("OpenBGPD answers", Duration::from_secs(20), || {
             bgpd.ask(&["show"]).contains("neighbors")
         });
@@ -40,7 +43,13 @@ impl OpenBgpd {
 
     fn ask(&mut self, args: &[&str]) -> String {
         let socket = self.host.file("openbgpd.sock");
-        output(Command::new("bgpctl").arg("-j").arg("-s").arg(socket).args(args))
+        output(
+            Command::new("bgpctl")
+                .arg("-j")
+                .arg("-s")
+                .arg(socket)
+                .args(args),
+        )
     }
 }
 
@@ -56,20 +65,37 @@ impl Daemon for OpenBgpd {
 
     fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
         let addr = neighbor.to_string();
-        let text = self.ask(&["show", "rib", &family.to_string(), "neighbor", &addr, "detail"]);
-        let Ok(answer) = serde_json::from_str::<Value>(&text) else { return Table::new() };
+        let text = self.ask(&[
+            "show",
+            "rib",
+            &family.to_string(),
+            "neighbor",
+            &addr,
+            "detail",
+        ]);
+        let Ok(answer) = serde_json::from_str::<Value>(&text) else {
+            return Table::new();
+        };
         let routes = answer["rib"].as_array().cloned().unwrap_or_default();
         let prefix = |route: &Value| route["prefix"].as_str().and_then(|text| text.parse().ok());
-        routes.iter().filter_map(|route| Some((prefix(route)?, parts(route).route()))).collect()
+        routes
+            .iter()
+            .filter_map(|route| Some((prefix(route)?, parts(route).route())))
+            .collect()
     }
 }
 
 fn parts(route: &Value) -> Parts {
     let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let med = route["metric"].as_u64().and_then(|med| u32::try_from(med).ok());
+    let med = route["metric"]
+        .as_u64()
+        .and_then(|med| u32::try_from(med).ok());
     Parts {
-        as_path: words(&route["aspath"]).split(' ').filter_map(|asn| asn.parse().ok()).collect(),
+        as_path: words(&route["aspath"])
+            .split(' ')
+            .filter_map(|asn| asn.parse().ok())
+            .collect(),
         next_hop: words(&route["exit_nexthop"]).parse().ok(),
         origin: match words(&route["origin"]).as_str() {
             "IGP" => 0,
@@ -114,7 +140,11 @@ fn config(host: &Host, speaker: &Speaker) -> String {
             neighbor.addr, neighbor.asn
         );
         for family in &neighbor.families {
-            let name = if *family == Family::Ipv4 { "IPv4" } else { "IPv6" };
+            let name = if *family == Family::Ipv4 {
+                "IPv4"
+            } else {
+                "IPv6"
+            };
             let _ = writeln!(text, " announce {name} unicast");
         }
         if let Some(password) = &neighbor.password {

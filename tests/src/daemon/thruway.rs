@@ -31,7 +31,11 @@ impl Thruway {
         let process = host.spawn("thruway", &mut command);
         let mut thruway = Thruway { socket, process };
         wait_until("Thruway answers", Duration::from_secs(20), || {
-            assert!(thruway.process.is_alive(), "thruway serve ended: {}", thruway.log());
+            assert!(
+                thruway.process.is_alive(),
+                "thruway serve ended: {}",
+                thruway.log()
+            );
             thruway.try_show(&["status"]).is_some()
         });
         thruway
@@ -43,11 +47,17 @@ impl Thruway {
     /// The command fails.
     #[must_use]
     pub fn show(&self, args: &[&str]) -> Value {
-        self.try_show(args).unwrap_or_else(|| panic!("thruway show {args:?} fails"))
+        self.try_show(args)
+            .unwrap_or_else(|| panic!("thruway show {args:?} fails"))
     }
 
     fn try_show(&self, args: &[&str]) -> Option<Value> {
-        let out = self.command("show", args).arg("--json").stderr(Stdio::null()).output().ok()?;
+        let out = self
+            .command("show", args)
+            .arg("--json")
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
         if !out.status.success() {
             return None;
         }
@@ -69,7 +79,10 @@ impl Thruway {
     #[must_use]
     pub fn command(&self, command: &str, args: &[&str]) -> Command {
         let mut line = Command::new(binary());
-        line.arg(command).args(args).arg("--socket").arg(&self.socket);
+        line.arg(command)
+            .args(args)
+            .arg("--socket")
+            .arg(&self.socket);
         line
     }
 
@@ -98,9 +111,11 @@ impl Thruway {
 
     /// Waits until a peer is Established.
     pub fn wait_established(&self, name: &str) {
-        wait_until(&format!("{name} is Established"), Duration::from_secs(60), || {
-            self.peer(name)["state"] == "Established"
-        });
+        wait_until(
+            &format!("{name} is Established"),
+            Duration::from_secs(60),
+            || self.peer(name)["state"] == "Established",
+        );
     }
 
     /// Waits until a peer's count of a family, such as `received`, is `count`.
@@ -124,6 +139,10 @@ pub fn binary() -> PathBuf {
         path.pop();
     }
     path.push("thruway");
-    assert!(path.exists(), "{} is not built: cargo build -p thruway", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build -p thruway",
+        path.display()
+    );
     path
 }

@@ -597,7 +597,7 @@ impl World {
             link.owes_sent = false;
             busy = true;
             self.call(worker, |worker, now, sink| {
-                worker.handle(now, Input::Sent { conn }, sink)
+                worker.handle(now, Input::Sent { conn }, sink);
             });
         }
         let link = &mut self.links[index];

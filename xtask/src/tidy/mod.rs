@@ -17,8 +17,10 @@ pub(crate) fn run() -> Result<()> {
     }
     rules::check_documents(&shell::root(), &mut findings)?;
     let product: Vec<_> = files.iter().filter(|file| file.is_product()).collect();
-    let mut functions: Vec<usize> =
-        product.iter().flat_map(|file| file.functions.iter().map(|f| f.lines)).collect();
+    let mut functions: Vec<usize> = product
+        .iter()
+        .flat_map(|file| file.functions.iter().map(|f| f.lines))
+        .collect();
     let mut lengths: Vec<usize> = product.iter().map(|file| file.lines).collect();
     println!(
         "    {} files, median {} lines; {} functions, median {} lines",

@@ -81,7 +81,10 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
 
 fn read(root: &Path, path: &Path) -> Result<SourceFile> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let relative = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+    let relative = path
+        .strip_prefix(root)?
+        .to_string_lossy()
+        .replace('\\', "/");
     let file = syn::parse_file(&text).with_context(|| relative.clone())?;
     let mut parts = relative.split('/');
     let room = match parts.next() {
@@ -93,9 +96,16 @@ fn read(root: &Path, path: &Path) -> Result<SourceFile> {
     measure.visit_file(&file);
     let mut code: Vec<&str> = text.lines().collect();
     for (first, last) in &measure.test_spans {
-        code.iter_mut().take(*last).skip(first - 1).for_each(|line| *line = "");
+        code.iter_mut()
+            .take(*last)
+            .skip(first - 1)
+            .for_each(|line| *line = "");
     }
-    let test_lines: usize = measure.test_spans.iter().map(|(first, last)| last - first + 1).sum();
+    let test_lines: usize = measure
+        .test_spans
+        .iter()
+        .map(|(first, last)| last - first + 1)
+        .sum();
     Ok(SourceFile {
         room,
         lines: code.len() - test_lines,
@@ -110,10 +120,14 @@ fn read(root: &Path, path: &Path) -> Result<SourceFile> {
 }
 
 fn is_test_path(path: &str) -> bool {
-    let outside = ["tests/", "benches/", "fuzz/"].iter().any(|folder| path.starts_with(folder));
+    let outside = ["tests/", "benches/", "fuzz/"]
+        .iter()
+        .any(|folder| path.starts_with(folder));
     outside
         || path.contains("/tests/")
-        || ["/tests.rs", "_tests.rs", "/testing.rs"].iter().any(|end| path.ends_with(end))
+        || ["/tests.rs", "_tests.rs", "/testing.rs"]
+            .iter()
+            .any(|end| path.ends_with(end))
 }
 
 fn is_code(item: &syn::Item) -> bool {
@@ -133,14 +147,23 @@ impl Measure {
     fn function(&mut self, name: &syn::Ident, from: proc_macro2::Span, to: proc_macro2::Span) {
         let line = from.start().line;
         let lines = to.end().line + 1 - line;
-        self.functions.push(Function { name: name.to_string(), line, lines });
+        self.functions.push(Function {
+            name: name.to_string(),
+            line,
+            lines,
+        });
     }
 }
 
 impl<'ast> Visit<'ast> for Measure {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if item.content.is_some() && item.attrs.iter().any(is_cfg_test) {
-            let first = item.attrs.first().map_or(item.span(), Spanned::span).start().line;
+            let first = item
+                .attrs
+                .first()
+                .map_or(item.span(), Spanned::span)
+                .start()
+                .line;
             self.test_spans.push((first, item.span().end().line));
             return;
         }
@@ -166,6 +189,8 @@ impl<'ast> Visit<'ast> for Measure {
 }
 
 fn is_cfg_test(attribute: &syn::Attribute) -> bool {
-    let syn::Meta::List(list) = &attribute.meta else { return false };
+    let syn::Meta::List(list) = &attribute.meta else {
+        return false;
+    };
     list.path.is_ident("cfg") && list.tokens.to_string() == "test"
 }

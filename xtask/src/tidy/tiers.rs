@@ -29,18 +29,30 @@ const NOT_IN_CORE: [&str; 11] = [
 ];
 
 pub(super) fn check() -> Result<Vec<String>> {
-    let metadata = MetadataCommand::new().current_dir(shell::root()).no_deps().exec()?;
+    let metadata = MetadataCommand::new()
+        .current_dir(shell::root())
+        .no_deps()
+        .exec()?;
     let mut findings = Vec::new();
     for (room, allowed) in MAY_USE {
         let name = format!("thruway-{room}");
-        let Some(package) = metadata.packages.iter().find(|package| package.name == name) else {
+        let Some(package) = metadata
+            .packages
+            .iter()
+            .find(|package| package.name == name)
+        else {
             findings.push(format!("crates/{room}: no package {name}"));
             continue;
         };
-        let product = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
+        let product = package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind == DependencyKind::Normal);
         let used: BTreeSet<&str> = product.map(|d| d.name.as_str()).collect();
         for used in &used {
-            let Some(other) = used.strip_prefix("thruway-") else { continue };
+            let Some(other) = used.strip_prefix("thruway-") else {
+                continue;
+            };
             if !allowed.contains(&other) {
                 let allowed = allowed.join(", ");
                 findings.push(format!("crates/{room} may use [{allowed}], not {other}"));

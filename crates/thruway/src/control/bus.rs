@@ -38,7 +38,12 @@ pub(crate) struct Rows {
 impl Bus {
     pub(crate) fn new(workers: Vec<WorkerHandle>, shards: usize) -> Arc<Self> {
         let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
-        Arc::new(Bus { workers, shards, next: AtomicU64::new(1), questions })
+        Arc::new(Bus {
+            workers,
+            shards,
+            next: AtomicU64::new(1),
+            questions,
+        })
     }
 
     pub(crate) fn workers(&self) -> &[WorkerHandle] {
@@ -95,7 +100,13 @@ impl Bus {
             let command = Box::new(Command::Query { id, query });
             self.order(shard, Order::Ask(id, command, answers.clone()))?;
         }
-        Ok(Rows { bus: Arc::clone(self), id, replies, open: self.shards, _permit: permit })
+        Ok(Rows {
+            bus: Arc::clone(self),
+            id,
+            replies,
+            open: self.shards,
+            _permit: permit,
+        })
     }
 }
 
@@ -105,13 +116,19 @@ impl Rows {
         while self.open > 0 {
             match tokio::time::timeout(PATIENCE, self.replies.recv()).await {
                 Ok(Some(Reply::Rows(rows))) => {
-                    self.bus.workers.iter().take(self.bus.shards).for_each(WorkerHandle::wake);
+                    self.bus
+                        .workers
+                        .iter()
+                        .take(self.bus.shards)
+                        .for_each(WorkerHandle::wake);
                     return Some(Ok(rows));
                 }
                 Ok(Some(Reply::Done)) => self.open -= 1,
                 Ok(Some(Reply::Busy)) => {
                     self.open = 0;
-                    return Some(Err(anyhow::anyhow!("a worker has too many questions waiting")));
+                    return Some(Err(anyhow::anyhow!(
+                        "a worker has too many questions waiting"
+                    )));
                 }
                 Ok(Some(Reply::Status(_))) => {}
                 Ok(None) | Err(_) => {

@@ -52,12 +52,15 @@ impl From<anyhow::Error> for Problem {
     }
 }
 
-fn bad(text: impl ToString) -> Problem {
-    Problem(StatusCode::BAD_REQUEST, text.to_string())
+fn bad(text: impl std::fmt::Display) -> Problem {
+    Problem(StatusCode::BAD_REQUEST, format!("{text}"))
 }
 
 fn unknown(peer: &str) -> Problem {
-    Problem(StatusCode::NOT_FOUND, format!("no peer has the name or address `{peer}`"))
+    Problem(
+        StatusCode::NOT_FOUND,
+        format!("no peer has the name or address `{peer}`"),
+    )
 }
 
 async fn status(State(daemon): Shared) -> Result<Response, Problem> {
@@ -94,9 +97,15 @@ struct RouteParameters {
 impl RouteParameters {
     /// All, one with its best cover where `longest`, or one and its more specifics.
     fn filter(&self, longest: bool) -> Result<Filter, Problem> {
-        let family: Option<Family> =
-            self.family.as_deref().map(str::parse).transpose().map_err(bad)?;
-        let Some(text) = &self.prefix else { return Ok(Filter::All(family)) };
+        let family: Option<Family> = self
+            .family
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(bad)?;
+        let Some(text) = &self.prefix else {
+            return Ok(Filter::All(family));
+        };
         let prefix: Prefix = text.parse().map_err(bad)?;
         Ok(match (self.longer, longest && !text.contains('/')) {
             (true, _) => Filter::Longer(prefix),
@@ -119,11 +128,19 @@ async fn peer_routes(
         "learned" => Query::Learned(id, filter),
         "rejected" => Query::Rejected(id, filter),
         "advertised" => match snapshot.group(id) {
-            Some(group) => Query::Advertised { peer: id, group, filter },
+            Some(group) => Query::Advertised {
+                peer: id,
+                group,
+                filter,
+            },
             // Without a session it was told nothing.
             None => return Ok(lines(Body::empty())),
         },
-        _ => return Err(bad(format!("`{table}` is no table: learned, rejected, advertised"))),
+        _ => {
+            return Err(bad(format!(
+                "`{table}` is no table: learned, rejected, advertised"
+            )));
+        }
     };
     let export = (table == "advertised").then(|| daemon.export_of(&peer.name));
     let rows = daemon.bus().query(query)?;
@@ -157,13 +174,18 @@ async fn explain(
     Parameters(parameters): Parameters<RouteParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
-    let text = parameters.prefix.as_deref().ok_or_else(|| bad("explain needs a prefix"))?;
+    let text = parameters
+        .prefix
+        .as_deref()
+        .ok_or_else(|| bad("explain needs a prefix"))?;
     let prefix: Prefix = text.parse().map_err(bad)?;
     let to = match &parameters.to {
         None => None,
         Some(name) => {
             let peer = snapshot.find(name).ok_or_else(|| unknown(name))?;
-            let group = peer.group.ok_or_else(|| bad(format!("{name} has no session")))?;
+            let group = peer
+                .group
+                .ok_or_else(|| bad(format!("{name} has no session")))?;
             Some((peer.peer, group))
         }
     };
@@ -195,9 +217,17 @@ fn stream(
                     push_line(&mut text, &make(&snapshot, row));
                 }
             }
-            Err(error) => push_line(&mut text, &Failure { error: format!("{error:#}") }),
+            Err(error) => push_line(
+                &mut text,
+                &Failure {
+                    error: format!("{error:#}"),
+                },
+            ),
         }
-        Some((Ok::<_, Infallible>(Bytes::from(text)), (rows, snapshot, make)))
+        Some((
+            Ok::<_, Infallible>(Bytes::from(text)),
+            (rows, snapshot, make),
+        ))
     });
     lines(Body::from_stream(pieces))
 }
@@ -247,7 +277,13 @@ async fn reset(
         }
     };
     let home = daemon.home(peer.addr.ip());
-    daemon.bus().command(home, Command::Reset { peer: peer.peer, kind })?;
+    daemon.bus().command(
+        home,
+        Command::Reset {
+            peer: peer.peer,
+            kind,
+        },
+    )?;
     Ok(Json(serde_json::json!({ "peer": &*peer.name, "reset": parameters.kind })).into_response())
 }
 

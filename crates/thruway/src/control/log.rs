@@ -38,7 +38,11 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
             daemon.learn_name(*peer, name);
         }
         Event::PeerGone(peer) => tracing::debug!(peer = %daemon.peer_name(*peer), "gone"),
-        Event::NoPolicy { peer, import, export } => {
+        Event::NoPolicy {
+            peer,
+            import,
+            export,
+        } => {
             let peer = daemon.peer_name(*peer);
             if *import {
                 tracing::warn!(%peer, "no import policy: nothing is accepted (RFC 8212)");
@@ -59,7 +63,12 @@ fn down(peer: &str, reason: &DownReason, what: &str) {
 /// Events about a peer's routes.
 fn routes(daemon: &Daemon, event: &Event) {
     match event {
-        Event::UpdateError { peer, verdict, error, suppressed } => {
+        Event::UpdateError {
+            peer,
+            verdict,
+            error,
+            suppressed,
+        } => {
             let peer = daemon.peer_name(*peer);
             let done = match verdict {
                 Verdict::Ok => "nothing",
@@ -71,7 +80,13 @@ fn routes(daemon: &Daemon, event: &Event) {
             let error = error.map(|error| error.to_string()).unwrap_or_default();
             tracing::warn!(%peer, %error, done, more = suppressed, "malformed UPDATE (RFC 7606)");
         }
-        Event::Limit { peer, family, limit, max, held } => {
+        Event::Limit {
+            peer,
+            family,
+            limit,
+            max,
+            held,
+        } => {
             let peer = daemon.peer_name(*peer);
             let what = match limit {
                 LimitEvent::Near => "near the prefix limit",

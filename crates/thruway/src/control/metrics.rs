@@ -77,23 +77,38 @@ fn peers(snapshot: &Snapshot, registry: &mut Registry) {
     let routes = Metric::<FamilyLabels, Number>::default();
     for peer in snapshot.peers() {
         let peer: Peer = snapshot.peer(peer);
-        let labels =
-            PeerLabels { peer: peer.name.clone(), address: peer.address.to_string() };
-        up.get_or_create(&labels).set(i64::from(peer.uptime_seconds.is_some()));
+        let labels = PeerLabels {
+            peer: peer.name.clone(),
+            address: peer.address.to_string(),
+        };
+        up.get_or_create(&labels)
+            .set(i64::from(peer.uptime_seconds.is_some()));
         flaps.get_or_create(&labels).set(clamp(peer.flaps));
         queued.get_or_create(&labels).set(clamp(peer.queued as u64));
         silence.get_or_create(&labels).set(peer.longest_silence);
         for (family, counts) in [("ipv4", peer.ipv4), ("ipv6", peer.ipv6)] {
             for (kind, value) in kinds(counts) {
-                let labels = FamilyLabels { peer: peer.name.clone(), family, kind };
+                let labels = FamilyLabels {
+                    peer: peer.name.clone(),
+                    family,
+                    kind,
+                };
                 routes.get_or_create(&labels).set(clamp(value));
             }
         }
     }
     registry.register("peer_up", "1 where the session is Established", up);
     registry.register("peer_flaps", "Times the session was lost", flaps);
-    registry.register("peer_queued_bytes", "Octets that wait for the peer's socket", queued);
-    registry.register("peer_longest_silence_seconds", "Longest silence of the session", silence);
+    registry.register(
+        "peer_queued_bytes",
+        "Octets that wait for the peer's socket",
+        queued,
+    );
+    registry.register(
+        "peer_longest_silence_seconds",
+        "Longest silence of the session",
+        silence,
+    );
     registry.register("peer_routes", "Routes by peer, family and kind", routes);
 }
 

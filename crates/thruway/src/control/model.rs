@@ -209,7 +209,10 @@ pub struct Lost {
     pub to: String,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
 fn is_zero(value: &u32) -> bool {
     *value == 0
 }
@@ -235,7 +238,10 @@ impl Route {
             peer: String::new(),
             origin_code: origin_code.to_owned(),
             med: meta.flags.has(AttrFlags::MED).then_some(meta.med),
-            local_pref: meta.flags.has(AttrFlags::LOCAL_PREF).then_some(meta.local_pref),
+            local_pref: meta
+                .flags
+                .has(AttrFlags::LOCAL_PREF)
+                .then_some(meta.local_pref),
             communities: set.communities().collect(),
             extended_communities: set.extended_communities().collect(),
             large_communities: set.large_communities().collect(),

@@ -41,7 +41,11 @@ impl Snapshot {
                 add(tables.entry(table.peer).or_default(), table);
             }
         }
-        Snapshot { workers, by_id, tables }
+        Snapshot {
+            workers,
+            by_id,
+            tables,
+        }
     }
 
     pub(crate) fn peers(&self) -> impl Iterator<Item = &PeerStatus> {
@@ -56,7 +60,8 @@ impl Snapshot {
     /// A peer by name or address.
     pub(crate) fn find(&self, wanted: &str) -> Option<&PeerStatus> {
         let addr: Option<IpAddr> = wanted.parse().ok();
-        self.peers().find(|peer| &*peer.name == wanted || Some(peer.addr.ip()) == addr)
+        self.peers()
+            .find(|peer| &*peer.name == wanted || Some(peer.addr.ip()) == addr)
     }
 
     pub(crate) fn name(&self, id: PeerId) -> PeerName {
@@ -82,7 +87,12 @@ impl Snapshot {
 
     /// What the API says of a peer.
     pub(crate) fn peer(&self, peer: &PeerStatus) -> Peer {
-        let now = self.workers.iter().map(|worker| worker.now).max().unwrap_or_default();
+        let now = self
+            .workers
+            .iter()
+            .map(|worker| worker.now)
+            .max()
+            .unwrap_or_default();
         let negotiated = peer.negotiated.as_ref();
         let table = self.tables.get(&peer.peer).copied().unwrap_or_default();
         let counts = |family| counts(peer, &table, family);
@@ -146,7 +156,11 @@ impl Snapshot {
     }
 
     fn lost(&self, step: Step, to: PeerId) -> Lost {
-        Lost { step: step.number(), why: step.to_string(), to: self.name(to).name.to_string() }
+        Lost {
+            step: step.number(),
+            why: step.to_string(),
+            to: self.name(to).name.to_string(),
+        }
     }
 }
 
@@ -214,7 +228,12 @@ fn capabilities(negotiated: &Negotiated) -> Vec<String> {
         (!negotiated.add_path_rx.is_empty(), "ADD-PATH receive"),
         (!negotiated.add_path_tx.is_empty(), "ADD-PATH send"),
     ];
-    list.extend(flags.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()));
+    list.extend(
+        flags
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| (*name).to_owned()),
+    );
     list
 }
 

@@ -22,9 +22,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server with these route-server clients: name, address, AS.
-    pub(crate) fn start(
-        peers: impl Iterator<Item = (&'static str, IpAddr, u32)>,
-    ) -> Result<Self> {
+    pub(crate) fn start(peers: impl Iterator<Item = (&'static str, IpAddr, u32)>) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("thruway-demo").tempdir()?;
         let socket = dir.path().join("thruway.sock");
         // Asks the kernel for a free port; the server takes it a moment later.
@@ -41,11 +39,20 @@ impl Server {
             .spawn()
             .context("cannot start the server")?;
         let log = Arc::new(Mutex::new(String::new()));
-        let stderr = child.stderr.take().context("the server has no standard error")?;
+        let stderr = child
+            .stderr
+            .take()
+            .context("the server has no standard error")?;
         let (ready, started) = sync_channel(1);
         let theirs = Arc::clone(&log);
         std::thread::spawn(move || follow(stderr, &theirs, &ready));
-        let server = Server { child, addr, socket, log, _dir: dir };
+        let server = Server {
+            child,
+            addr,
+            socket,
+            log,
+            _dir: dir,
+        };
         if started.recv_timeout(Duration::from_secs(20)).is_err() {
             bail!("the server did not start:\n{}", server.log());
         }
@@ -64,7 +71,10 @@ impl Server {
 
     /// What it logged.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

@@ -104,17 +104,30 @@ struct Learned {
 /// # Errors
 /// A server that does not start, a session that does not come up, a table that does not arrive.
 pub fn run(args: &DemoArgs) -> Result<()> {
-    let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let until = args
+        .seconds
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let quiet = args.json;
-    say(quiet, &format!("generating a table of {} prefixes (seed {})", args.prefixes, args.seed))?;
+    say(
+        quiet,
+        &format!(
+            "generating a table of {} prefixes (seed {})",
+            args.prefixes, args.seed
+        ),
+    )?;
     let tables = tables(args)?;
     say(quiet, "starting the server: thruway serve, on 127.0.0.1")?;
-    let peers = CLIENTS.iter().map(|client| (client.name, client.addr.into(), client.asn));
+    let peers = CLIENTS
+        .iter()
+        .map(|client| (client.name, client.addr.into(), client.asn));
     let server = Server::start(peers)?;
     let started = Instant::now();
     let speakers = connect(server.addr())?;
     let sessions_up = started.elapsed();
-    say(quiet, &format!("three BGP sessions up after {} ms", sessions_up.as_millis()))?;
+    say(
+        quiet,
+        &format!("three BGP sessions up after {} ms", sessions_up.as_millis()),
+    )?;
     let outcome = exchange(&server, &speakers, tables, sessions_up, quiet)?;
     if args.json {
         let mut out = io::stdout().lock();
@@ -133,8 +146,12 @@ fn tables(args: &DemoArgs) -> Result<Vec<Arc<Table>>> {
         next_hop6: Ipv6Addr::LOCALHOST,
     };
     let [first, ..] = &CLIENTS;
-    let options =
-        GenerateOptions { seed: args.seed, ipv4: args.prefixes, ipv6: 0, view: view(first) };
+    let options = GenerateOptions {
+        seed: args.seed,
+        ipv4: args.prefixes,
+        ipv6: 0,
+        view: view(first),
+    };
     let whole = Generator::new(options)?.table();
     let of = |client: &Client| match client.share {
         0 => Table::new(),
@@ -153,7 +170,10 @@ fn connect(server: SocketAddr) -> Result<Vec<Speaker>> {
     for client in &CLIENTS {
         let session = SessionOptions {
             name: client.name.to_owned(),
-            link: Link::Connect { remote: server, local: Some(IpAddr::V4(client.addr)) },
+            link: Link::Connect {
+                remote: server,
+                local: Some(IpAddr::V4(client.addr)),
+            },
             peer: PeerOptions::new(Asn(client.asn), RouterId::from(client.router_id)),
             md5: None,
         };
@@ -162,7 +182,9 @@ fn connect(server: SocketAddr) -> Result<Vec<Speaker>> {
         speakers.push(speaker);
     }
     for (speaker, client) in speakers.iter().zip(&CLIENTS) {
-        speaker.established(PATIENCE).map_err(|error| anyhow!("{}: {error}", client.name))?;
+        speaker
+            .established(PATIENCE)
+            .map_err(|error| anyhow!("{}: {error}", client.name))?;
     }
     Ok(speakers)
 }
@@ -202,14 +224,21 @@ fn exchange(
             anyhow::ensure!(!left.is_zero(), "the table did not arrive in {PATIENCE:?}");
             // Waits for one peer at a time, at most a frame of the live view.
             let frame = left.min(Duration::from_millis(40));
-            if speaker.wait_for(|table| table.len() >= *goal, frame).is_ok() {
+            if speaker
+                .wait_for(|table| table.len() >= *goal, frame)
+                .is_ok()
+            {
                 *done = Some(started.elapsed());
             } else if let Some(end) = speaker.ended() {
                 return Err(anyhow!("a session ended: {end}\n{}", server.log()));
             }
         }
         if let Some(live) = &live {
-            live.update(speakers.iter().map(|speaker| speaker.with_table(|table| table.len())));
+            live.update(
+                speakers
+                    .iter()
+                    .map(|speaker| speaker.with_table(|table| table.len())),
+            );
         }
     }
     if let Some(live) = live {
@@ -234,7 +263,13 @@ fn learned(client: &Client, speaker: &Speaker, announced: usize) -> Learned {
         let example = table.iter().min_by_key(|(nlri, _)| *nlri);
         let example =
             example.map(|(nlri, set)| format!("{} path {}", nlri.prefix, set.as_ref().as_path()));
-        Learned { name: client.name, asn: client.asn, announced, learned: table.len(), example }
+        Learned {
+            name: client.name,
+            asn: client.asn,
+            announced,
+            learned: table.len(),
+            example,
+        }
     })
 }
 
@@ -245,7 +280,11 @@ fn summary(server: &Server, outcome: &Outcome) -> Result<()> {
         "\neverybody has everything after {} ms: {:.0} routes a second delivered\n",
         outcome.convergence_ms, outcome.prefixes_per_second
     )?;
-    writeln!(out, "  {:<8} {:>6} {:>10} {:>10}  for example", "peer", "AS", "announced", "learned")?;
+    writeln!(
+        out,
+        "  {:<8} {:>6} {:>10} {:>10}  for example",
+        "peer", "AS", "announced", "learned"
+    )?;
     for peer in &outcome.peers {
         let example = peer.example.as_deref().unwrap_or("-");
         writeln!(
@@ -254,8 +293,13 @@ fn summary(server: &Server, outcome: &Outcome) -> Result<()> {
             peer.name, peer.asn, peer.announced, peer.learned
         )?;
     }
-    let prefix = outcome.peers.iter().find_map(|peer| peer.example.as_deref());
-    let prefix = prefix.and_then(|text| text.split(' ').next()).unwrap_or("192.0.2.0/24");
+    let prefix = outcome
+        .peers
+        .iter()
+        .find_map(|peer| peer.example.as_deref());
+    let prefix = prefix
+        .and_then(|text| text.split(' ').next())
+        .unwrap_or("192.0.2.0/24");
     let socket = server.socket().display();
     writeln!(out, "\nlook further, in another terminal:\n")?;
     for line in [
@@ -265,8 +309,14 @@ fn summary(server: &Server, outcome: &Outcome) -> Result<()> {
         format!("show routes {prefix}"),
         format!("explain {prefix} --to alpha"),
     ] {
-        let (command, rest) = line.split_once(" |").map_or((line.as_str(), ""), |(a, b)| (a, b));
-        let pipe = if rest.is_empty() { String::new() } else { format!(" |{rest}") };
+        let (command, rest) = line
+            .split_once(" |")
+            .map_or((line.as_str(), ""), |(a, b)| (a, b));
+        let pipe = if rest.is_empty() {
+            String::new()
+        } else {
+            format!(" |{rest}")
+        };
         writeln!(out, "  thruway {command} --socket {socket}{pipe}")?;
     }
     Ok(())
@@ -277,10 +327,14 @@ fn stay(until: Option<Instant>, speakers: &[Speaker]) -> Result<()> {
     let Some(until) = until else {
         say(false, "\nCtrl-C ends it")?;
         return crate::show::runtime()?.block_on(async {
-            tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
+            tokio::signal::ctrl_c()
+                .await
+                .context("cannot wait for Ctrl-C")
         });
     };
-    let Some(first) = speakers.first() else { return Ok(()) };
+    let Some(first) = speakers.first() else {
+        return Ok(());
+    };
     let left = until.saturating_duration_since(Instant::now());
     match first.wait_until_ended(left) {
         Ok(end) => Err(anyhow!("a session ended: {end}")),

@@ -122,7 +122,11 @@ impl Daemon {
             if let Some(shard) = &worker.shard {
                 prefixes[0] += u64::from(shard.prefixes[0]);
                 prefixes[1] += u64::from(shard.prefixes[1]);
-                paths += shard.paths.iter().map(|count| u64::from(*count)).sum::<u64>();
+                paths += shard
+                    .paths
+                    .iter()
+                    .map(|count| u64::from(*count))
+                    .sum::<u64>();
             }
             let counters = &worker.counters;
             sets += counters.sets;
@@ -133,7 +137,11 @@ impl Daemon {
             bytes_out += counters.bytes_out;
             queued += counters.queued;
         }
-        let kind = self.bus.workers().first().map(|worker| worker.kind().to_string());
+        let kind = self
+            .bus
+            .workers()
+            .first()
+            .map(|worker| worker.kind().to_string());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             asn: config.server.asn,
@@ -166,7 +174,9 @@ impl Daemon {
     pub(crate) fn fill_in_configured(&self, list: &mut [Peer]) {
         let config = self.config();
         for peer in list {
-            let Some(file) = find_file(&config, &peer.name) else { continue };
+            let Some(file) = find_file(&config, &peer.name) else {
+                continue;
+            };
             peer.role = role_name(file.role).to_owned();
             if let (None, thruway_session::RemoteAs::One(asn)) = (peer.asn, &file.asn) {
                 peer.asn = Some(*asn);
@@ -187,7 +197,9 @@ impl Daemon {
         row: &RouteRow,
         export: Option<&(Asn, PeerFile)>,
     ) -> Route {
-        let Some((asn, file)) = export else { return snapshot.route(row) };
+        let Some((asn, file)) = export else {
+            return snapshot.route(row);
+        };
         let mut set = AttrSetBuf::default();
         set.copy_from(row.accepted.as_ref().unwrap_or(&row.attrs).as_ref());
         if file.export.prepend_own_as {
@@ -250,17 +262,22 @@ impl Daemon {
         Ok(report)
     }
 
-    fn apply(&self, new: &Config, policies: &[String]) -> Result<ReloadReport> {
-        let mut report = ReloadReport::default();
-        let old = self.config();
-        let mut state = self.state();
-        let first = state.peers.is_empty() && Arc::ptr_eq(&old, &state.config) && policies.is_empty();
-        let mut list: Vec<(PeerConfig, Change)> = Vec::new();
+    /// The single peers of a configuration, each with its number and what changes for it.
+    fn plan(
+        &self,
+        state: &State,
+        old: &Config,
+        new: &Config,
+        policies: &[String],
+    ) -> Result<Vec<(PeerConfig, Change)>> {
+        let mut list = Vec::new();
         for file in &new.peers {
             let known = state.peers.get(&file.name).copied();
-            let Target::Address(addr) = file.target else { continue };
+            let Target::Address(addr) = file.target else {
+                continue;
+            };
             let known = known.filter(|(_, old)| *old == addr.ip());
-            let before = find_file(&old, &file.name).filter(|_| known.is_some());
+            let before = find_file(old, &file.name).filter(|_| known.is_some());
             let change = match before {
                 None => Change::Added,
                 Some(before) if before != file || uses(file, policies) => Change::Changed,
@@ -272,10 +289,28 @@ impl Daemon {
             };
             list.extend(peers::peer(new, file, id).map(|peer| (peer, change)));
         }
-        let ranges: Vec<_> = new.peers.iter().filter_map(|file| peers::range(new, file)).collect();
+        Ok(list)
+    }
+
+    fn apply(&self, new: &Config, policies: &[String]) -> Result<ReloadReport> {
+        let mut report = ReloadReport::default();
+        let old = self.config();
+        let mut state = self.state();
+        let first =
+            state.peers.is_empty() && Arc::ptr_eq(&old, &state.config) && policies.is_empty();
+        let list = self.plan(&state, &old, new, policies)?;
+        let ranges: Vec<_> = new
+            .peers
+            .iter()
+            .filter_map(|file| peers::range(new, file))
+            .collect();
         let workers = self.bus.workers().len();
-        let directory =
-            PeerDirectory::new(workers, self.seed, list.iter().map(|(peer, _)| peer), &ranges);
+        let directory = PeerDirectory::new(
+            workers,
+            self.seed,
+            list.iter().map(|(peer, _)| peer),
+            &ranges,
+        );
         let directory = Arc::new(directory);
         let gone: Vec<(String, (PeerId, IpAddr))> = state
             .peers
@@ -285,10 +320,12 @@ impl Daemon {
             .collect();
         self.keys(&old, new, first)?;
         for worker in 0..workers {
-            self.bus.order(worker, Order::Directory(Arc::clone(&directory)))?;
+            self.bus
+                .order(worker, Order::Directory(Arc::clone(&directory)))?;
         }
         for (name, (id, addr)) in gone {
-            self.bus.command(directory.home(addr).index(), Command::RemovePeer(id))?;
+            self.bus
+                .command(directory.home(addr).index(), Command::RemovePeer(id))?;
             state.peers.remove(&name);
             report.removed.push(name);
         }
@@ -345,7 +382,11 @@ impl Daemon {
             for worker in workers.clone() {
                 self.bus.command(worker, Command::SetRange(range.clone()))?;
             }
-            let list = if before.is_some() { &mut report.changed } else { &mut report.added };
+            let list = if before.is_some() {
+                &mut report.changed
+            } else {
+                &mut report.added
+            };
             list.push(name);
         }
         Ok(())
@@ -363,7 +404,10 @@ impl Daemon {
             .filter(|key| !after.iter().any(|other| other.prefix == key.prefix))
             .map(|key| key.prefix)
             .collect();
-        let add: Vec<_> = after.into_iter().filter(|key| !before.contains(key)).collect();
+        let add: Vec<_> = after
+            .into_iter()
+            .filter(|key| !before.contains(key))
+            .collect();
         if remove.is_empty() && add.is_empty() {
             return Ok(());
         }
@@ -385,14 +429,19 @@ pub(super) fn listener_keys(config: &Config) -> Vec<thruway_net::Md5Key> {
         Target::Range { prefix, .. } => prefix,
     };
     let peers = config.peers.iter();
-    peers.filter_map(|file| sink::md5_key(prefix(file), &peers::transport(file))).collect()
+    peers
+        .filter_map(|file| sink::md5_key(prefix(file), &peers::transport(file)))
+        .collect()
 }
 
 fn find_file<'a>(config: &'a Config, name: &str) -> Option<&'a PeerFile> {
     let exact = config.peers.iter().find(|file| file.name == name);
     // A peer of a range is named RANGE/ADDRESS or the like after its range.
     exact.or_else(|| {
-        let ranges = config.peers.iter().filter(|f| matches!(f.target, Target::Range { .. }));
+        let ranges = config
+            .peers
+            .iter()
+            .filter(|f| matches!(f.target, Target::Range { .. }));
         ranges.into_iter().find(|file| name.starts_with(&file.name))
     })
 }
@@ -408,7 +457,10 @@ fn role_name(role: PeerRole) -> &'static str {
 
 fn uses(file: &PeerFile, policies: &[String]) -> bool {
     let names = [&file.import.policy, &file.export.policy];
-    names.into_iter().flatten().any(|name| policies.contains(name))
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| policies.contains(name))
 }
 
 /// Policies whose text, or a set of theirs, is not what it was. A set may stand in any policy.
@@ -416,7 +468,10 @@ fn changed_policies(old: &Config, new: &Config) -> Vec<String> {
     let sets_changed = old.sets != new.sets;
     let mut names = Vec::new();
     for policy in &new.policy_defs {
-        let before = old.policy_defs.iter().find(|other| other.name == policy.name);
+        let before = old
+            .policy_defs
+            .iter()
+            .find(|other| other.name == policy.name);
         if sets_changed || before != Some(policy) {
             names.push(policy.name.clone());
         }
@@ -437,8 +492,11 @@ fn refuse_restart(old: &Config, new: &Config) -> Result<()> {
         ("transport", old.transport != new.transport),
         ("decision options", old.ladder != new.ladder),
     ];
-    let changed: Vec<&str> =
-        pairs.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect();
+    let changed: Vec<&str> = pairs
+        .iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(name, _)| *name)
+        .collect();
     if changed.is_empty() {
         return Ok(());
     }
@@ -450,6 +508,10 @@ fn refuse_restart(old: &Config, new: &Config) -> Result<()> {
 
 fn resident_memory() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let pages: u64 = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }

@@ -2,6 +2,8 @@
 
 /// Orders of the control plane that wait for a worker.
 pub(crate) const ORDERS_MAX: usize = 1024;
+/// How long the control plane waits for room among them: a worker's turns are far shorter.
+pub(crate) const ORDER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Events that wait for the control plane.
 pub(crate) const EVENTS_MAX: usize = 4096;
 /// Events that a worker holds while the control plane does not take them; more are dropped and

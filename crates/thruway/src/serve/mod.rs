@@ -71,7 +71,11 @@ fn start_log(config: &Config, json: bool) {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     // A second server in one process keeps the first one's log.
-    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+    let _ = if json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
 }
 
 async fn serve(config: Config) -> Result<()> {
@@ -82,7 +86,7 @@ async fn serve(config: Config) -> Result<()> {
     let ids = Arc::new(PeerIdPool::new(PEERS_MAX));
     let workers = config.server.workers;
     let shards = workers.min(thruway_rib::limits::SHARDS_MAX);
-    let handles = start_workers(&config, clock, seed, shards, &ids, events)?;
+    let handles = start_workers(&config, clock, seed, shards, &ids, &events)?;
     let bus = Bus::new(handles, shards);
     let listen = listen(&config, &bus)?;
     let base = Foundation {
@@ -100,12 +104,17 @@ async fn serve(config: Config) -> Result<()> {
     let unix_app = app.clone();
     tokio::spawn(async move { axum::serve(unix, unix_app).await });
     if let Some(addr) = config.server.api {
-        let tcp =
-            TcpListener::bind(addr).await.with_context(|| format!("cannot listen at {addr}"))?;
+        let tcp = TcpListener::bind(addr)
+            .await
+            .with_context(|| format!("cannot listen at {addr}"))?;
         tokio::spawn(async move { axum::serve(tcp, app).await });
     }
     daemon.install(&config)?;
-    let kind = bus.workers().first().map(|worker| worker.kind().to_string()).unwrap_or_default();
+    let kind = bus
+        .workers()
+        .first()
+        .map(|worker| worker.kind().to_string())
+        .unwrap_or_default();
     tracing::info!(?listen, workers, shards, transport = kind, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
     run_until_signal(&daemon, &mut news).await?;
@@ -121,7 +130,7 @@ fn start_workers(
     seed: u64,
     shards: usize,
     ids: &Arc<PeerIdPool>,
-    events: mpsc::Sender<Event>,
+    events: &mpsc::Sender<Event>,
 ) -> Result<Vec<WorkerHandle>> {
     let workers = config.server.workers;
     let groups = Arc::new(GroupRegistry::default());
@@ -152,7 +161,10 @@ fn start_workers(
 /// All listeners are the first worker's; it hands connections to the worker they belong to.
 fn listen(config: &Config, bus: &Bus) -> Result<Vec<SocketAddr>> {
     let keys = listener_keys(config);
-    let gtsm = config.peers.iter().any(|peer| peer.connection.gtsm_hops.is_some());
+    let gtsm = config
+        .peers
+        .iter()
+        .any(|peer| peer.connection.gtsm_hops.is_some());
     let mut bound = Vec::new();
     for addr in &config.server.listen {
         let mut options = ListenOptions::new(*addr);

@@ -22,7 +22,9 @@ pub(super) fn peer(config: &Config, peer: &Peer, id: PeerId) -> Option<PeerConfi
 
 /// A range of the configuration. `None` for a single peer.
 pub(super) fn range(config: &Config, peer: &Peer) -> Option<RangeConfig> {
-    let Target::Range { prefix, peers_max } = peer.target else { return None };
+    let Target::Range { prefix, peers_max } = peer.target else {
+        return None;
+    };
     let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     Some(RangeConfig {
         name: peer.name.as_str().into(),
@@ -98,7 +100,10 @@ fn session(config: &Config, peer: &Peer) -> SessionConfig {
 }
 
 fn policy(config: &Config, name: Option<&str>) -> Option<PolicyRef> {
-    config.policies.get(name?).map(|policy| PolicyRef::new(Arc::clone(policy)))
+    config
+        .policies
+        .get(name?)
+        .map(|policy| PolicyRef::new(Arc::clone(policy)))
 }
 
 fn hygiene(config: &Config, peer: &Peer) -> Hygiene {

@@ -23,7 +23,12 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(to: mpsc::Sender<Event>) -> Self {
-        Outbox { to, held: VecDeque::new(), dropped: 0, questions: HashMap::new() }
+        Outbox {
+            to,
+            held: VecDeque::new(),
+            dropped: 0,
+            questions: HashMap::new(),
+        }
     }
 
     /// Where the answers to a question go.
@@ -41,12 +46,16 @@ impl Outbox {
 
     fn has_room(&self, to: QueryId) -> bool {
         // One place is kept for the end of the answer. A closed channel takes everything.
-        self.questions.get(&to).is_none_or(|channel| channel.is_closed() || channel.capacity() > 1)
+        self.questions
+            .get(&to)
+            .is_none_or(|channel| channel.is_closed() || channel.capacity() > 1)
     }
 
     fn reply(&mut self, to: QueryId, reply: Reply) {
         let more = matches!(reply, Reply::Rows(_));
-        let Some(channel) = self.questions.get(&to) else { return };
+        let Some(channel) = self.questions.get(&to) else {
+            return;
+        };
         if let Err(error) = channel.try_send(reply) {
             tracing::debug!(?to, %error, "nobody waits for the answer");
         }
@@ -69,7 +78,10 @@ impl Outbox {
             }
         }
         if self.dropped > 0 {
-            tracing::warn!(events = self.dropped, "the log could not keep up; events were dropped");
+            tracing::warn!(
+                events = self.dropped,
+                "the log could not keep up; events were dropped"
+            );
             self.dropped = 0;
         }
         false
@@ -84,7 +96,8 @@ pub(crate) struct Direct<'a> {
 
 impl Sink for Direct<'_> {
     fn connect(&mut self, conn: ConnId, target: &ConnectTarget<'_>) {
-        self.transport.connect(net_id(conn), &connect_options(target));
+        self.transport
+            .connect(net_id(conn), &connect_options(target));
     }
 
     fn send(&mut self, conn: ConnId, chunks: &mut VecDeque<Bytes>) {
@@ -149,11 +162,13 @@ impl Action {
 
 impl Sink for Deferred<'_> {
     fn connect(&mut self, conn: ConnId, target: &ConnectTarget<'_>) {
-        self.actions.push(Action::Connect(conn, Box::new(connect_options(target))));
+        self.actions
+            .push(Action::Connect(conn, Box::new(connect_options(target))));
     }
 
     fn send(&mut self, conn: ConnId, chunks: &mut VecDeque<Bytes>) {
-        self.actions.push(Action::Send(conn, std::mem::take(chunks)));
+        self.actions
+            .push(Action::Send(conn, std::mem::take(chunks)));
     }
 
     fn set_reading(&mut self, conn: ConnId, on: bool) {
@@ -212,7 +227,10 @@ fn connect_options(target: &ConnectTarget<'_>) -> ConnectOptions {
 }
 
 pub(crate) fn accept_options(transport: &TransportConfig) -> AcceptOptions {
-    AcceptOptions { gtsm_hops: transport.gtsm_hops, ttl: transport.ttl }
+    AcceptOptions {
+        gtsm_hops: transport.gtsm_hops,
+        ttl: transport.ttl,
+    }
 }
 
 /// The listener's key for a neighbour or a range.

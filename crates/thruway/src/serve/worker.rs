@@ -16,7 +16,7 @@ use thruway_wire::Prefix;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
-use super::limits::ORDERS_MAX;
+use super::limits::{ORDER_PATIENCE, ORDERS_MAX};
 use super::sink::{Action, Deferred, Direct, Outbox, accept_options, engine_id, net_id};
 
 /// What a worker's thread is told from outside.
@@ -32,7 +32,10 @@ pub(crate) enum Order {
     /// Listen. The answer says where.
     Listen(Box<ListenOptions>, Sender<io::Result<std::net::SocketAddr>>),
     /// Keys of all listeners.
-    Md5 { remove: Vec<Prefix>, add: Vec<Md5Key> },
+    Md5 {
+        remove: Vec<Prefix>,
+        add: Vec<Md5Key>,
+    },
     /// Leave the loop.
     Stop,
 }
@@ -61,15 +64,20 @@ pub(crate) struct Parts {
 struct Fellows(Vec<(Sender<Order>, Waker)>);
 
 impl WorkerHandle {
-    /// Gives an order. `Err` where the worker's queue is full or the worker gone: the order itself.
+    /// Gives an order, and waits a while where many stand before it. `Err` where the worker takes
+    /// none any more: the order itself.
     pub(crate) fn order(&self, order: Order) -> Result<(), Order> {
-        match self.orders.try_send(order) {
-            Ok(()) => {
+        let sent = match self.orders.try_send(order) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(order)) => Err(order),
+            Err(TrySendError::Full(order)) => {
                 self.waker.wake();
-                Ok(())
+                let late = self.orders.send_timeout(order, ORDER_PATIENCE);
+                late.map_err(crossbeam::channel::SendTimeoutError::into_inner)
             }
-            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => Err(order),
-        }
+        };
+        self.waker.wake();
+        sent
     }
 
     /// Lets the worker look at what changed outside it: room in an answer's channel.
@@ -85,7 +93,11 @@ impl WorkerHandle {
     /// Stops the thread and waits for it.
     pub(crate) fn stop(&self) {
         let _ = self.order(Order::Stop);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a worker panicked");
         }
@@ -108,9 +120,16 @@ pub(crate) fn start(parts: Vec<Parts>) -> io::Result<Vec<WorkerHandle>> {
             .spawn(move || run(part, inbox, &ready, &fellows))?;
         let (waker, kind) = opened.recv().map_err(io::Error::other)??;
         introductions.push(introduce);
-        handles.push(WorkerHandle { orders, waker, kind, thread: Mutex::new(Some(thread)) });
+        handles.push(WorkerHandle {
+            orders,
+            waker,
+            kind,
+            thread: Mutex::new(Some(thread)),
+        });
     }
-    let all = handles.iter().map(|handle| (handle.orders.clone(), handle.waker.clone()));
+    let all = handles
+        .iter()
+        .map(|handle| (handle.orders.clone(), handle.waker.clone()));
     let all = Fellows(all.collect());
     for introduce in introductions {
         introduce.send(all.clone()).map_err(io::Error::other)?;
@@ -159,6 +178,37 @@ fn run(
     }
 }
 
+/// An event of a connection as the engine takes it.
+fn input(event: Event<'_>) -> Option<Input<'_>> {
+    Some(match event {
+        Event::Received { conn, bytes } => Input::Received {
+            conn: engine_id(conn),
+            bytes: Cow::Borrowed(bytes),
+        },
+        Event::Sent { conn, .. } => Input::Sent {
+            conn: engine_id(conn),
+        },
+        Event::Connected {
+            conn,
+            local,
+            remote,
+        } => Input::Connected {
+            conn: engine_id(conn),
+            local,
+            remote,
+        },
+        Event::ConnectFailed { conn, error } => Input::ConnectFailed {
+            conn: engine_id(conn),
+            error: error.to_string().into(),
+        },
+        Event::Closed { conn, error } => Input::Closed {
+            conn: engine_id(conn),
+            error: error.map(|error| error.to_string().into()),
+        },
+        Event::Accepted { .. } | Event::Woken => return None,
+    })
+}
+
 fn pin_to_core(index: usize) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(index);
@@ -186,8 +236,19 @@ impl Thread {
     fn run(&mut self) -> io::Result<()> {
         loop {
             let now = self.clock.now();
-            let Thread { engine, transport, outbox, .. } = self;
-            let turn = engine.turn(now, &mut Direct { transport: transport.as_mut(), outbox });
+            let Thread {
+                engine,
+                transport,
+                outbox,
+                ..
+            } = self;
+            let turn = engine.turn(
+                now,
+                &mut Direct {
+                    transport: transport.as_mut(),
+                    outbox,
+                },
+            );
             self.wake(turn.wake);
             let held = self.outbox.flush();
             let timeout = if turn.more {
@@ -196,7 +257,11 @@ impl Thread {
                 let until = self.engine.deadline();
                 let span = until.since(now);
                 // Reports that the control plane did not take are offered again soon.
-                let span = if held { span.min(Duration::from_millis(1)) } else { span };
+                let span = if held {
+                    span.min(Duration::from_millis(1))
+                } else {
+                    span
+                };
                 (until != thruway_wire::Time::NEVER || held).then_some(span)
             };
             self.poll(timeout)?;
@@ -216,35 +281,27 @@ impl Thread {
 
     /// Waits for sockets and hands what they have to the engine.
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Thread { engine, transport, outbox, actions, accepted, clock, .. } = self;
+        let Thread {
+            engine,
+            transport,
+            outbox,
+            actions,
+            accepted,
+            clock,
+            ..
+        } = self;
         // One reading of the clock a poll: what came in it came now.
         let mut now = None;
         transport.poll(timeout, &mut |event| {
             let now = *now.get_or_insert_with(|| clock.now());
             let mut sink = Deferred { actions, outbox };
             match event {
-                Event::Received { conn, bytes } => {
-                    let bytes = Cow::Borrowed(bytes);
-                    engine.handle(now, Input::Received { conn: engine_id(conn), bytes }, &mut sink);
-                }
-                Event::Sent { conn, .. } => {
-                    engine.handle(now, Input::Sent { conn: engine_id(conn) }, &mut sink);
-                }
                 Event::Accepted { socket, .. } => accepted.push(socket),
-                Event::Connected { conn, local, remote } => {
-                    let conn = engine_id(conn);
-                    engine.handle(now, Input::Connected { conn, local, remote }, &mut sink);
+                event => {
+                    if let Some(input) = input(event) {
+                        engine.handle(now, input, &mut sink);
+                    }
                 }
-                Event::ConnectFailed { conn, error } => {
-                    let (conn, error) = (engine_id(conn), error.to_string().into());
-                    engine.handle(now, Input::ConnectFailed { conn, error }, &mut sink);
-                }
-                Event::Closed { conn, error } => {
-                    let error = error.map(|error| error.to_string().into());
-                    let conn = engine_id(conn);
-                    engine.handle(now, Input::Closed { conn, error }, &mut sink);
-                }
-                Event::Woken => {}
             }
         })?;
         let actions = std::mem::take(&mut self.actions);
@@ -277,7 +334,9 @@ impl Thread {
 
     fn adopt(&mut self, socket: Accepted) {
         let (local, remote) = (socket.local, socket.peer);
-        let Some(place) = self.directory.find(remote.ip()) else { return };
+        let Some(place) = self.directory.find(remote.ip()) else {
+            return;
+        };
         let conn = self.engine.next_conn();
         let options = accept_options(&place.transport);
         if let Err(error) = self.transport.adopt(net_id(conn), socket, &options) {
@@ -285,9 +344,25 @@ impl Thread {
             return;
         }
         let now = self.clock.now();
-        let Thread { engine, transport, outbox, .. } = self;
-        let mut sink = Direct { transport: transport.as_mut(), outbox };
-        engine.handle(now, Input::Accepted { conn, local, remote }, &mut sink);
+        let Thread {
+            engine,
+            transport,
+            outbox,
+            ..
+        } = self;
+        let mut sink = Direct {
+            transport: transport.as_mut(),
+            outbox,
+        };
+        engine.handle(
+            now,
+            Input::Accepted {
+                conn,
+                local,
+                remote,
+            },
+            &mut sink,
+        );
     }
 
     /// Carries out what was ordered. True: stop.
@@ -313,8 +388,16 @@ impl Thread {
 
     fn command(&mut self, command: Box<Command>) {
         let now = self.clock.now();
-        let Thread { engine, transport, outbox, .. } = self;
-        let mut sink = Direct { transport: transport.as_mut(), outbox };
+        let Thread {
+            engine,
+            transport,
+            outbox,
+            ..
+        } = self;
+        let mut sink = Direct {
+            transport: transport.as_mut(),
+            outbox,
+        };
         engine.handle(now, Input::Command(command), &mut sink);
     }
 
@@ -326,10 +409,16 @@ impl Thread {
 
     fn keys(&mut self, remove: &[Prefix], add: &[Md5Key]) {
         for listener in &self.listeners {
-            let Ok(addr) = self.transport.local_addr(*listener) else { continue };
+            let Ok(addr) = self.transport.local_addr(*listener) else {
+                continue;
+            };
             let same = |prefix: &Prefix| prefix.addr().is_ipv6() == addr.is_ipv6();
             let remove: Vec<Prefix> = remove.iter().copied().filter(same).collect();
-            let add: Vec<Md5Key> = add.iter().filter(|key| same(&key.prefix)).cloned().collect();
+            let add: Vec<Md5Key> = add
+                .iter()
+                .filter(|key| same(&key.prefix))
+                .cloned()
+                .collect();
             if let Err(error) = self.transport.set_md5(*listener, &remove, &add) {
                 tracing::error!(%addr, %error, "TCP MD5 keys");
             }

@@ -54,7 +54,13 @@ impl Client {
     /// # Errors
     /// No server, or the server's own words.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let body = self.request(Method::GET, path).await?.into_body().collect().await?.to_bytes();
+        let body = self
+            .request(Method::GET, path)
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
         serde_json::from_slice(&body).context("the server's answer is not what was expected")
     }
 
@@ -63,7 +69,13 @@ impl Client {
     /// # Errors
     /// No server, or the server's own words.
     pub async fn post(&self, path: &str) -> Result<serde_json::Value> {
-        let body = self.request(Method::POST, path).await?.into_body().collect().await?.to_bytes();
+        let body = self
+            .request(Method::POST, path)
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
         serde_json::from_slice(&body).context("the server's answer is not what was expected")
     }
 
@@ -71,18 +83,23 @@ impl Client {
     ///
     /// # Errors
     /// No server, the server's own words, or what `each` says.
-    pub async fn lines(
-        &self,
-        path: &str,
-        mut each: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub async fn lines(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut body = self.request(Method::GET, path).await?.into_body();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
             rest.extend_from_slice(&data);
-            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            for line in rest.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n') {
+            let whole = rest
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
+            for line in rest
+                .get(..whole)
+                .unwrap_or_default()
+                .split(|byte| *byte == b'\n')
+            {
                 if !line.is_empty() {
                     each(line)?;
                 }
@@ -118,9 +135,14 @@ impl Client {
 }
 
 async fn connect_unix(socket: &Path) -> Result<tokio::net::UnixStream> {
-    tokio::net::UnixStream::connect(socket).await.with_context(|| {
-        format!("no server answers at {} (is it running? --socket, --api)", socket.display())
-    })
+    tokio::net::UnixStream::connect(socket)
+        .await
+        .with_context(|| {
+            format!(
+                "no server answers at {} (is it running? --socket, --api)",
+                socket.display()
+            )
+        })
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
@@ -132,8 +154,11 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request =
-        Request::builder().method(method).uri(path).header("host", host).body(Empty::<Bytes>::new())?;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", host)
+        .body(Empty::<Bytes>::new())?;
     Ok(sender.send_request(request).await?)
 }
 

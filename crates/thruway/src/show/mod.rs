@@ -85,8 +85,15 @@ pub fn show(args: &ShowArgs) -> Result<()> {
         match &args.what {
             What::Status => status(&client, json).await,
             What::Peers => peers(&client, json).await,
-            What::Peer { name, table: None, .. } => peer(&client, name, json).await,
-            What::Peer { name, table: Some(table), prefix, longer } => {
+            What::Peer {
+                name, table: None, ..
+            } => peer(&client, name, json).await,
+            What::Peer {
+                name,
+                table: Some(table),
+                prefix,
+                longer,
+            } => {
                 let table = match table {
                     PeerTable::Learned => "learned",
                     PeerTable::Rejected => "rejected",
@@ -96,7 +103,11 @@ pub fn show(args: &ShowArgs) -> Result<()> {
                 let path = with_filter(path, prefix.as_deref(), *longer, None);
                 routes(&client, &path, json).await
             }
-            What::Routes { prefix, longer, family } => {
+            What::Routes {
+                prefix,
+                longer,
+                family,
+            } => {
                 let path = "/v1/routes".to_owned();
                 let path = with_filter(path, prefix.as_deref(), *longer, family.as_deref());
                 routes(&client, &path, json).await
@@ -167,17 +178,29 @@ fn with_filter(
 
 async fn status(client: &Client, json: bool) -> Result<()> {
     let status: Status = client.get("/v1/status").await?;
-    if json { print_json(&status) } else { print(&tables::status(&status)) }
+    if json {
+        print_json(&status)
+    } else {
+        print(&tables::status(&status))
+    }
 }
 
 async fn peers(client: &Client, json: bool) -> Result<()> {
     let peers: Vec<Peer> = client.get("/v1/peers").await?;
-    if json { print_json(&peers) } else { print(&tables::peers(&peers)) }
+    if json {
+        print_json(&peers)
+    } else {
+        print(&tables::peers(&peers))
+    }
 }
 
 async fn peer(client: &Client, name: &str, json: bool) -> Result<()> {
     let peer: Peer = client.get(&format!("/v1/peers/{}", encode(name))).await?;
-    if json { print_json(&peer) } else { print(&tables::peer(&peer)) }
+    if json {
+        print_json(&peer)
+    } else {
+        print(&tables::peer(&peer))
+    }
 }
 
 /// Routes as they come: a table in pieces with columns of fixed width, or lines of JSON.
@@ -203,7 +226,11 @@ async fn routes(client: &Client, path: &str, json: bool) -> Result<()> {
         })
         .await?;
     if !json {
-        writeln!(out, "{count} {}", if count == 1 { "route" } else { "routes" })?;
+        writeln!(
+            out,
+            "{count} {}",
+            if count == 1 { "route" } else { "routes" }
+        )?;
     }
     out.flush()?;
     Ok(())
@@ -304,5 +331,9 @@ pub fn reset(args: &ResetArgs) -> Result<()> {
     let (peer, text) = (encode(&args.peer), encode(&args.text));
     let path = format!("/v1/peers/{peer}/reset?kind={kind}&text={text}");
     let answer = runtime()?.block_on(Client::new(&args.server).post(&path))?;
-    if args.server.json { print_json(&answer) } else { print(&format!("{}: {kind}", args.peer)) }
+    if args.server.json {
+        print_json(&answer)
+    } else {
+        print(&format!("{}: {kind}", args.peer))
+    }
 }

@@ -40,7 +40,11 @@ pub(super) fn octets(count: u64) -> String {
         unit += 1;
     }
     let name = units.get(unit).copied().unwrap_or_default();
-    if unit == 0 { format!("{count} {name}") } else { format!("{value:.1} {name}") }
+    if unit == 0 {
+        format!("{count} {name}")
+    } else {
+        format!("{value:.1} {name}")
+    }
 }
 
 pub(super) fn status(status: &Status) -> String {
@@ -53,13 +57,41 @@ pub(super) fn status(status: &Status) -> String {
         ("listens at", listen.join(", ")),
         ("configuration", status.config.clone()),
         ("up", span(status.uptime_seconds)),
-        ("workers", format!("{}, {} shards, {}", status.workers, status.shards, status.transport)),
-        ("peers", format!("{} of {} established", status.established, status.peers)),
-        ("prefixes", format!("{} IPv4, {} IPv6", status.ipv4_prefixes, status.ipv6_prefixes)),
-        ("paths", format!("{}, {} attribute sets", status.paths, status.attribute_sets)),
+        (
+            "workers",
+            format!(
+                "{}, {} shards, {}",
+                status.workers, status.shards, status.transport
+            ),
+        ),
+        (
+            "peers",
+            format!("{} of {} established", status.established, status.peers),
+        ),
+        (
+            "prefixes",
+            format!(
+                "{} IPv4, {} IPv6",
+                status.ipv4_prefixes, status.ipv6_prefixes
+            ),
+        ),
+        (
+            "paths",
+            format!("{}, {} attribute sets", status.paths, status.attribute_sets),
+        ),
         ("memory", octets(status.memory)),
-        ("received", format!("{} UPDATEs, {}", status.updates_in, octets(status.bytes_in))),
-        ("sent", format!("{} UPDATEs encoded, {}", status.updates_encoded, octets(status.bytes_out))),
+        (
+            "received",
+            format!("{} UPDATEs, {}", status.updates_in, octets(status.bytes_in)),
+        ),
+        (
+            "sent",
+            format!(
+                "{} UPDATEs encoded, {}",
+                status.updates_encoded,
+                octets(status.bytes_out)
+            ),
+        ),
         ("waiting", octets(status.queued)),
     ] {
         table.add_row([name, &value]);
@@ -76,7 +108,15 @@ pub(super) fn peers(peers: &[Peer]) -> String {
         return "no peers".to_owned();
     }
     let mut table = table(&[
-        "name", "address", "AS", "role", "state", "up", "received", "accepted", "advertised",
+        "name",
+        "address",
+        "AS",
+        "role",
+        "state",
+        "up",
+        "received",
+        "accepted",
+        "advertised",
         "notes",
     ]);
     for peer in peers {
@@ -110,12 +150,19 @@ pub(super) fn peer(peer: &Peer) -> String {
     add("role", peer.role.clone());
     add("state", peer.state.clone());
     add("up", peer.uptime_seconds.map_or_else(dash, span));
-    add("router id", peer.router_id.map_or_else(dash, |id| id.to_string()));
+    add(
+        "router id",
+        peer.router_id.map_or_else(dash, |id| id.to_string()),
+    );
     let ends = (peer.local_address, peer.remote_address);
     if let (Some(ours), Some(theirs)) = ends {
         add("connection", format!("{ours} to {theirs}"));
     }
-    add("hold time", peer.hold_time.map_or_else(dash, |seconds| format!("{seconds} s")));
+    add(
+        "hold time",
+        peer.hold_time
+            .map_or_else(dash, |seconds| format!("{seconds} s")),
+    );
     add("agreed on", peer.capabilities.join(", "));
     add("flaps", peer.flaps.to_string());
     if let Some((error, ago)) = &peer.last_error {
@@ -123,7 +170,14 @@ pub(super) fn peer(peer: &Peer) -> String {
     }
     add("messages in", messages(&peer.messages_in));
     add("messages out", messages(&peer.messages_out));
-    add("octets", format!("{} in, {} out", octets(peer.bytes_in), octets(peer.bytes_out)));
+    add(
+        "octets",
+        format!(
+            "{} in, {} out",
+            octets(peer.bytes_in),
+            octets(peer.bytes_out)
+        ),
+    );
     add("waiting", octets(peer.queued as u64));
     for (name, counts) in [("IPv4", &peer.ipv4), ("IPv6", &peer.ipv6)] {
         add(name, counts_text(counts));
@@ -166,7 +220,10 @@ fn counts_text(counts: &RouteCounts) -> String {
 
 /// Column widths that hold most routes; longer values push the rest of their line.
 pub(super) fn route_heading() -> String {
-    format!("   {:<20} {:<16} {:<14} {:>5} {:>6}  {}", "prefix", "next hop", "peer", "MED", "pref", "path")
+    format!(
+        "   {:<20} {:<16} {:<14} {:>5} {:>6}  {}",
+        "prefix", "next hop", "peer", "MED", "pref", "path"
+    )
 }
 
 pub(super) fn route_line(route: &Route) -> String {
@@ -177,7 +234,9 @@ pub(super) fn route_line(route: &Route) -> String {
         (false, false, _) => "s",
     };
     let number = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |v| v.to_string());
-    let next_hop = route.next_hop.map_or_else(|| "-".to_owned(), |addr| addr.to_string());
+    let next_hop = route
+        .next_hop
+        .map_or_else(|| "-".to_owned(), |addr| addr.to_string());
     let mut line = format!(
         " {mark} {:<20} {:<16} {:<14} {:>5} {:>6}  {} {}",
         route.network.to_string(),
@@ -206,15 +265,28 @@ pub(super) fn explain(prefix: &str, to: Option<&str>, routes: &[Route]) -> Strin
     if routes.is_empty() {
         return format!("{prefix}: no path");
     }
-    let mut text = format!("{prefix}: {} {}\n", routes.len(), plural(routes.len(), "path"));
+    let mut text = format!(
+        "{prefix}: {} {}\n",
+        routes.len(),
+        plural(routes.len(), "path")
+    );
     for route in routes {
-        let next_hop = route.next_hop.map_or_else(|| "-".to_owned(), |addr| addr.to_string());
+        let next_hop = route
+            .next_hop
+            .map_or_else(|| "-".to_owned(), |addr| addr.to_string());
         let mark = if route.best { "*" } else { " " };
-        text += &format!("\n{mark} from {} via {next_hop}, path {}", route.peer, path(route));
+        text += &format!(
+            "\n{mark} from {} via {next_hop}, path {}",
+            route.peer,
+            path(route)
+        );
         text += &match (&route.rejected, &route.lost) {
             (Some(why), _) => format!("\n    rejected: {why}"),
             (None, Some(lost)) => {
-                format!("\n    lost to {} at step {}: {}", lost.to, lost.step, lost.why)
+                format!(
+                    "\n    lost to {} at step {}: {}",
+                    lost.to, lost.step, lost.why
+                )
             }
             (None, None) if route.best => "\n    best".to_owned(),
             (None, None) => String::new(),
@@ -234,11 +306,19 @@ pub(super) fn explain(prefix: &str, to: Option<&str>, routes: &[Route]) -> Strin
 }
 
 fn path(route: &Route) -> &str {
-    if route.as_path.is_empty() { "(empty)" } else { &route.as_path }
+    if route.as_path.is_empty() {
+        "(empty)"
+    } else {
+        &route.as_path
+    }
 }
 
 fn plural(count: usize, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+    if count == 1 {
+        word.to_owned()
+    } else {
+        format!("{word}s")
+    }
 }
 
 /// Without the blanks that fill the last column.

@@ -371,7 +371,6 @@ fn note(meta: &mut AttrMeta, code: u8, value: &[u8]) {
             meta.local_pref = u32::from_be_bytes([*a, *b, *c, *d]);
             meta.flags.insert(AttrFlags::LOCAL_PREF);
         }
-        (code::AGGREGATOR, [0, 0, 0, 0, ..]) => meta.flags.insert(AttrFlags::AS_ZERO),
         (code::COMMUNITIES, values) => note_communities(meta, values),
         (code::ORIGINATOR_ID, [a, b, c, d]) => {
             meta.originator_id = RouterId(u32::from_be_bytes([*a, *b, *c, *d]));

@@ -120,7 +120,7 @@ impl AttrFlags {
     pub const ORIGINATOR_ID: AttrFlags = AttrFlags(1 << 2);
     /// AS_PATH holds an AS_SET or AS_CONFED_SET (RFC 9774).
     pub const AS_SET: AttrFlags = AttrFlags(1 << 3);
-    /// AS_PATH or AGGREGATOR holds AS 0 (RFC 7607).
+    /// AS_PATH holds AS 0 (RFC 7607).
     pub const AS_ZERO: AttrFlags = AttrFlags(1 << 4);
     /// AS_PATH holds a confederation segment (RFC 5065).
     pub const CONFEDERATION: AttrFlags = AttrFlags(1 << 5);

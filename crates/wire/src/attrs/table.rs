@@ -191,7 +191,14 @@ impl Form {
             Form::Multiple(unit) => {
                 !value.is_empty() && value.len().checked_rem(usize::from(unit)) == Some(0)
             }
-            Form::Aggregator => value.len() == if source.as4 { 8 } else { 6 },
+            Form::Aggregator => {
+                let (len, asn) = if source.as4 { (8, 4) } else { (6, 2) };
+                // AS 0 aggregates nothing (RFC 7607 §2): the attribute goes, the route stays.
+                if value.len() == len && value.iter().take(asn).all(|octet| *octet == 0) {
+                    return Some((WireErrorKind::BadValue, 9));
+                }
+                value.len() == len
+            }
             Form::Origin => match value {
                 [0..=2] => true,
                 [_] => return Some((WireErrorKind::BadValue, 6)),
