@@ -146,23 +146,62 @@ impl Core {
         before: Digest,
     ) {
         let paths = table.paths(slot);
-        let [first, ..] = paths else { return };
-        let now = paths
-            .get(index)
-            .map_or(Digest::REJECTED, |path| path.digest);
+        let Some(first) = paths.first().copied() else {
+            return;
+        };
+        let Some(new) = paths.get(index).copied() else {
+            return;
+        };
         if self.peers.any_dead(P::INDEX) {
             self.decide(table, slot);
         } else if index == 0 {
-            if paths.len() > 1 && now <= before {
+            if paths.len() > 1 && new.digest <= before {
                 self.decide(table, slot);
             } else {
                 table.set_med_mattered(slot, false);
             }
-        } else if now > first.digest {
+        } else if new.digest > first.digest {
             table.paths_mut(slot).swap(0, index);
             table.set_med_mattered(slot, false);
-        } else if now == first.digest || before == first.digest {
-            self.decide(table, slot);
+        } else if table.slot(slot).is_some_and(|slot| slot.med_mattered())
+            || self.ladder.missing_med_worst
+        {
+            if new.digest == first.digest || before == first.digest {
+                self.decide(table, slot);
+            }
+        } else if new.digest == first.digest {
+            if first.tag.has_med() || new.tag.has_med() {
+                self.decide(table, slot);
+            } else {
+                self.duel(table, slot, index);
+            }
+        }
+    }
+
+    /// Decides between the best and another path with its digest, where neither has a MED: no MED can take
+    /// them out, and the steps behind are an order, so that the others need no look.
+    fn duel<P: TableKey>(&mut self, table: &mut Table<P>, slot: u32, index: usize) {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        let paths = table.paths(slot);
+        let mut digest = Digest::REJECTED;
+        for index in [0, index] {
+            if let Some(path) = paths.get(index) {
+                digest = path.digest;
+                candidates.push(Candidate::new(index as u32, path));
+            }
+        }
+        let path_id = |index: u32| {
+            paths
+                .get(index as usize)
+                .map_or(0, |path| table.path_id(slot, path))
+        };
+        let best = self
+            .judge(P::INDEX)
+            .settle_equal(&mut candidates, digest, &path_id);
+        self.candidates = candidates;
+        if best.is_some_and(|best| best.index == index) {
+            table.paths_mut(slot).swap(0, index);
         }
     }
 }

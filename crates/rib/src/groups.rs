@@ -25,6 +25,9 @@ const BATCH_POSITIONS_MAX: u64 = EGRESS_BATCH_NLRI_MAX as u64;
 /// Slots or log entries that one pull looks at, whatever it tells.
 const LOOKS_MAX: u32 = 1 << 16;
 
+/// Visits whose misses overlap.
+const WARM: u64 = 16;
+
 /// Both families' tables.
 #[derive(Debug)]
 pub(crate) struct Tables {
@@ -523,6 +526,9 @@ impl Turn<'_> {
             let position = group.cursor;
             let slot = self.core.log.get(position)?;
             // A slot with a later entry is looked at there; one ahead of the first fill, by that.
+            if position.is_multiple_of(WARM) {
+                self.warm(position);
+            }
             let last = self.tables.logged(self.core, slot) == Some(position);
             if last && !group.fills_later(slot) {
                 match slot.family() {
@@ -541,6 +547,18 @@ impl Turn<'_> {
         }
         self.core.log.pass(group.cursor);
         from
+    }
+
+    /// Reads what the visits from `position` on will read, so that their misses overlap.
+    fn warm(&self, position: u64) {
+        let mut sum = 0;
+        for slot in (position..position + WARM).filter_map(|at| self.core.log.get(at)) {
+            sum ^= match slot.family() {
+                0 => self.tables.v4.warm(slot.slot()),
+                _ => self.tables.v6.warm(slot.slot()),
+            };
+        }
+        std::hint::black_box(sum);
     }
 
     fn visit_v4(&mut self, group: &mut Group, slot: SlotRef, listens: bool) {
