@@ -243,7 +243,7 @@ impl Groups {
                 stuck += 1;
             }
         }
-        self.cap(tables, core);
+        self.cap(CHANGE_LOG_LEN_MAX, tables, core);
         self.trim(tables, core);
         budget == 0 && self.has_work(core)
     }
@@ -438,12 +438,12 @@ impl Groups {
 
     /// Keeps the log within its bound. Readers that are too far behind lose their place; a group whose
     /// workers take nothing is brought up by a walk later.
-    fn cap(&mut self, tables: &Tables, core: &mut Core) {
-        if core.log.len() <= CHANGE_LOG_LEN_MAX {
+    pub(crate) fn cap(&mut self, most: usize, tables: &Tables, core: &mut Core) {
+        if core.log.len() <= most {
             return;
         }
         let end = core.log.end();
-        let oldest = end - CHANGE_LOG_LEN_MAX as u64 / 2;
+        let oldest = end - most as u64 / 2;
         let slots = tables.slots();
         for group in self.iter_mut().filter(|group| group.cursor < oldest) {
             group.cursor = end;

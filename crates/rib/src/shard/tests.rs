@@ -370,3 +370,70 @@ fn a_position_that_the_log_has_left_is_lost() {
     assert_eq!(batch.stream, Stream::Lost { reader: 9 });
     assert_eq!(Handle::default(), Handle::NONE);
 }
+
+#[test]
+fn a_full_log_gives_up_the_slow_and_loses_no_change_for_the_group() {
+    let mut bed = Bed::with(&peers(), group(0));
+    bed.announce(1, "10.0.0.0/8", &path(&[64601]));
+    bed.announce(1, "11.0.0.0/8", &path(&[64601]));
+    bed.turn();
+    let (worker, reader) = (WorkerId(0), 9);
+    bed.shard.request(&EgressRequest::Seen {
+        worker,
+        number: u64::MAX,
+    });
+    let pull = |cursor| EgressRequest::Pull {
+        worker,
+        reader,
+        group: GroupId(0),
+        cursor,
+        budget: 1,
+        withdraw: false,
+    };
+    let Some(batch) = bed.shard.request(&pull(Cursor::Start)) else {
+        panic!("an answer")
+    };
+    let Stream::Reader {
+        next, done: false, ..
+    } = batch.stream
+    else {
+        panic!("{batch:?}")
+    };
+    // Nobody follows: the group's workers take nothing.
+    bed.withdraw(1, "10.0.0.0/8");
+    for net in 0..40 {
+        bed.announce(2, &format!("12.{net}.0.0/16"), &path(&[64602]));
+    }
+    bed.shard.apply(&mut bed.batch);
+    let Shard {
+        groups,
+        tables,
+        core,
+        ..
+    } = &mut bed.shard;
+    assert!(core.log.len() > 20);
+    groups.cap(20, tables, core);
+    groups.trim(tables, core);
+    assert_eq!(core.log.len(), 0);
+    let Some(batch) = bed.shard.request(&pull(next)) else {
+        panic!("an answer")
+    };
+    assert_eq!(batch.stream, Stream::Lost { reader });
+    bed.turn();
+    let told: u32 = said(&bed)
+        .iter()
+        .filter(|run| !run.0)
+        .map(|run| run.2)
+        .sum();
+    let withdrawn: u32 = said(&bed).iter().filter(|run| run.0).map(|run| run.2).sum();
+    assert_eq!((told, withdrawn), (40, 1));
+    bed.shard.request(&EgressRequest::Seen {
+        worker,
+        number: u64::MAX,
+    });
+    assert_eq!(
+        bed.shard.counters().prefixes,
+        [41, 0],
+        "the empty slot is free again"
+    );
+}
