@@ -259,6 +259,14 @@ impl FromStr for CommunityPattern {
         } else {
             parts(text, 0xffff).map(Pattern::Standard)
         };
+        // Ranges of one number each are that one community, however they were written.
+        if let Some(pattern) = pattern
+            && let Ok(value) = CommunityPattern(pattern)
+                .to_string()
+                .parse::<AnyCommunity>()
+        {
+            return Ok(value.into());
+        }
         pattern.map(CommunityPattern).ok_or_else(|| {
             format!(
                 "`{text}` is no community and no pattern: A:B, A:B:C, rt:A:B, soo:A:B, 0xHEX* or a \

@@ -368,8 +368,9 @@ impl World {
     }
 
     fn prefix(dice: &mut Dice<'_>) -> Prefix {
-        let at = dice.roll(8) as u8;
-        let text = if at < 6 {
+        // Few prefixes: most paths must have others to compete with.
+        let at = dice.roll(5) as u8;
+        let text = if at < 4 {
             format!("10.{at}.0.0/{}", 16 + at * 2)
         } else {
             format!("2001:db8:{at}::/48")
@@ -379,7 +380,7 @@ impl World {
 
     fn set(dice: &mut Dice<'_>) -> AttrSetBuf {
         let asns = [64601, 64602, 64603, OUR_AS.0, 70_000];
-        let len = 1 + dice.roll(3);
+        let len = 1 + dice.roll(2);
         let mut path = vec![2, len as u8];
         for _ in 0..len {
             let asn = asns[[0, 1, 2, 0, 1, 2, 4, 3][dice.roll(8)]];
@@ -394,7 +395,9 @@ impl World {
             .into_iter(),
         );
         set.set_med([None, None, Some(1), Some(2), Some(3)][dice.roll(5)]);
-        set.set_local_pref([None, None, None, Some(200), Some(20_000), Some(30_000)][dice.roll(6)]);
+        // Mostly none, so that later steps decide; two that a digest does not tell apart.
+        let prefs = [Some(200), Some(20_000), Some(30_000)];
+        set.set_local_pref(prefs.get(dice.roll(10)).copied().flatten());
         let marks = [
             Community(64500 << 16 | 1),
             Community::NO_EXPORT,

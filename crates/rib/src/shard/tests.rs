@@ -437,3 +437,95 @@ fn a_full_log_gives_up_the_slow_and_loses_no_change_for_the_group() {
         "the empty slot is free again"
     );
 }
+
+/// The peer whose path is the best of 10.0.0.0/8.
+fn best(bed: &Bed) -> u16 {
+    let rows = rows(bed, &Query::Routes(Filter::Exact(v4("10.0.0.0/8").into())));
+    let told = bed.shard.groups.get(GroupId(0)).unwrap().told[0].get(0);
+    assert_eq!(told.source, rows[0].peer, "the group was told the best");
+    rows[0].peer.0
+}
+
+#[test]
+fn a_peer_that_changes_its_identifier_is_compared_anew() {
+    let mut bed = Bed::with(&peers(), group(0));
+    bed.announce(1, "10.0.0.0/8", &path(&[64601]));
+    bed.announce(2, "10.0.0.0/8", &path(&[64602]));
+    bed.turn();
+    assert_eq!(best(&bed), 1);
+    let mut last = profile(1);
+    last.router_id = thruway_wire::RouterId(1000);
+    bed.event(ShardEvent::PeerUp(Arc::new(last)));
+    bed.turn();
+    assert_eq!(best(&bed), 2);
+}
+
+#[test]
+fn what_replaces_a_dead_best_path_must_beat_the_others() {
+    let mut bed = Bed::with(&peers(), group(0));
+    bed.announce(1, "10.0.0.0/8", &path(&[64601]));
+    bed.announce(2, "10.0.0.0/8", &path(&[64602, 7]));
+    bed.turn();
+    assert_eq!(best(&bed), 1);
+    let (peer, retain) = (PeerId(1), FamilySet::EMPTY);
+    bed.event(ShardEvent::PeerDown {
+        peer,
+        retain,
+        forget: false,
+    });
+    bed.event(ShardEvent::PeerUp(Arc::new(profile(1))));
+    bed.announce(1, "10.0.0.0/8", &path(&[64601, 7, 8]));
+    bed.turn();
+    assert_eq!(best(&bed), 2);
+}
+
+#[test]
+fn a_member_that_comes_back_to_its_stale_paths_gets_others() {
+    let mut bed = Bed::with(&peers(), group(0));
+    bed.announce(1, "10.0.0.0/8", &path(&[64601]));
+    bed.announce(2, "10.0.0.0/8", &path(&[64602, 7]));
+    bed.turn();
+    let (peer, retain) = (PeerId(1), FamilySet::ALL);
+    bed.event(ShardEvent::Leave(GroupId(0), peer));
+    bed.event(ShardEvent::PeerDown {
+        peer,
+        retain,
+        forget: false,
+    });
+    bed.announce(3, "10.0.0.0/8", &path(&[64603, 7, 8]));
+    bed.turn();
+    assert_eq!(best(&bed), 1, "stale paths take part");
+    bed.event(ShardEvent::PeerUp(Arc::new(profile(1))));
+    bed.event(ShardEvent::Join(GroupId(0), peer));
+    bed.turn();
+    assert_eq!(said(&bed), [(false, Audience::Only(peer), 1)]);
+}
+
+#[test]
+fn med_between_two_can_bring_back_a_third() {
+    let med = |asn, value| {
+        let mut set = path(&[asn, 9]);
+        set.set_med(Some(value));
+        set
+    };
+    for order in [
+        [1, 2, 3],
+        [1, 3, 2],
+        [2, 1, 3],
+        [2, 3, 1],
+        [3, 1, 2],
+        [3, 2, 1],
+    ] {
+        let mut bed = Bed::with(&peers(), group(0));
+        for peer in order {
+            // 3 takes 1 out by its MED, 2 beats 3 by its identifier, 1 would beat 2.
+            let set = [med(1, 20), med(2, 0), med(1, 10)][usize::from(peer) - 1].clone();
+            bed.announce(peer, "10.0.0.0/8", &set);
+            bed.turn();
+        }
+        assert_eq!(best(&bed), 2, "{order:?}");
+        bed.withdraw(3, "10.0.0.0/8");
+        bed.turn();
+        assert_eq!(best(&bed), 1, "{order:?}");
+    }
+}
