@@ -41,6 +41,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
         "thruway-tests",
     ]);
     step("unit tests", &mut tests)?;
+    // The black-box tests run the binary as a user does; it belongs to another package.
+    let mut binary = cargo(&["build", "--locked", "--package", "thruway"]);
+    step("the binary", &mut binary)?;
     // Real sockets, namespaces and daemons: one test at a time in each file, two cores do not give
     // more, and a daemon's own timers would be what is tested.
     let mut black_box = cargo(&["test", "--locked", "--package", "thruway-tests"]);
