@@ -37,7 +37,7 @@ on_both! {
     a_policy_rejects_by_statement_and_a_reload_lets_in,
     a_limit_blocks_and_refills,
     a_limit_ends_the_session,
-    graceful_restart_keeps_and_sweeps,
+    a_cease_takes_the_routes_along,
     a_refresh_tells_everything_again,
     add_path_tells_all_paths,
     well_known_communities_are_obeyed,
@@ -161,6 +161,9 @@ fn a_policy_rejects_by_statement_and_a_reload_lets_in(transport: &str) {
     let (one, two) = (rig.connect(1), rig.connect(2));
     announce(&one, 1, &["203.0.113.0/25", "198.51.100.0/24"], &[64601]);
     expect(&two, "what the policy lets in", |table| table.len() == 1);
+    let hits = rig.peer("c1")["importPolicy"]["statements"][0].clone();
+    assert_eq!(hits["statement"], "statement 1 (no-bad)");
+    assert_eq!(hits["hits"], 1);
     let why = rig.show(&["peer", "c1", "rejected"])[0]["rejected"].to_string();
     assert!(why.contains("no-bad"), "{why}");
 
@@ -242,9 +245,7 @@ fn a_limit_ends_the_session(transport: &str) {
     expect(&two, "nothing", |table| table.is_empty());
 }
 
-fn graceful_restart_keeps_and_sweeps(transport: &str) {
-    // Speakers that announce the capability by themselves are other daemons; here the server's
-    // helper side is seen by what it does without it: routes go. With FRR see `daemons.rs`.
+fn a_cease_takes_the_routes_along(transport: &str) {
     let rig = Rig::start(transport, &clients(2, OPEN));
     let (one, two) = (rig.connect(1), rig.connect(2));
     announce(&one, 1, &["203.0.113.0/24"], &[64601]);

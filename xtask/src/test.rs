@@ -47,7 +47,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     // Real sockets, namespaces and daemons: one test at a time in each file, two cores do not give
     // more, and a daemon's own timers would be what is tested.
     let mut black_box = cargo(&["test", "--locked", "--package", "thruway-tests"]);
-    black_box.args(["--", "--test-threads=2"]);
+    black_box.args(["--", "--test-threads=1"]);
     if args.no_daemons {
         black_box.env("THRUWAY_NO_DAEMONS", "1");
     }

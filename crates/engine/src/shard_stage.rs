@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
+use thruway_policy::Hits;
 use thruway_rib::limits::WORKERS_MAX;
 use thruway_rib::{
     EgressBatch, EgressRequest, EgressSink, GroupId, PeerId, Query, QueryCursor, RouteRow, Shard,
@@ -221,6 +222,25 @@ impl ShardStage {
         });
         tables
             .filter(|table| table.families != <[TableCounts; 2]>::default())
+            .collect()
+    }
+
+    /// How often statements of import policies held.
+    pub(crate) fn import_hits(&self) -> Vec<(PeerId, Hits)> {
+        let peers = (0..=u16::MAX).map(PeerId).zip(&self.groups);
+        peers
+            .filter_map(|(peer, _)| Some((peer, self.shard.import_hits(peer)?.clone())))
+            .collect()
+    }
+
+    /// How often statements of export policies held.
+    pub(crate) fn export_hits(&self) -> Vec<(GroupId, Hits)> {
+        let mut groups: Vec<GroupId> = self.groups.iter().copied().flatten().collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+            .into_iter()
+            .filter_map(|group| Some((group, self.shard.export_hits(group)?.clone())))
             .collect()
     }
 

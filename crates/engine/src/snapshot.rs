@@ -29,6 +29,16 @@ impl Worker {
                 .as_ref()
                 .map(|stage| stage.tables())
                 .unwrap_or_default(),
+            import_hits: self
+                .shard
+                .as_ref()
+                .map(|stage| stage.import_hits())
+                .unwrap_or_default(),
+            export_hits: self
+                .shard
+                .as_ref()
+                .map(|stage| stage.export_hits())
+                .unwrap_or_default(),
             shard: self.shard.as_ref().map(|stage| stage.shard.counters()),
             counters: self.counters(),
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thruway_policy::Hits;
 use thruway_rib::{GroupId, PeerId, ShardCounters, WorkerId};
 use thruway_session::{Counters as Messages, DownReason, Negotiated, State};
 use thruway_wire::notification::Notification;
@@ -23,6 +24,10 @@ pub struct WorkerStatus {
     pub peers: Vec<PeerStatus>,
     /// What this worker's shard holds of each peer.
     pub tables: Vec<PeerTable>,
+    /// How often statements held in this worker's shard: of peers' import policies.
+    pub import_hits: Vec<(PeerId, Hits)>,
+    /// Of groups' export policies.
+    pub export_hits: Vec<(GroupId, Hits)>,
     /// This worker's shard, if it has one.
     pub shard: Option<ShardCounters>,
     /// This worker's counters.

@@ -80,6 +80,7 @@ async fn peer(State(daemon): Shared, Path(name): Path<String>) -> Result<Respons
     let snapshot = daemon.snapshot().await?;
     let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
     let mut list = vec![snapshot.peer(peer)];
+    daemon.fill_in_hits(&snapshot, peer.peer, &mut list);
     daemon.fill_in_configured(&mut list);
     Ok(Json(list.remove(0)).into_response())
 }

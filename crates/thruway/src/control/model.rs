@@ -118,6 +118,34 @@ pub struct Peer {
     pub longest_silence: f64,
     /// What an operator should know.
     pub notes: Vec<String>,
+    /// How often each statement of its import policy held.
+    #[serde(default)]
+    pub import_policy: Option<PolicyHits>,
+    /// Of its update group's export policy.
+    #[serde(default)]
+    pub export_policy: Option<PolicyHits>,
+}
+
+/// A policy's statements and how often each one's conditions held. A verdict that was remembered for
+/// a whole attribute set counts once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyHits {
+    /// Its name.
+    pub policy: String,
+    /// Statements in order.
+    pub statements: Vec<StatementHits>,
+    /// Routes that came to its end.
+    pub default: u64,
+}
+
+/// One statement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatementHits {
+    /// Its number and name.
+    pub statement: String,
+    /// How often it held.
+    pub hits: u64,
 }
 
 /// Routes of one peer and family.

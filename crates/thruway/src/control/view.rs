@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thruway_engine::status::{PeerStatus, PeerTable, WorkerStatus};
+use thruway_policy::Hits;
 use thruway_rib::{GroupId, NotTold, PeerId, RouteRow, Staleness, Step};
 use thruway_session::{Negotiated, State};
 use thruway_wire::{Asn, Family, Time};
@@ -125,7 +126,21 @@ impl Snapshot {
             last_error: last_error(peer, now),
             longest_silence: peer.quiet_max.as_secs_f64(),
             notes: notes(peer),
+            import_policy: None,
+            export_policy: None,
         }
+    }
+
+    /// How often statements of a peer's import policy held, over all shards.
+    pub(crate) fn import_hits(&self, id: PeerId) -> Hits {
+        let all = self.workers.iter().flat_map(|worker| &worker.import_hits);
+        sum_hits(all.filter(|(peer, _)| *peer == id).map(|(_, hits)| hits))
+    }
+
+    /// Likewise of a group's export policy.
+    pub(crate) fn export_hits(&self, id: GroupId) -> Hits {
+        let all = self.workers.iter().flat_map(|worker| &worker.export_hits);
+        sum_hits(all.filter(|(group, _)| *group == id).map(|(_, hits)| hits))
     }
 
     /// What the API says of a path.
@@ -162,6 +177,12 @@ impl Snapshot {
             to: self.name(to).name.to_string(),
         }
     }
+}
+
+fn sum_hits<'a>(mut all: impl Iterator<Item = &'a Hits>) -> Hits {
+    let mut sum = all.next().cloned().unwrap_or_default();
+    all.for_each(|hits| sum.add(hits));
+    sum
 }
 
 fn add(sum: &mut PeerTable, part: &PeerTable) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use thruway_engine::{Command, PeerConfig, PeerDirectory, PeerIdPool, PeerRole};
+use thruway_policy::Hits;
 use thruway_rib::{PeerId, RouteRow};
 use thruway_wire::attrs::{AttrSetBuf, code};
 use thruway_wire::{Asn, Family, NextHop, Prefix};
@@ -16,7 +17,7 @@ use super::worker::Order;
 use super::{peers, sink};
 use crate::config::{Config, Peer as PeerFile, Target};
 use crate::control::bus::Bus;
-use crate::control::model::{Peer, Route, Status};
+use crate::control::model::{Peer, PolicyHits, Route, StatementHits, Status};
 use crate::control::view::Snapshot;
 
 /// The running server.
@@ -181,6 +182,34 @@ impl Daemon {
             if let (None, thruway_session::RemoteAs::One(asn)) = (peer.asn, &file.asn) {
                 peer.asn = Some(*asn);
             }
+        }
+    }
+
+    /// Adds how often the statements of a peer's policies held.
+    pub(crate) fn fill_in_hits(&self, snapshot: &Snapshot, id: PeerId, list: &mut [Peer]) {
+        let config = self.config();
+        let name = |policy: &Option<String>, hits: &Hits| {
+            let policy = config.policies.get(policy.as_deref()?)?;
+            let statements = (0u16..)
+                .zip(&hits.statements)
+                .map(|(index, hits)| StatementHits {
+                    statement: policy.statement_label(index),
+                    hits: *hits,
+                });
+            Some(PolicyHits {
+                policy: policy.name().to_owned(),
+                statements: statements.collect(),
+                default: hits.default,
+            })
+        };
+        for peer in list {
+            let Some(file) = find_file(&config, &peer.name) else {
+                continue;
+            };
+            peer.import_policy = name(&file.import.policy, &snapshot.import_hits(id));
+            let group = snapshot.group(id);
+            let hits = group.map(|group| snapshot.export_hits(group));
+            peer.export_policy = name(&file.export.policy, &hits.unwrap_or_default());
         }
     }
 

@@ -192,6 +192,19 @@ pub(super) fn peer(peer: &Peer) -> String {
             ),
         );
     }
+    for (name, policy) in [
+        ("import", &peer.import_policy),
+        ("export", &peer.export_policy),
+    ] {
+        let Some(policy) = policy else { continue };
+        add(&format!("{name} policy"), policy.policy.clone());
+        for statement in &policy.statements {
+            add(
+                "",
+                format!("{}: {} hits", statement.statement, statement.hits),
+            );
+        }
+    }
     let mut text = trim(&table);
     for note in &peer.notes {
         text += &format!("\nnote: {note}");
