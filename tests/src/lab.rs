@@ -251,6 +251,27 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
     }
 }
 
+/// Waits until a file that another program writes has stopped growing: dumps are written behind the
+/// daemon's answer.
+pub fn wait_written(path: &Path) {
+    let size = || fs::metadata(path).map(|meta| meta.len()).ok();
+    let (mut last, mut still) = (None, 0);
+    wait_until(
+        &format!("{} is written", path.display()),
+        Duration::from_secs(60),
+        || {
+            let now = size();
+            still = if now.is_some() && now == last {
+                still + 1
+            } else {
+                0
+            };
+            last = now;
+            still >= 4
+        },
+    );
+}
+
 /// What a command prints, or nothing where it fails.
 pub fn output(command: &mut Command) -> String {
     let out = command.stdin(Stdio::null()).output();

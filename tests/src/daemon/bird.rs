@@ -8,7 +8,7 @@ use std::time::Duration;
 use thruway_wire::Family;
 
 use super::{Daemon, Neighbor, Speaker, v4, v6};
-use crate::lab::{Host, Process, output, wait_until};
+use crate::lab::{Host, Process, output, wait_until, wait_written};
 use crate::route::{Table, read_mrt_rib};
 
 /// A running BIRD.
@@ -67,6 +67,7 @@ impl Bird {
         let _ = std::fs::remove_file(&file);
         let answer = self.ask(&format!("mrt dump table {table} to \"{}\"", file.display()));
         assert!(!answer.contains("rror"), "BIRD refuses to dump: {answer}");
+        wait_written(&file);
         read_mrt_rib(&file)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thruway_wire::Family;
 
 use super::{Daemon, Speaker, v4, v6};
-use crate::lab::{Host, Process, output, wait_until};
+use crate::lab::{Host, Process, output, wait_until, wait_written};
 use crate::route::{Table, read_mrt_rib};
 
 /// A running bgpd.
@@ -64,6 +64,7 @@ impl Frr {
             .arg(socket)
             .args(["-c", "configure terminal", "-c", &line]);
         let _ = output(&mut vtysh);
+        wait_written(&file);
         read_mrt_rib(&file)
     }
 }

@@ -99,7 +99,7 @@ pub trait Daemon {
         let mut table = Table::new();
         wait_until(
             &format!("{what} in its table"),
-            Duration::from_secs(60),
+            Duration::from_secs(120),
             || {
                 table = self.table(family, neighbor);
                 table.len() == count
