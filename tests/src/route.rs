@@ -27,6 +27,10 @@ impl Route {
         let mut buf = AttrSetBuf::default();
         buf.copy_from(set);
         buf.remove(code::LOCAL_PREF);
+        // Some real routes have an AGGREGATOR of AS 0, which a session discards (RFC 7607 §2).
+        if set.aggregator().is_some_and(|(asn, _)| asn.0 == 0) {
+            buf.remove(code::AGGREGATOR);
+        }
         let set = buf.as_ref();
         Route {
             text: describe(set),

@@ -14,7 +14,7 @@ use super::table::{self, Place, Source};
 use super::{
     AttrFlags, AttrMeta, AttrSetBuf, Attrs, EXTENDED_LENGTH, OPTIONAL, RawAttr, TRANSITIVE, code,
 };
-use crate::{Asn, NextHop, RouterId};
+use crate::{Asn, NextHop, RouterId, WireErrorKind};
 
 /// A set of type codes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,7 +121,11 @@ impl AttrSetBuf {
                 continue;
             }
             // BIRD dumps known attributes with flags of 0: only the value is judged.
-            if row.check(row.flags, attr.value, source).is_some() {
+            // And an AGGREGATOR of AS 0 was there, whatever a session would do with it (RFC 7607).
+            let fault = row.check(row.flags, attr.value, source).filter(|fault| {
+                attr.code != code::AGGREGATOR || fault.kind != WireErrorKind::BadValue
+            });
+            if fault.is_some() {
                 discarded.insert(attr.code);
             } else if row.place == Place::NextHop {
                 classic = attr.value;
