@@ -15,6 +15,7 @@ use crate::route::{Table, read_mrt_rib};
 pub struct Frr {
     host: Host,
     _process: Process,
+    dumps: u32,
 }
 
 impl Frr {
@@ -36,6 +37,7 @@ impl Frr {
         let mut frr = Frr {
             host: host.clone(),
             _process: process,
+            dumps: 0,
         };
         wait_until("FRR answers", Duration::from_secs(20), || {
             frr.ask("show version").contains("FRR")
@@ -54,8 +56,9 @@ impl Frr {
     }
 
     fn dump(&mut self) -> Vec<(IpAddr, Table)> {
-        let file = self.host.file("frr.mrt");
-        let _ = std::fs::remove_file(&file);
+        // A new name each time: bgpd does not write the same file again at once.
+        self.dumps += 1;
+        let file = self.host.file(&format!("frr{}.mrt", self.dumps));
         let line = format!("dump bgp routes-mrt {}", file.display());
         let socket = self.host.dir.clone();
         let mut vtysh = Command::new("vtysh");
