@@ -192,24 +192,33 @@ pub(super) fn peer(peer: &Peer) -> String {
             ),
         );
     }
-    for (name, policy) in [
-        ("import", &peer.import_policy),
-        ("export", &peer.export_policy),
-    ] {
-        let Some(policy) = policy else { continue };
-        add(&format!("{name} policy"), policy.policy.clone());
-        for statement in &policy.statements {
-            add(
-                "",
-                format!("{}: {} hits", statement.statement, statement.hits),
-            );
-        }
+    for (name, value) in policies(peer) {
+        add(&name, value);
     }
     let mut text = trim(&table);
     for note in &peer.notes {
         text += &format!("\nnote: {note}");
     }
     text
+}
+
+/// Rows of a peer's policies and how often their statements held.
+fn policies(peer: &Peer) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let pairs = [
+        ("import", &peer.import_policy),
+        ("export", &peer.export_policy),
+    ];
+    for (name, policy) in pairs {
+        let Some(policy) = policy else { continue };
+        rows.push((format!("{name} policy"), policy.policy.clone()));
+        let hits = policy
+            .statements
+            .iter()
+            .map(|s| format!("{}: {} hits", s.statement, s.hits));
+        rows.extend(hits.map(|line| (String::new(), line)));
+    }
+    rows
 }
 
 fn messages(counts: &[u64; 5]) -> String {
