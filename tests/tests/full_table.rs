@@ -224,7 +224,7 @@ fn birds_choice(file: &PathBuf, peers: &[(String, IpAddr, u32)], lab: &mut Lab) 
     add_addresses(&feed, peers.len());
     let mut text = format!(
         "router id {};\nprotocol device {{}}\ntemplate bgp feeds {{\n local {} as {SERVER_AS};\n \
-         multihop; passive; rs client; deterministic med on; enforce first as off;\n \
+         multihop; passive; rs client; deterministic med on;\n \
          ipv4 {{ import all; export none; }};\n}}\n",
         bird_host.v4(),
         bird_host.v4()
@@ -236,7 +236,7 @@ fn birds_choice(file: &PathBuf, peers: &[(String, IpAddr, u32)], lab: &mut Lab) 
             "protocol bgp {name} from feeds {{ neighbor {addr} as {asn}; }}"
         );
     }
-    let mut bird = Bird::with_config(&bird_host, &text.replace(" enforce first as off;", ""));
+    let mut bird = Bird::with_config(&bird_host, &text);
     let _feed = Feed::start(&feed, file, bgp(&bird_host), peers.len(), "own");
     let prefixes: usize = feeds(file)
         .iter()
@@ -247,12 +247,10 @@ fn birds_choice(file: &PathBuf, peers: &[(String, IpAddr, u32)], lab: &mut Lab) 
     let mut best = Best::new();
     wait_until("BIRD has all feeds", Duration::from_secs(120), || {
         best = parse_primary(&bird.ask("show route primary"), peers, &feed);
-        let all: usize = peers.len();
         best.len() == prefixes
             && bird
                 .ask("show route count")
                 .contains(&format!("{prefixes} networks"))
-            && all > 0
     });
     best
 }
