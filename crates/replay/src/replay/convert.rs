@@ -83,6 +83,10 @@ impl Conversion {
         out.set_local_pref(None);
         out.remove(code::ORIGINATOR_ID);
         out.remove(code::CLUSTER_LIST);
+        // Old dumps hold AGGREGATORs of AS 0, which every receiver must discard (RFC 7607 §2).
+        if set.aggregator().is_some_and(|(asn, _)| asn == Asn(0)) {
+            out.remove(code::AGGREGATOR);
+        }
         let prepend = match self.prepend {
             Prepend::Always => true,
             Prepend::Never => false,
