@@ -95,6 +95,10 @@ pub(crate) fn adopted(
     options: &AcceptOptions,
 ) -> io::Result<()> {
     let socket = SockRef::from(&fd);
+    // A Unix socket has neither hops nor TCP's options.
+    if socket.local_addr()?.as_socket().is_none() {
+        return socket.set_nonblocking(true);
+    }
     let v6 = local.is_ipv6();
     let ttl = if options.gtsm_hops.is_some() {
         Some(TTL_MAX)

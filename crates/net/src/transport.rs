@@ -136,6 +136,20 @@ pub struct Accepted {
     pub local: SocketAddr,
 }
 
+impl Accepted {
+    /// One end of a Unix socket pair, whose other end is in this process. Both addresses are
+    /// 0.0.0.0, which no neighbour has; the options of TCP do not apply.
+    #[must_use]
+    pub fn from_unix(stream: std::os::unix::net::UnixStream) -> Self {
+        let nobody = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
+        Accepted {
+            fd: stream.into(),
+            peer: nobody,
+            local: nobody,
+        }
+    }
+}
+
 /// What happened. Events of one connection come in the order in which they happened.
 #[derive(Debug)]
 pub enum Event<'a> {

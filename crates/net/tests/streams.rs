@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{End, Stream, V4, V6, drive, idle, pair, pattern};
-use thruway_net::TransportChoice;
+use thruway_net::{Accepted, TransportChoice};
 use thruway_net::limits::{SEND_BYTES, SEND_CHUNKS};
 
 on_both!(
@@ -24,6 +24,7 @@ on_both!(
     a_slow_reader_gets_everything,
     unread_counts_what_was_not_delivered,
     counters_count,
+    a_unix_socket_is_served_like_any_other,
 );
 
 fn large_transfers_arrive_whole_both_ways(choice: TransportChoice) {
@@ -181,6 +182,36 @@ fn unread_counts_what_was_not_delivered(choice: TransportChoice) {
     });
     assert_eq!(server.transport.unread(far), 0);
     assert_eq!(server.transport.unread(near), 0, "an unknown connection");
+}
+
+fn a_unix_socket_is_served_like_any_other(choice: TransportChoice) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let [mut one, mut other] = [End::new(choice), End::new(choice)];
+    let near = one.adopt(1, Accepted::from_unix(ours));
+    let far = other.adopt(2, Accepted::from_unix(theirs));
+    let total = 4 << 20;
+    let mut up = Stream::new(near, total, 61_000);
+    let mut down = Stream::new(far, total, 4096);
+    while other.conn(far).received.len() < total || one.conn(near).received.len() < total {
+        up.pump(&mut one);
+        down.pump(&mut other);
+        one.poll(Duration::from_millis(1));
+        other.poll(Duration::from_millis(1));
+    }
+    let expected = pattern(0, total);
+    assert!(other.conn(far).received == expected && one.conn(near).received == expected);
+    drive([&mut one, &mut other], |[one, other]| {
+        one.conn(near).sent == total && other.conn(far).sent == total
+    });
+    one.send(near, pattern(0, 100));
+    drive([&mut one], |[one]| one.conn(near).sent == total + 100);
+    assert_eq!(other.transport.unread(far), 100);
+    one.close(near, b"goodbye");
+    drive([&mut one, &mut other], |[_, other]| other.conn(far).is_over());
+    assert!(other.conn(far).received.ends_with(b"goodbye"));
+    other.close(far, b"");
+    drive([&mut one, &mut other], |[one, _]| one.conn(near).is_over());
+    assert!(matches!(one.conn(near).closed, Some(None)));
 }
 
 fn counters_count(choice: TransportChoice) {
