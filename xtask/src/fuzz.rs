@@ -12,6 +12,9 @@ use clap::Args;
 
 use crate::shell::{self, cargo};
 
+/// Lines of a failed target's log that are printed.
+const LINES_TOLD: usize = 60;
+
 const INSTRUMENT: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -70,6 +73,7 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
             }
         }
         if !failed.is_empty() {
+            failed.iter().for_each(|name| tell(name));
             bail!(
                 "{} failed; its input is in fuzz/artifacts",
                 failed.join(" and ")
@@ -77,6 +81,18 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a failed target said: where it panicked, and its input.
+fn tell(name: &str) {
+    let log = shell::root().join("fuzz/target").join(format!("{name}.log"));
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.iter().position(|line| line.contains("panicked at"));
+    let from = from.unwrap_or(lines.len().saturating_sub(LINES_TOLD));
+    for line in lines.iter().skip(from).take(LINES_TOLD) {
+        println!("    {line}");
+    }
 }
 
 fn target_command(binaries: &std::path::Path, name: &str, seconds: u32) -> Result<Command> {

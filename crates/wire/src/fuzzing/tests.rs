@@ -236,3 +236,10 @@ fn most_generated_updates_announce_something() {
     let count = announcing.count();
     assert!(count > 60, "{count} of 200");
 }
+
+#[test]
+fn a_dumps_aggregator_of_as_0_is_kept_and_does_not_break_edits() {
+    let mut input = vec![0xfc, 11, 0xc0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    input.extend([8, 1, 0, 0, 0, 1]);
+    fuzz_attr_edit(&input);
+}
