@@ -94,6 +94,10 @@ pub struct ReplayArgs {
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub in_flight: u32,
 
+    /// Updates a second in --churn [default: as many as go]
+    #[arg(long, value_name = "N")]
+    pub churn_rate: Option<u32>,
+
     /// Measure the tool itself first, against a relay of its own
     #[arg(long)]
     pub ceiling: bool,
@@ -224,6 +228,7 @@ impl ReplayArgs {
         options.churn = self.churn.map(|seconds| ChurnOptions {
             duration: Duration::from_secs(seconds),
             in_flight: self.in_flight,
+            rate: self.churn_rate,
         });
         options.ceiling = self.ceiling;
         options.stay = Duration::from_secs(self.stay);

@@ -49,6 +49,13 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// An update under churn that did not reach everybody after this is lost.
 pub const CHURN_LOST_AFTER: Duration = Duration::from_secs(5);
 
+/// Numbers of updates that are kept apart under churn, for each that may be under way: the slowest
+/// holds up the others only when so many have passed it.
+pub const CHURN_WINDOW: usize = 4;
+
+/// Between two portions of updates that go out at a rate.
+pub const CHURN_TURN: Duration = Duration::from_micros(500);
+
 /// Differences of each kind that a report shows.
 pub const EXAMPLES_MAX: usize = 5;
 

@@ -7,6 +7,8 @@
 mod churn;
 mod client;
 mod expect;
+mod flap;
+mod outcome;
 mod report;
 mod run;
 mod tally;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use thruway_net::TransportChoice;
 
-pub use report::{Churn, Difference, Differences, Failure, Flow, Latency, Report};
+pub use report::{Churn, Difference, Differences, Failure, Flap, Flow, Latency, Report};
 pub use run::run;
 
 use crate::endpoint::SessionOptions;
@@ -36,15 +38,22 @@ pub struct LoadOptions {
     pub senders: Vec<Sender>,
     /// Who takes the tables back.
     pub receivers: Vec<SessionOptions>,
+    /// Senders take back what the others send, too, and must not hear what they alone sent.
+    pub exchange: bool,
     /// Sockets.
     pub transport: TransportChoice,
     /// How fast the tables' times pass.
     pub speed: Speed,
     /// Compare attributes too, not only count prefixes.
     pub verify: bool,
+    /// Also count the paths that are not the best of those offered: for tables without LOCAL_PREF,
+    /// and a server without a policy.
+    pub best: bool,
     /// What the server does to routes.
     pub expect: Expect,
-    /// After the tables: updates without end.
+    /// After the tables: so many senders, the first ones, take everything back and tell it again.
+    pub flap: usize,
+    /// Then: updates without end.
     pub churn: Option<ChurnOptions>,
     /// Keep the sessions up so long at the end, for a look around.
     pub stay: Duration,
@@ -68,6 +77,8 @@ pub struct ChurnOptions {
     pub duration: Duration,
     /// Updates that may be under way at once, over all senders.
     pub in_flight: u32,
+    /// Updates a second at most; as many as go where there is none.
+    pub rate: Option<u32>,
 }
 
 /// How long a run waits for what.

@@ -93,6 +93,33 @@ pub(crate) fn pack_groups(table: &Table, packing: &Packing) -> Packed {
     pack_with(table, packing, FamilySet::EMPTY)
 }
 
+/// UPDATEs that withdraw all that `table` announces, in its order.
+pub(crate) fn pack_withdrawals(table: &Table, packing: &Packing) -> Bytes {
+    let mut out = Vec::new();
+    for family in table.families().filter(|f| packing.families.contains(*f)) {
+        let encoding = packing.encoding(family);
+        let announced = table.groups().iter();
+        let announced = announced.filter(|group| group.set.is_some() && group.family == family);
+        match family {
+            Family::Ipv4 => {
+                let run = announced.flat_map(|group| match table.run(group) {
+                    Run::V4(run) => run,
+                    Run::V6(_) => &[],
+                });
+                encode::withdraw(&mut out, &encoding, run.copied())
+            }
+            Family::Ipv6 => {
+                let run = announced.flat_map(|group| match table.run(group) {
+                    Run::V6(run) => run,
+                    Run::V4(_) => &[],
+                });
+                encode::withdraw(&mut out, &encoding, run.copied())
+            }
+        };
+    }
+    Bytes::from(out)
+}
+
 fn pack_with(table: &Table, packing: &Packing, end_of_rib: FamilySet) -> Packed {
     let mut packed = Packed::default();
     let mut out = Vec::new();

@@ -15,6 +15,12 @@ pub enum Phase {
     Preparing,
     /// The table goes out and comes back; counts are prefixes.
     Converging,
+    /// Members take everything back; counts are prefixes.
+    Withdrawing,
+    /// They tell it again; counts are prefixes.
+    Announcing,
+    /// Everything is where it should be, and is compared.
+    Checking,
     /// Updates without end; counts are milliseconds.
     Churning,
     /// All is done and the sessions stay up; counts are milliseconds.
@@ -30,6 +36,9 @@ impl Phase {
             Phase::Connecting => "connecting",
             Phase::Preparing => "preparing",
             Phase::Converging => "replaying",
+            Phase::Withdrawing => "withdrawing",
+            Phase::Announcing => "announcing",
+            Phase::Checking => "checking",
             Phase::Churning => "churning",
             Phase::Staying => "staying",
             Phase::Closing => "closing",
@@ -56,6 +65,11 @@ pub struct Snapshot {
 pub trait Progress {
     /// Called on the run's own thread: it must be quick.
     fn update(&mut self, snapshot: &Snapshot);
+
+    /// A phase begins, and the one before is over: for measurements from outside.
+    fn begins(&mut self, phase: Phase) {
+        let _ = phase;
+    }
 }
 
 /// Says nothing.

@@ -229,10 +229,13 @@ pub fn run(options: &ReplayOptions, progress: &mut dyn Progress) -> Result<Repor
     let load = LoadOptions {
         senders,
         receivers: receivers?,
+        exchange: false,
         transport: options.transport,
         speed: options.speed,
         verify: options.verify,
+        best: false,
         expect: options.expect,
+        flap: 0,
         churn: options.churn,
         stay: options.stay,
         patience: options.patience,

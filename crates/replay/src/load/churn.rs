@@ -11,26 +11,118 @@ use thruway_wire::LargeCommunity;
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, code};
 use thruway_wire::update::UpdateView;
 
-use super::ChurnOptions;
-use super::expect::Expected;
-use super::report::{Churn, Latency};
-use crate::hash::FastMap;
-use crate::limits::{CHURN_LOST_AFTER, SEND_AHEAD_BYTES};
+use super::expect::{Expected, Place};
+use super::report::{Churn, Latency, Report};
+use super::run::Runner;
+use super::{ChurnOptions, LoadError};
+use crate::limits::{CHURN_LOST_AFTER, CHURN_TURN, CHURN_WINDOW, SEND_AHEAD_BYTES, SETTLE};
 use crate::pack::{Packing, append};
 use crate::peer::Negotiated;
+use crate::progress::Phase;
 use crate::table::Table;
 
 /// The marks' first part: the last private AS number (RFC 6996), which no path of a dump has.
 const MARK: u32 = 4_294_967_294;
 
+impl Runner<'_> {
+    /// Updates without end, then everything as it was.
+    pub(super) fn churn(&mut self, report: &mut Report) -> Result<(), LoadError> {
+        let Some(options) = self.options.churn else {
+            return Ok(());
+        };
+        let receivers = self.client.receivers.iter();
+        let standing = receivers.filter(|receiver| !receiver.ended).count();
+        // A member does not hear its own updates.
+        let hearing = standing - usize::from(self.options.exchange && standing > 0);
+        let senders = self.client.senders.iter();
+        let senders: Vec<_> = senders
+            .filter_map(|sender| {
+                let packing = Packing::of(sender.up.as_ref()?, false);
+                Some((sender.table.as_ref(), packing))
+            })
+            .collect();
+        let expected = &self.client.expected;
+        let churning = Churning::new(options, &senders, expected, hearing as u32);
+        self.client.churn = churning;
+        if self.client.churn.is_none() {
+            self.notes
+                .push("no churn: no receiver, or every prefix has several senders".into());
+            return Ok(());
+        }
+        self.begin(Phase::Churning);
+        self.play()?;
+        self.begin(Phase::Checking);
+        let Some(churn) = self.client.churn.take() else {
+            return Ok(());
+        };
+        report.churn = Some(churn.report());
+        // Everything as it was, so that tables can be compared.
+        self.forget(&churn);
+        self.client.rewind();
+        let start = Instant::now();
+        self.send_all(start)?;
+        while !self.client.all_quiet(Instant::now(), start, SETTLE) {
+            self.turn(Phase::Churning, Some(SETTLE))?;
+        }
+        Ok(())
+    }
+
+    fn play(&mut self) -> Result<(), LoadError> {
+        if let Some(churn) = &mut self.client.churn {
+            churn.begin(Instant::now());
+        }
+        loop {
+            let now = Instant::now();
+            let Some(churn) = &mut self.client.churn else {
+                return Ok(());
+            };
+            let over = churn.turn(now);
+            let wait = churn.pause();
+            if churn.wants_more(now) {
+                (0..self.client.senders.len()).for_each(|index| self.endpoint.nudge(index));
+            }
+            if over || self.client.receivers.iter().all(|receiver| receiver.ended) {
+                return Ok(());
+            }
+            self.turn(Phase::Churning, Some(wait))?;
+        }
+    }
+
+    /// What was told with a mark must come again without: its arrival is then waited for.
+    fn forget(&mut self, churn: &Churning) {
+        let client = &mut self.client;
+        for (index, (feed, sender)) in churn.feeds.iter().zip(&client.senders).enumerate() {
+            for group in feed.told() {
+                let Some(group) = sender.table.groups().get(group as usize) else {
+                    continue;
+                };
+                for nlri in sender.table.run(group).iter() {
+                    let Some(place) = client.expected.place(nlri.prefix) else {
+                        continue;
+                    };
+                    for (other, receiver) in client.receivers.iter_mut().enumerate() {
+                        let own = self.options.exchange && other == index;
+                        if let (false, Some(tally)) = (own, &mut receiver.tally) {
+                            tally.forget(place.index(), &client.expected);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 pub(super) struct Churning {
     feeds: Vec<Feed>,
     receivers: u32,
     in_flight_max: usize,
+    rate: Option<u32>,
+    // Updates under way by the low bits of their number; `first` is the oldest that may be.
+    window: Vec<Update>,
+    under_way: usize,
+    first: u32,
     next: u32,
-    // By number; and the numbers in order, for the ones that never arrive.
-    under_way: FastMap<u32, Update>,
-    order: VecDeque<(u32, Instant)>,
+    duration: Duration,
     start: Instant,
     stop_at: Instant,
     finished_at: Option<Instant>,
@@ -38,21 +130,106 @@ pub(super) struct Churning {
     prefixes: u64,
     lost: u64,
     latency: hdrhistogram::Histogram<u64>,
-    set: AttrSetBuf,
     /// Places became free: senders should be asked again.
-    pub(super) has_room: bool,
+    has_room: bool,
 }
 
-/// One sender's groups that nobody else tells.
+/// One sender's groups that nobody else tells, each as an UPDATE whose mark is still to be set.
 struct Feed {
-    packing: Packing,
-    groups: Vec<u32>,
+    groups: Vec<Template>,
+    bytes: Vec<u8>,
     cursor: usize,
+    rounds: u64,
 }
 
+struct Template {
+    group: u32,
+    start: u32,
+    end: u32,
+    /// Where the mark's number stands in the bytes.
+    number: u32,
+    prefixes: u32,
+}
+
+#[derive(Clone, Copy)]
 struct Update {
-    sent: Instant,
+    number: u32,
+    /// Prefixes to arrive; 0 where the place is free.
     left: u32,
+    sent: Instant,
+}
+
+impl Feed {
+    fn new(table: &Table, packing: &Packing, expected: &Expected) -> Self {
+        let mut feed = Feed {
+            groups: Vec::new(),
+            bytes: Vec::new(),
+            cursor: 0,
+            rounds: 0,
+        };
+        let mut set = AttrSetBuf::new();
+        for index in own_groups(table, expected) {
+            let group = table.groups().get(index as usize);
+            let Some((group, old)) = group.and_then(|group| Some((group, group.set.as_ref()?)))
+            else {
+                continue;
+            };
+            set.copy_from(old.as_ref());
+            set.add_community(mark(0));
+            let mut marked = group.clone();
+            marked.set = Some(AttrSet::new(set.as_ref()));
+            let start = feed.bytes.len();
+            // Runs that take several messages are left out: an update is one message.
+            if append(&mut feed.bytes, table, &marked, packing) != Ok(1) {
+                feed.bytes.truncate(start);
+                continue;
+            }
+            let message = feed.bytes.get(start..).unwrap_or_default();
+            let Some(number) = number_offset(message) else {
+                feed.bytes.truncate(start);
+                continue;
+            };
+            feed.groups.push(Template {
+                group: index,
+                start: start as u32,
+                end: feed.bytes.len() as u32,
+                number: number as u32,
+                prefixes: group.len() as u32,
+            });
+        }
+        feed
+    }
+
+    /// Appends the next update to `out`; how many prefixes it has.
+    fn tell(&mut self, number: u32, out: &mut Vec<u8>) -> Option<u32> {
+        let template = self.groups.get(self.cursor)?;
+        let message = self
+            .bytes
+            .get(template.start as usize..template.end as usize)?;
+        let at = out.len() + template.number as usize;
+        out.extend_from_slice(message);
+        out.get_mut(at..at + 4)?
+            .copy_from_slice(&number.to_be_bytes());
+        self.cursor += 1;
+        if self.cursor == self.groups.len() {
+            self.cursor = 0;
+            self.rounds += 1;
+        }
+        Some(template.prefixes)
+    }
+
+    /// The groups that were told at least once.
+    fn told(&self) -> impl Iterator<Item = u32> + '_ {
+        let count = if self.rounds > 0 {
+            self.groups.len()
+        } else {
+            self.cursor
+        };
+        self.groups
+            .iter()
+            .take(count)
+            .map(|template| template.group)
+    }
 }
 
 impl Churning {
@@ -62,86 +239,110 @@ impl Churning {
         senders: &[(&Table, Packing)],
         expected: &Expected,
         receivers: u32,
-        now: Instant,
     ) -> Option<Self> {
-        let feeds: Vec<Feed> = senders
-            .iter()
-            .map(|(table, packing)| Feed {
-                packing: *packing,
-                groups: own_groups(table, expected),
-                cursor: 0,
-            })
+        let feeds = senders.iter();
+        let feeds: Vec<Feed> = feeds
+            .map(|(table, packing)| Feed::new(table, packing, expected))
             .collect();
-        let groups: usize = feeds.iter().map(|feed| feed.groups.len()).sum();
-        if groups == 0 || receivers == 0 {
+        let fewest = feeds.iter().map(|feed| feed.groups.len());
+        let fewest = fewest.filter(|groups| *groups > 0).min()?;
+        if receivers == 0 {
             return None;
         }
-        let latency = hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 3).ok()?;
+        // An update must have arrived before its group's turn comes again.
+        let wanted = (options.in_flight as usize).clamp(1, fewest);
+        let window = 1 << (CHURN_WINDOW * wanted).min(fewest).ilog2();
+        let in_flight_max = wanted.min(window);
+        let now = Instant::now();
+        let free = Update {
+            number: 0,
+            left: 0,
+            sent: now,
+        };
         Some(Churning {
             feeds,
             receivers,
-            // An update must have arrived before its group's turn comes again.
-            in_flight_max: (options.in_flight as usize).clamp(1, groups),
+            in_flight_max,
+            rate: options.rate,
+            window: vec![free; window],
+            under_way: 0,
+            first: 0,
             next: 0,
-            under_way: FastMap::default(),
-            order: VecDeque::new(),
+            duration: options.duration,
             start: now,
             stop_at: now + options.duration,
             finished_at: None,
             updates: 0,
             prefixes: 0,
             lost: 0,
-            latency,
-            set: AttrSetBuf::new(),
+            latency: hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 3).ok()?,
             has_room: true,
         })
     }
 
-    /// Sends what may be under way.
-    pub(super) fn fill(
-        &mut self,
-        sender: usize,
-        table: &Table,
-        outbox: &mut VecDeque<Bytes>,
-        now: Instant,
-    ) {
-        // Each sender has its share, so that the first one asked does not take all.
-        let share = self.in_flight_max.div_ceil(self.feeds.len());
-        let Some(feed) = self.feeds.get_mut(sender) else {
-            return;
+    fn begin(&mut self, now: Instant) {
+        self.start = now;
+        self.stop_at = now + self.duration;
+    }
+
+    /// Between two turns: updates at a rate go out in small portions.
+    fn pause(&self) -> Duration {
+        self.rate.map_or(Duration::from_millis(20), |_| CHURN_TURN)
+    }
+
+    fn wants_more(&mut self, now: Instant) -> bool {
+        let due = self.rate.is_some() && self.updates < self.due(now);
+        std::mem::take(&mut self.has_room) || due
+    }
+
+    /// How many updates may have been sent until now.
+    fn due(&self, now: Instant) -> u64 {
+        let Some(rate) = self.rate else {
+            return u64::MAX;
         };
+        let elapsed = now.saturating_duration_since(self.start);
+        (elapsed.as_secs_f64() * f64::from(rate)) as u64
+    }
+
+    fn slot(&mut self, number: u32) -> Option<&mut Update> {
+        let index = number as usize & (self.window.len() - 1);
+        self.window.get_mut(index)
+    }
+
+    /// Sends what may be under way.
+    pub(super) fn fill(&mut self, sender: usize, outbox: &mut VecDeque<Bytes>, now: Instant) {
+        // Each sender has its share, so that the first one asked does not take all.
+        let share = self.in_flight_max.div_ceil(self.feeds.len().max(1));
+        let due = self.due(now);
         let mut out = Vec::new();
         let mut taken = 0;
         while now < self.stop_at
             && taken < share
-            && self.under_way.len() < self.in_flight_max
+            && self.under_way < self.in_flight_max
+            && self.updates < due
             && out.len() < SEND_AHEAD_BYTES
         {
             taken += 1;
-            let Some(index) = feed.groups.get(feed.cursor) else {
+            let number = self.next;
+            // The window is full where an old update is still under way.
+            if self.slot(number).is_none_or(|slot| slot.left > 0) {
                 break;
-            };
-            feed.cursor = (feed.cursor + 1) % feed.groups.len();
-            let Some(group) = table.groups().get(*index as usize) else {
-                break;
-            };
-            let Some(set) = &group.set else { continue };
-            self.set.copy_from(set.as_ref());
-            self.set.add_community(mark(self.next));
-            let mut marked = group.clone();
-            marked.set = Some(AttrSet::new(self.set.as_ref()));
-            if append(&mut out, table, &marked, &feed.packing).is_err() {
-                continue;
             }
-            let prefixes = group.len() as u32;
-            self.under_way.insert(
-                self.next,
-                Update {
+            let Some(feed) = self.feeds.get_mut(sender) else {
+                break;
+            };
+            let Some(prefixes) = feed.tell(number, &mut out) else {
+                break;
+            };
+            let left = prefixes * self.receivers;
+            if let Some(slot) = self.slot(number) {
+                *slot = Update {
+                    number,
+                    left,
                     sent: now,
-                    left: prefixes * self.receivers,
-                },
-            );
-            self.order.push_back((self.next, now));
+                };
+            }
+            self.under_way += 1;
             self.next = self.next.wrapping_add(1);
             self.updates += 1;
             self.prefixes += u64::from(prefixes);
@@ -151,49 +352,56 @@ impl Churning {
         }
     }
 
-    /// An UPDATE came at a receiver.
-    pub(super) fn arrived(&mut self, body: &[u8], negotiated: &Negotiated, now: Instant) {
+    /// An UPDATE came at a receiver; true where it is one of ours.
+    pub(super) fn arrived(&mut self, body: &[u8], negotiated: &Negotiated, now: Instant) -> bool {
         let view = UpdateView::parse(body, &negotiated.context());
         let attr = view
             .attributes()
             .find(|attr| attr.code == code::LARGE_COMMUNITIES);
         let Some(number) = attr.and_then(|attr| marked(attr.value)) else {
-            return;
+            return false;
         };
         let mut prefixes = view.announced6().count();
         for (part, _) in view.announced() {
             prefixes += view.announced4(part).count();
         }
-        let Some(update) = self.under_way.get_mut(&number) else {
-            return;
+        let Some(update) = self.slot(number) else {
+            return true;
         };
+        if update.number != number || update.left == 0 {
+            return true;
+        }
         update.left = update.left.saturating_sub(prefixes as u32);
         if update.left == 0 {
             let micros = now.saturating_duration_since(update.sent).as_micros();
             self.latency
                 .saturating_record(u64::try_from(micros).unwrap_or(u64::MAX).max(1));
-            self.under_way.remove(&number);
+            self.under_way -= 1;
             self.has_room = true;
             self.finished_at = Some(now);
         }
+        true
     }
 
     /// Gives up on updates that are under way too long; true when all is over.
     pub(super) fn turn(&mut self, now: Instant) -> bool {
-        while let Some((number, sent)) = self.order.front() {
-            let is_lost = now.saturating_duration_since(*sent) >= CHURN_LOST_AFTER;
-            let is_under_way = self.under_way.contains_key(number);
-            if is_under_way && !is_lost {
+        while self.first != self.next {
+            let number = self.first;
+            let Some(update) = self.slot(number) else {
                 break;
-            }
-            if is_under_way {
-                self.under_way.remove(number);
+            };
+            if update.number == number && update.left > 0 {
+                if now.saturating_duration_since(update.sent) < CHURN_LOST_AFTER {
+                    break;
+                }
+                update.left = 0;
                 self.lost += 1;
+                self.under_way -= 1;
                 self.has_room = true;
             }
-            self.order.pop_front();
+            self.first = self.first.wrapping_add(1);
         }
-        now >= self.stop_at && self.under_way.is_empty()
+        now >= self.stop_at && self.under_way == 0
     }
 
     /// How much time has passed, and how much there is.
@@ -227,9 +435,8 @@ impl Churning {
 /// Groups of which every prefix is told by this table alone, and gets through to receivers.
 fn own_groups(table: &Table, expected: &Expected) -> Vec<u32> {
     let is_own = |nlri: thruway_wire::Nlri<thruway_wire::Prefix>| {
-        expected.place(nlri.prefix).is_some_and(|place| {
-            expected.is_required(place.index()) && expected.offers(place.index()).len() == 1
-        })
+        let index = expected.place(nlri.prefix).map(Place::index);
+        index.is_some_and(|index| expected.is_required(index) && expected.offers(index).len() == 1)
     };
     let groups = table.groups().iter().enumerate();
     let own =
@@ -243,6 +450,16 @@ fn mark(number: u32) -> LargeCommunity {
         local1: number,
         local2: 0,
     }
+}
+
+/// Where the number of a message's mark stands.
+fn number_offset(message: &[u8]) -> Option<usize> {
+    let mut wanted = MARK.to_be_bytes().to_vec();
+    wanted.extend_from_slice(&[0; 8]);
+    let at = message
+        .windows(wanted.len())
+        .rposition(|window| window == wanted)?;
+    Some(at + 4)
 }
 
 /// The number in a LARGE_COMMUNITIES value.

@@ -17,7 +17,8 @@ use crate::pack::Packed;
 use crate::peer::{Negotiated, SessionEnd};
 use crate::table::Table;
 
-/// All sessions: the senders' first, then the receivers'.
+/// All sessions: the senders' first, then the receivers'. Where members send and receive both, the
+/// senders are the first receivers, too.
 pub(super) struct Client {
     pub(super) senders: Vec<Sender>,
     pub(super) receivers: Vec<Receiver>,
@@ -26,6 +27,8 @@ pub(super) struct Client {
     pub(super) churn: Option<Churning>,
     pub(super) failures: Vec<Failure>,
     pub(super) speed: Speed,
+    /// The session of the first receiver.
+    first_receiver: usize,
     /// Sessions end because we end them.
     pub(super) closing: bool,
 }
@@ -71,7 +74,9 @@ impl Client {
             nlri: 0,
             sent_all_at: None,
         });
-        let receivers = options.receivers.iter().map(|session| Receiver {
+        let members = options.senders.iter().map(|sender| &sender.session);
+        let members = members.take(if options.exchange { usize::MAX } else { 0 });
+        let receivers = members.chain(&options.receivers).map(|session| Receiver {
             name: session.name.clone(),
             up: None,
             ended: false,
@@ -85,24 +90,29 @@ impl Client {
             churn: None,
             failures: Vec::new(),
             speed: options.speed,
+            first_receiver: if options.exchange {
+                0
+            } else {
+                options.senders.len()
+            },
             closing: false,
         }
     }
 
     pub(super) fn sessions(&self) -> usize {
-        self.senders.len() + self.receivers.len()
+        self.first_receiver + self.receivers.len()
     }
 
     pub(super) fn up(&self) -> usize {
-        self.senders
-            .iter()
-            .filter(|sender| sender.up.is_some())
-            .count()
-            + self
-                .receivers
-                .iter()
-                .filter(|receiver| receiver.up.is_some())
-                .count()
+        let senders = self.senders.iter().take(self.first_receiver);
+        let senders = senders.filter(|sender| sender.up.is_some());
+        let receivers = self.receivers.iter();
+        senders.count() + receivers.filter(|receiver| receiver.up.is_some()).count()
+    }
+
+    fn receiver(&mut self, session: usize) -> Option<&mut Receiver> {
+        let index = session.checked_sub(self.first_receiver)?;
+        self.receivers.get_mut(index)
     }
 
     /// Every sender that still can has told everything.
@@ -168,17 +178,20 @@ impl Client {
         (due, next)
     }
 
-    /// Starts a sender's table again from the first chunk.
+    /// Starts every sender's table again from the first chunk.
     pub(super) fn rewind(&mut self) {
-        for sender in &mut self.senders {
-            sender.next = 0;
-            sender.next_probe = sender.probes.len();
-            sender.sent_all_at = None;
-        }
+        self.senders.iter_mut().for_each(Sender::again);
     }
 }
 
 impl Sender {
+    /// Starts the table again from the first chunk.
+    pub(super) fn again(&mut self) {
+        self.next = 0;
+        self.next_probe = self.probes.len();
+        self.sent_all_at = None;
+    }
+
     /// The next chunks that are due, as far as they should be queued.
     fn fill(
         &mut self,
@@ -215,48 +228,45 @@ impl Sender {
 
 impl Handler for Client {
     fn established(&mut self, index: usize, negotiated: &Negotiated, _now: Instant) {
-        let up = match index.checked_sub(self.senders.len()) {
-            None => self.senders.get_mut(index).map(|sender| &mut sender.up),
-            Some(index) => self
-                .receivers
-                .get_mut(index)
-                .map(|receiver| &mut receiver.up),
-        };
-        if let Some(up) = up {
-            *up = Some(negotiated.clone());
+        if let Some(sender) = self.senders.get_mut(index) {
+            sender.up = Some(negotiated.clone());
+        }
+        if let Some(receiver) = self.receiver(index) {
+            receiver.up = Some(negotiated.clone());
         }
     }
 
     fn update(&mut self, index: usize, body: &[u8], negotiated: &Negotiated, now: Instant) {
-        // What a sender hears is not its business.
-        let Some(index) = index.checked_sub(self.senders.len()) else {
+        // What a mere sender hears is not its business.
+        let Some(index) = index.checked_sub(self.first_receiver) else {
             return;
         };
         let (Some(receiver), Some(clock)) = (self.receivers.get_mut(index), &mut self.clock) else {
             return;
         };
+        if let Some(churn) = &mut self.churn
+            && churn.arrived(body, negotiated, now)
+        {
+            return;
+        }
         if let Some(tally) = &mut receiver.tally {
             tally.update(body, negotiated, &self.expected, &mut clock.probes, now);
-        }
-        if let Some(churn) = &mut self.churn {
-            churn.arrived(body, negotiated, now);
         }
     }
 
     fn ended(&mut self, index: usize, end: SessionEnd) {
-        let name = match index.checked_sub(self.senders.len()) {
-            None => self.senders.get_mut(index).map(|sender| {
-                sender.ended = true;
-                &sender.name
-            }),
-            Some(index) => self.receivers.get_mut(index).map(|receiver| {
-                receiver.ended = true;
-                &receiver.name
-            }),
-        };
+        let mut name = None;
+        if let Some(sender) = self.senders.get_mut(index) {
+            sender.ended = true;
+            name = Some(sender.name.clone());
+        }
+        if let Some(receiver) = self.receiver(index) {
+            receiver.ended = true;
+            name = Some(receiver.name.clone());
+        }
         if let Some(name) = name.filter(|_| !self.closing) {
             self.failures.push(Failure {
-                session: name.clone(),
+                session: name,
                 error: end.to_string(),
             });
         }
@@ -268,7 +278,7 @@ impl Handler for Client {
         };
         sender.fill(self.speed, clock, outbox, now);
         if let (true, Some(churn)) = (outbox.is_empty(), &mut self.churn) {
-            churn.fill(index, &sender.table, outbox, now);
+            churn.fill(index, outbox, now);
         }
     }
 }

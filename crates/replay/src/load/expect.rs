@@ -29,17 +29,17 @@ impl Comparison {
     }
 
     /// The fingerprint of a set as a receiver got it.
-    pub(crate) fn received(self, set: &mut AttrSetBuf) -> u64 {
+    pub(crate) fn received(self, set: &mut AttrSetBuf) -> u32 {
         stay_within_as(set);
         if let Comparison::Prepend(_) = self {
             set.set_next_hop(None);
             set.set_med(None);
         }
-        fingerprint(set.as_ref())
+        short(fingerprint(set.as_ref()))
     }
 
     /// The fingerprint that a sent set should arrive with.
-    pub(crate) fn sent(self, set: AttrSetRef<'_>, scratch: &mut AttrSetBuf) -> u64 {
+    pub(crate) fn sent(self, set: AttrSetRef<'_>, scratch: &mut AttrSetBuf) -> u32 {
         scratch.copy_from(set);
         stay_within_as(scratch);
         if let Comparison::Prepend(server) = self {
@@ -47,8 +47,14 @@ impl Comparison {
             scratch.set_med(None);
             scratch.prepend(server, 1);
         }
-        fingerprint(scratch.as_ref())
+        short(fingerprint(scratch.as_ref()))
     }
+}
+
+/// Half of a fingerprint is enough to tell a changed set from an unchanged one, and keeps receivers
+/// small. Never one of the two lowest numbers nor the highest: those mean something else.
+fn short(print: u64) -> u32 {
+    ((print >> 32) as u32).clamp(2, u32::MAX - 1)
 }
 
 /// Takes out what has no meaning in another AS: an internal server may add or change it.
@@ -96,12 +102,15 @@ pub(crate) struct Expected {
 /// One sender's path for a prefix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer {
-    pub(crate) print: u64,
+    pub(crate) print: u32,
     pub(crate) sender: u32,
     pub(crate) group: u32,
     /// A community keeps it from external peers (RFC 1997); whether it is told on is the server's
     /// configuration.
     optional: bool,
+    /// AS path length and ORIGIN: what every server compares first (RFC 4271 §9.1.2.2 a and b), in
+    /// tables without LOCAL_PREF. The smallest is the best.
+    pub(crate) rank: u32,
 }
 
 /// Collects offers, then sorts them by prefix.
@@ -128,6 +137,7 @@ impl Builder {
             sender,
             group: group as u32,
             optional: is_held_back(set.meta().flags),
+            rank: u32::from(set.meta().path_len) << 8 | u32::from(set.meta().origin),
         };
         let told_groups = table
             .groups()

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub struct Report {
     /// Which transport the tool itself used.
     pub transport: String,
+    /// Seconds until all sessions were up, from the first attempt to connect.
+    pub sessions_seconds: f64,
     /// Sessions that sent.
     pub senders: usize,
     /// Sessions that took the table back.
@@ -29,6 +31,8 @@ pub struct Report {
     pub differences: Option<Differences>,
     /// Updates under constant load, where that was asked for.
     pub churn: Option<Churn>,
+    /// Members that took everything back and told it again, where that was asked for.
+    pub flap: Option<Flap>,
     /// The same load against a relay in the tool itself, where that was asked for.
     pub ceiling: Option<Box<Report>>,
     /// NLRI that could not be sent: a family that is not spoken, attributes too large.
@@ -116,6 +120,9 @@ pub struct Differences {
     pub unexpected: u64,
     /// There with attributes that nobody sent for them.
     pub changed: u64,
+    /// There by a path that another offered one beats: a longer AS path, or a worse ORIGIN. Counted
+    /// only where that was asked for.
+    pub not_best: u64,
     /// Prefixes that a community kept back (RFC 1997), and that are not there.
     pub held_back: u64,
     /// Some of them.
@@ -126,7 +133,7 @@ impl Differences {
     /// All kinds together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.missing + self.unexpected + self.changed
+        self.missing + self.unexpected + self.changed + self.not_best
     }
 }
 
@@ -137,7 +144,7 @@ pub struct Difference {
     pub receiver: String,
     /// The prefix.
     pub prefix: String,
-    /// `missing`, `unexpected` or `changed`.
+    /// `missing`, `unexpected`, `changed` or `not best`.
     pub kind: &'static str,
     /// The attributes that were sent, one of the offers where there are several.
     pub sent: Option<String>,
@@ -162,6 +169,19 @@ pub struct Churn {
     pub prefixes_per_second: f64,
     /// From the sending of an update to its arrival at the last receiver.
     pub latency: Option<Latency>,
+}
+
+/// Members that take everything back, and then tell it again.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Flap {
+    /// Members that did.
+    pub members: usize,
+    /// Prefixes that they told.
+    pub prefixes: u64,
+    /// From the first withdrawal sent until the last receiver had the last one.
+    pub withdraw_seconds: Option<f64>,
+    /// From the first announcement sent until the last receiver had the last one.
+    pub announce_seconds: Option<f64>,
 }
 
 /// Trouble with one session, or with the run as a whole.
@@ -215,6 +235,9 @@ impl fmt::Display for Report {
         writeln!(f, "own CPU       {:.3} s", self.cpu_seconds)?;
         if let Some(churn) = &self.churn {
             writeln!(f, "churn         {churn}")?;
+        }
+        if let Some(flap) = &self.flap {
+            writeln!(f, "flap          {flap}")?;
         }
         if self.unsendable > 0 {
             writeln!(f, "not sent      {} prefixes", self.unsendable)?;
@@ -294,6 +317,23 @@ impl fmt::Display for Churn {
     }
 }
 
+impl fmt::Display for Flap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |seconds: Option<f64>| match seconds {
+            Some(seconds) => format!("{seconds:.3} s"),
+            None => "never".to_owned(),
+        };
+        let Flap {
+            members, prefixes, ..
+        } = self;
+        let (gone, back) = (time(self.withdraw_seconds), time(self.announce_seconds));
+        write!(
+            f,
+            "{prefixes} prefixes of {members} members gone after {gone}, back after {back}"
+        )
+    }
+}
+
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Differences {
@@ -301,6 +341,7 @@ impl fmt::Display for Differences {
             missing,
             unexpected,
             changed,
+            not_best,
             held_back,
             examples,
         } = self;
@@ -309,7 +350,8 @@ impl fmt::Display for Differences {
         if total > 0 {
             write!(
                 f,
-                ": {missing} missing, {unexpected} unexpected, {changed} changed"
+                ": {missing} missing, {unexpected} unexpected, {changed} changed, \
+                 {not_best} not the best"
             )?;
         }
         if *held_back > 0 {

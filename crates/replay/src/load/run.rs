@@ -4,13 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use thruway_wire::Asn;
-use thruway_wire::attrs::AttrFlags;
 use thruway_wire::notification::Notification;
 
-use super::churn::Churning;
 use super::client::{Client, Clock};
-use super::expect::{Builder, Comparison, unspoken};
-use super::report::{Failure, Flow, Latency, Report};
+use super::expect::{Builder, Comparison, Expected, Place, unspoken};
+use super::report::{Failure, Report};
 use super::tally::{Probes, Tally};
 use super::verify::differences;
 use super::{LoadError, LoadOptions, Speed};
@@ -18,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::limits::{CLOSE_DEADLINE, PROGRESS_INTERVAL, SETTLE};
 use crate::pack::{Packing, pack};
 use crate::progress::{Phase, Progress, Snapshot};
+use crate::table::Table;
 
 /// Applies a load and reports.
 ///
@@ -44,48 +43,61 @@ pub fn run(options: &LoadOptions, progress: &mut dyn Progress) -> Result<Report,
     runner.run()
 }
 
-struct Runner<'a> {
-    options: &'a LoadOptions,
-    endpoint: Endpoint,
-    client: Client,
+pub(super) struct Runner<'a> {
+    pub(super) options: &'a LoadOptions,
+    pub(super) endpoint: Endpoint,
+    pub(super) client: Client,
     progress: &'a mut dyn Progress,
     began: Instant,
     shown: Option<Instant>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     stay_until: Option<Instant>,
 }
 
 /// What was measured between the first octet and the last.
-struct Measured {
-    cpu: Duration,
-    bytes_in: u64,
-    converged: bool,
+pub(super) struct Measured {
+    pub(super) cpu: Duration,
+    pub(super) bytes_in: u64,
+    pub(super) converged: bool,
 }
 
 impl Runner<'_> {
     fn run(&mut self) -> Result<Report, LoadError> {
+        self.begin(Phase::Connecting);
         self.connect()?;
         let mut report = Report {
+            sessions_seconds: self.began.elapsed().as_secs_f64(),
             transport: self.endpoint.kind().to_string(),
             senders: self.client.senders.len(),
             receivers: self.client.receivers.len(),
             ..Report::default()
         };
         if self.client.failures.is_empty() {
+            self.begin(Phase::Preparing);
             self.prepare()?;
             let measured = self.converge()?;
+            self.begin(Phase::Checking);
             self.fill_in(&mut report, &measured);
+            self.flap(&mut report)?;
             self.churn(&mut report)?;
+            self.begin(Phase::Checking);
             if !self.client.receivers.is_empty() {
-                let found = differences(&self.client, self.options.verify);
+                let options = self.options;
+                let found = differences(&self.client, options.verify, options.best);
                 report.differences = Some(found);
             }
+            self.begin(Phase::Staying);
             self.stay()?;
         }
+        self.begin(Phase::Closing);
         self.close()?;
         report.failures = std::mem::take(&mut self.client.failures);
         report.notes = std::mem::take(&mut self.notes);
         Ok(report)
+    }
+
+    pub(super) fn begin(&mut self, phase: Phase) {
+        self.progress.begins(phase);
     }
 
     fn connect(&mut self) -> Result<(), LoadError> {
@@ -167,8 +179,13 @@ impl Runner<'_> {
                     .extend(probes.map(|place| (chunk_index, place)));
             }
         }
-        for receiver in &mut self.client.receivers {
-            receiver.tally = Some(Tally::new(&expected, self.options.verify, comparison));
+        for (index, receiver) in self.client.receivers.iter_mut().enumerate() {
+            let mut tally = Tally::new(&expected, self.options.verify, comparison);
+            let sender = self.client.senders.get(index);
+            if let Some(sender) = sender.filter(|_| self.options.exchange) {
+                leave_out_own(&mut tally, index as u32, &sender.table, &expected);
+            }
+            receiver.tally = Some(tally);
         }
         self.client.expected = expected;
         Ok(())
@@ -178,6 +195,7 @@ impl Runner<'_> {
     fn converge(&mut self) -> Result<Measured, LoadError> {
         // What came during preparation is not part of the run.
         self.turn(Phase::Preparing, Some(Duration::ZERO))?;
+        self.begin(Phase::Converging);
         let start = Instant::now();
         let (cpu, bytes_in) = (cpu_time(), self.endpoint.traffic().bytes_in);
         let probes = Probes::new(
@@ -195,7 +213,7 @@ impl Runner<'_> {
     }
 
     /// Until everything is sent and received; false where it was given up.
-    fn send_all(&mut self, start: Instant) -> Result<bool, LoadError> {
+    pub(super) fn send_all(&mut self, start: Instant) -> Result<bool, LoadError> {
         for index in 0..self.client.senders.len() {
             self.endpoint.nudge(index);
         }
@@ -249,160 +267,6 @@ impl Runner<'_> {
         }
     }
 
-    fn give_up(&mut self, why: &str) {
-        let idle = self.options.patience.idle.as_secs_f64();
-        let unsent = self
-            .client
-            .senders
-            .iter()
-            .filter(|s| !s.ended && s.sent_all_at.is_none());
-        let unsent: Vec<_> = unsent.map(|sender| sender.name.clone()).collect();
-        for session in unsent {
-            let error = format!("{why} ({idle} s idle at most): the neighbour does not read");
-            self.client.failures.push(Failure { session, error });
-        }
-        let incomplete = self
-            .client
-            .receivers
-            .iter()
-            .filter(|receiver| !receiver.ended);
-        let incomplete = incomplete.filter_map(|receiver| {
-            let left = receiver.tally.as_ref()?.left();
-            (left > 0).then(|| (receiver.name.clone(), left))
-        });
-        for (session, left) in incomplete.collect::<Vec<_>>() {
-            let error = format!("{why}: {left} prefixes did not come");
-            self.client.failures.push(Failure { session, error });
-        }
-    }
-
-    fn fill_in(&mut self, report: &mut Report, measured: &Measured) {
-        let client = &self.client;
-        let Some(clock) = &client.clock else { return };
-        let since = |at: Option<Instant>| {
-            at.map_or(Duration::ZERO, |at| {
-                at.saturating_duration_since(clock.start)
-            })
-        };
-        let sent_at = client
-            .senders
-            .iter()
-            .filter_map(|sender| sender.sent_all_at)
-            .max();
-        let sum = |count: fn(&super::client::Sender) -> u64| client.senders.iter().map(count).sum();
-        let (nlri, messages, bytes) = (
-            sum(|s| s.nlri),
-            sum(|s| s.packed.messages),
-            sum(|s| s.packed.bytes),
-        );
-        report.sent = Flow::new(nlri, messages, bytes, since(sent_at));
-        report.unsendable = sum(|s| s.packed.unsendable);
-        let tallies = || {
-            client
-                .receivers
-                .iter()
-                .filter_map(|receiver| receiver.tally.as_ref())
-        };
-        let messages = tallies().map(|tally| tally.messages).sum();
-        let changed_at = tallies().filter_map(|tally| tally.changed_at).max();
-        let time = since(changed_at);
-        report.received = Flow::new(client.received(), messages, measured.bytes_in, time);
-        let all = measured.converged && client.receivers.iter().all(|receiver| !receiver.ended);
-        let came = !client.receivers.is_empty();
-        report.convergence_seconds = (all && came).then_some(time.as_secs_f64());
-        report.cpu_seconds = measured.cpu.as_secs_f64();
-        report.latency = Latency::of(&clock.probes.latency);
-        self.note_trouble();
-    }
-
-    fn note_trouble(&mut self) {
-        let client = &mut self.client;
-        for receiver in &client.receivers {
-            let Some(tally) = &receiver.tally else {
-                continue;
-            };
-            if let Some(error) = &tally.first_error {
-                client.failures.push(Failure {
-                    session: receiver.name.clone(),
-                    error: format!("{} malformed UPDATEs, the first: {error}", tally.malformed),
-                });
-            }
-        }
-        let sets = client
-            .senders
-            .iter()
-            .flat_map(|sender| sender.table.groups());
-        let as_sets = sets
-            .filter(|group| {
-                group
-                    .set
-                    .as_ref()
-                    .is_some_and(|set| set.meta().flags.has(AttrFlags::AS_SET))
-            })
-            .map(|group| group.len() as u64)
-            .sum::<u64>();
-        if as_sets > 0 && client.tallies().any(|tally| tally.left() > 0) {
-            self.notes.push(format!(
-                "{as_sets} sent prefixes have an AS_SET in their path: a server that follows \
-                 RFC 9774 drops them unless it is told to allow them"
-            ));
-        }
-    }
-
-    fn churn(&mut self, report: &mut Report) -> Result<(), LoadError> {
-        let Some(options) = self.options.churn else {
-            return Ok(());
-        };
-        let standing = self
-            .client
-            .receivers
-            .iter()
-            .filter(|receiver| !receiver.ended)
-            .count();
-        let senders: Vec<_> = self
-            .client
-            .senders
-            .iter()
-            .filter_map(|sender| {
-                Some((
-                    sender.table.as_ref(),
-                    Packing::of(sender.up.as_ref()?, false),
-                ))
-            })
-            .collect();
-        let start = Instant::now();
-        let expected = &self.client.expected;
-        self.client.churn = Churning::new(options, &senders, expected, standing as u32, start);
-        if self.client.churn.is_none() {
-            self.notes
-                .push("no churn: no receiver, or every prefix has several senders".into());
-            return Ok(());
-        }
-        loop {
-            let now = Instant::now();
-            let Some(churn) = &mut self.client.churn else {
-                break;
-            };
-            let over = churn.turn(now);
-            if std::mem::take(&mut churn.has_room) {
-                (0..self.client.senders.len()).for_each(|index| self.endpoint.nudge(index));
-            }
-            if over || self.client.receivers.iter().all(|receiver| receiver.ended) {
-                break;
-            }
-            self.turn(Phase::Churning, Some(Duration::from_millis(20)))?;
-        }
-        report.churn = self.client.churn.take().map(|churn| churn.report());
-        // Everything as it was, so that tables can be compared.
-        self.client.rewind();
-        let start = Instant::now();
-        self.send_all(start)?;
-        while !self.client.all_quiet(Instant::now(), start, SETTLE) {
-            self.turn(Phase::Churning, Some(SETTLE))?;
-        }
-        Ok(())
-    }
-
     fn stay(&mut self) -> Result<(), LoadError> {
         let until = Instant::now() + self.options.stay;
         self.stay_until = Some(until);
@@ -427,7 +291,7 @@ impl Runner<'_> {
     }
 
     /// One turn of the endpoint, and the progress callback where it is time.
-    fn turn(&mut self, phase: Phase, wait: Option<Duration>) -> Result<(), LoadError> {
+    pub(super) fn turn(&mut self, phase: Phase, wait: Option<Duration>) -> Result<(), LoadError> {
         let wait = wait.unwrap_or(PROGRESS_INTERVAL).min(PROGRESS_INTERVAL);
         self.endpoint
             .poll(Some(wait), &mut self.client)
@@ -457,14 +321,16 @@ impl Runner<'_> {
                 let (done, total) = churn.elapsed(now);
                 (done.as_millis() as u64, total.as_millis() as u64)
             }
-            (Phase::Converging | Phase::Churning, _) if client.receivers.is_empty() => {
+            (Phase::Converging | Phase::Announcing | Phase::Churning, _)
+                if client.receivers.is_empty() =>
+            {
                 let done = client.senders.iter().map(|sender| sender.nlri).sum();
                 (
                     done,
                     client.senders.iter().map(|sender| sender.packed.nlri).sum(),
                 )
             }
-            (Phase::Converging | Phase::Churning, _) => {
+            (Phase::Converging | Phase::Withdrawing | Phase::Announcing | Phase::Churning, _) => {
                 let total = client.expected.required() * client.tallies().count() as u64;
                 let left: u64 = client.tallies().map(Tally::left).sum();
                 (total.saturating_sub(left), total)
@@ -486,6 +352,23 @@ impl Runner<'_> {
                 (packed.count() as u64, client.senders.len() as u64)
             }
             _ => (client.up() as u64, client.sessions() as u64),
+        }
+    }
+}
+
+/// What only the receiver itself sends must not come back to it.
+fn leave_out_own(tally: &mut Tally, sender: u32, table: &Table, expected: &Expected) {
+    for (nlri, set) in table.routes() {
+        let place = set.and_then(|_| expected.place(nlri.prefix));
+        let Some(index) = place.map(Place::index) else {
+            continue;
+        };
+        if expected
+            .offers(index)
+            .iter()
+            .all(|offer| offer.sender == sender)
+        {
+            tally.leave_out(index, expected);
         }
     }
 }

@@ -11,61 +11,31 @@ use crate::hash::FastMap;
 use crate::limits::{STRANGE_SETS_MAX, UNEXPECTED_MAX};
 use crate::peer::Negotiated;
 
-/// Which expected prefixes are there; in verify mode with which attributes.
-enum Seen {
-    Bits(Vec<u64>),
-    // By place; 0 is absent.
-    Prints(Vec<u64>),
-}
+/// Which expected prefixes are there, and with which attributes: a fingerprint for each place.
+struct Seen(Vec<u32>);
+
+/// Not there.
+const ABSENT: u32 = 0;
+/// There, where attributes are not compared.
+const THERE: u32 = 1;
+/// The receiver tells this prefix itself: it must not hear it.
+const OWN: u32 = u32::MAX;
 
 impl Seen {
-    /// Marks `index` as there; true where it was not.
+    /// Notes what is there now; returns what was.
     #[inline]
-    fn put(&mut self, index: usize, print: u64) -> bool {
-        match self {
-            Seen::Bits(words) => {
-                let Some(word) = words.get_mut(index / 64) else {
-                    return false;
-                };
-                let bit = 1 << (index % 64);
-                let is_new = *word & bit == 0;
-                *word |= bit;
-                is_new
-            }
-            Seen::Prints(prints) => match prints.get_mut(index) {
-                Some(slot) => std::mem::replace(slot, print) == 0,
-                None => false,
-            },
+    fn put(&mut self, index: usize, print: u32) -> u32 {
+        match self.0.get_mut(index) {
+            Some(slot) if *slot == OWN => OWN,
+            Some(slot) => std::mem::replace(slot, print),
+            None => THERE,
         }
     }
 
-    /// Marks `index` as gone; true where it was there.
+    /// Notes that nothing is there; returns what was.
     #[inline]
-    fn take(&mut self, index: usize) -> bool {
-        match self {
-            Seen::Bits(words) => {
-                let Some(word) = words.get_mut(index / 64) else {
-                    return false;
-                };
-                let bit = 1 << (index % 64);
-                let was = *word & bit != 0;
-                *word &= !bit;
-                was
-            }
-            Seen::Prints(prints) => match prints.get_mut(index) {
-                Some(slot) => std::mem::take(slot) != 0,
-                None => false,
-            },
-        }
-    }
-
-    fn get(&self, index: usize) -> u64 {
-        match self {
-            Seen::Bits(words) => words
-                .get(index / 64)
-                .map_or(0, |word| word >> (index % 64) & 1),
-            Seen::Prints(prints) => prints.get(index).copied().unwrap_or_default(),
-        }
+    fn take(&mut self, index: usize) -> u32 {
+        self.put(index, ABSENT)
     }
 }
 
@@ -123,11 +93,12 @@ impl Probes {
 /// One receiver's table and counts.
 pub(crate) struct Tally {
     seen: Seen,
+    verify: bool,
     comparison: Comparison,
     left: u64,
     pub(crate) unexpected: FastMap<Prefix, ()>,
     /// Sets that nobody sent, for the report: kept by fingerprint, a bounded number of them.
-    pub(crate) strange: FastMap<u64, AttrSet>,
+    pub(crate) strange: FastMap<u32, AttrSet>,
     pub(crate) messages: u64,
     pub(crate) announced: u64,
     pub(crate) withdrawn: u64,
@@ -143,13 +114,9 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(expected: &Expected, verify: bool, comparison: Comparison) -> Self {
-        let len = expected.len();
-        let seen = match verify {
-            true => Seen::Prints(vec![0; len]),
-            false => Seen::Bits(vec![0; len.div_ceil(64)]),
-        };
         Tally {
-            seen,
+            seen: Seen(vec![ABSENT; expected.len()]),
+            verify,
             comparison,
             left: expected.required(),
             unexpected: FastMap::default(),
@@ -176,9 +143,30 @@ impl Tally {
         self.left
     }
 
-    /// Prefixes' fingerprints, or 1 in light mode; 0 where absent.
-    pub(crate) fn print(&self, index: usize) -> u64 {
-        self.seen.get(index)
+    /// A prefix's fingerprint, or something where attributes are not compared.
+    pub(crate) fn print(&self, index: usize) -> Option<u32> {
+        let print = self.seen.0.get(index).copied();
+        print.filter(|print| ![ABSENT, OWN].contains(print))
+    }
+
+    /// True where the receiver tells the prefix itself, and nobody else does.
+    pub(crate) fn is_own(&self, index: usize) -> bool {
+        self.seen.0.get(index) == Some(&OWN)
+    }
+
+    /// The receiver tells this prefix itself, and nobody else does: it must not come back.
+    pub(crate) fn leave_out(&mut self, index: usize, expected: &Expected) {
+        let was = self.seen.put(index, OWN);
+        if was == ABSENT {
+            self.left -= u64::from(expected.is_required(index));
+        }
+    }
+
+    /// What came for this prefix so far does not count: it must come again.
+    pub(crate) fn forget(&mut self, index: usize, expected: &Expected) {
+        if ![ABSENT, OWN].contains(&self.seen.take(index)) {
+            self.left += u64::from(expected.is_required(index));
+        }
     }
 
     pub(crate) fn update(
@@ -228,9 +216,9 @@ impl Tally {
         }
     }
 
-    fn print_of(&mut self, view: &UpdateView<'_>, part: Part, expected: &Expected) -> u64 {
-        if let Seen::Bits(_) = self.seen {
-            return 1;
+    fn print_of(&mut self, view: &UpdateView<'_>, part: Part, expected: &Expected) -> u32 {
+        if !self.verify {
+            return THERE;
         }
         view.canonical(part, &mut self.scratch);
         let print = self.comparison.received(&mut self.scratch);
@@ -265,7 +253,7 @@ impl Tally {
         &mut self,
         place: Option<Place>,
         prefix: impl Into<Prefix>,
-        print: u64,
+        print: u32,
         expected: &Expected,
         probes: &mut Probes,
         now: Instant,
@@ -278,8 +266,12 @@ impl Tally {
             return;
         };
         let index = place.index();
-        if self.seen.put(index, print) {
-            self.left -= u64::from(expected.is_required(index));
+        match self.seen.put(index, print) {
+            ABSENT => self.left -= u64::from(expected.is_required(index)),
+            OWN if self.unexpected.len() < UNEXPECTED_MAX => {
+                self.unexpected.insert(prefix.into(), ());
+            }
+            _ => {}
         }
         if place.is_probe() {
             probes.arrived(index, &mut self.heard, now);
@@ -290,10 +282,13 @@ impl Tally {
     fn withdraw(&mut self, place: Option<Place>, prefix: impl Into<Prefix>, expected: &Expected) {
         self.withdrawn += 1;
         match place {
-            Some(place) if self.seen.take(place.index()) => {
-                self.left += u64::from(expected.is_required(place.index()));
-            }
-            Some(_) => {}
+            Some(place) => match self.seen.take(place.index()) {
+                ABSENT => {}
+                OWN => {
+                    self.unexpected.remove(&prefix.into());
+                }
+                _ => self.left += u64::from(expected.is_required(place.index())),
+            },
             None => {
                 self.unexpected.remove(&prefix.into());
             }

@@ -63,10 +63,13 @@ fn load(to: &Relay, table: Table, receivers: u32) -> LoadOptions {
         receivers: (0..receivers)
             .map(|n| session(&format!("r{n}"), to, SINK, 100 + n))
             .collect(),
+        exchange: false,
         transport: TransportChoice::Auto,
         speed: Speed::Max,
         verify: true,
+        best: false,
         expect: Expect::Transparent,
+        flap: 0,
         churn: None,
         stay: Duration::ZERO,
         patience: Patience {
@@ -308,6 +311,7 @@ fn churn_counts_updates_and_leaves_the_table_as_it_was() {
     options.churn = Some(ChurnOptions {
         duration: Duration::from_millis(300),
         in_flight: 50,
+        rate: None,
     });
     let report = run(&options, &mut Silent).unwrap();
     assert!(report.is_good(), "{report}");

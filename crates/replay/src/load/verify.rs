@@ -9,7 +9,7 @@ use crate::describe::describe;
 use crate::limits::EXAMPLES_MAX;
 
 /// Compares every standing receiver's table with the offers. In light mode only presence counts.
-pub(super) fn differences(client: &Client, verify: bool) -> Differences {
+pub(super) fn differences(client: &Client, verify: bool, best: bool) -> Differences {
     let mut found = Differences::default();
     for receiver in &client.receivers {
         if let Some(tally) = &receiver.tally {
@@ -18,6 +18,7 @@ pub(super) fn differences(client: &Client, verify: bool) -> Differences {
                 receiver: &receiver.name,
                 tally,
                 verify,
+                best,
             }
             .run(&mut found);
         }
@@ -30,6 +31,7 @@ struct Comparing<'a> {
     receiver: &'a str,
     tally: &'a Tally,
     verify: bool,
+    best: bool,
 }
 
 impl Comparing<'_> {
@@ -40,18 +42,29 @@ impl Comparing<'_> {
                 continue;
             };
             found.checked += 1;
-            let print = self.tally.print(index);
+            if self.tally.is_own(index) {
+                found.checked -= 1;
+                continue;
+            }
             let offers = expected.offers(index);
-            if print == 0 {
-                if expected.is_required(index) {
+            match self.tally.print(index) {
+                None if expected.is_required(index) => {
                     found.missing += 1;
                     self.example(found, prefix, "missing", Some(index), None);
-                } else {
-                    found.held_back += 1;
                 }
-            } else if self.verify && offers.iter().all(|offer| offer.print != print) {
-                found.changed += 1;
-                self.example(found, prefix, "changed", Some(index), Some(print));
+                None => found.held_back += 1,
+                Some(_) if !self.verify => {}
+                Some(print) => match offers.iter().find(|offer| offer.print == print) {
+                    None => {
+                        found.changed += 1;
+                        self.example(found, prefix, "changed", Some(index), Some(print));
+                    }
+                    Some(offer) if self.best && offers.iter().any(|o| o.rank < offer.rank) => {
+                        found.not_best += 1;
+                        self.example(found, prefix, "not best", Some(index), Some(print));
+                    }
+                    Some(_) => {}
+                },
             }
         }
         found.unexpected += self.tally.unexpected.len() as u64;
@@ -66,7 +79,7 @@ impl Comparing<'_> {
         prefix: Prefix,
         kind: &'static str,
         index: Option<usize>,
-        print: Option<u64>,
+        print: Option<u32>,
     ) {
         if found
             .examples
