@@ -199,6 +199,7 @@ fn peer(n: u8, id: thruway_rib::PeerId) -> PeerConfig {
         class: role.class(),
         rank: 0,
         import: accept.clone(),
+        local_pref: None,
         hygiene: Hygiene {
             local_as,
             allow_own_as: 0,
@@ -211,6 +212,7 @@ fn peer(n: u8, id: thruway_rib::PeerId) -> PeerConfig {
             interpret_communities: true,
         },
         limits: [None, None],
+        max_advertised: [None, None],
         export: ExportConfig::for_role(role, accept, None),
         shutdown: false,
     }

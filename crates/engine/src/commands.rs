@@ -35,6 +35,7 @@ impl Worker {
                 let status = self.status(now);
                 out.reply(id, Reply::Status(Box::new(status)));
             }
+            Command::Settle(id) => self.begin_settle(now, id, out),
             Command::Shutdown(text) => self.shut_down(now, &text, out),
         }
     }
@@ -57,6 +58,7 @@ impl Worker {
         let stopped = !peer.shutdown && config.shutdown;
         peer.shutdown = config.shutdown;
         let needs_reset = peer.session.reconfigure(config.session.clone());
+        let ask_again = peer.config.local_pref != config.local_pref;
         peer.config = config;
         if stopped {
             return self.reset(now, id, Reset::Shutdown(String::new()), out);
@@ -72,6 +74,9 @@ impl Worker {
         }
         self.update_import(id);
         self.update_export(now, id, out);
+        if ask_again {
+            self.reset(now, id, Reset::SoftIn, out);
+        }
     }
 
     fn update_import(&mut self, id: PeerId) {
@@ -199,10 +204,14 @@ impl Worker {
         }
     }
 
-    fn query(&mut self, id: QueryId, query: Query, out: &mut dyn Sink) {
-        match &mut self.shard {
-            Some(shard) => shard.ask(id, query, out),
-            None => out.reply(id, Reply::Done),
+    fn query(&mut self, id: QueryId, mut query: Query, out: &mut dyn Sink) {
+        if let Query::Tally { eligibility } = &mut query {
+            eligibility.get_or_insert_with(|| self.groups.eligibility());
+        }
+        match (&mut self.shard, query) {
+            (Some(shard), query) => shard.ask(id, query, out),
+            (None, Query::Tally { .. }) => out.reply(id, Reply::Tally(Vec::new())),
+            (None, _) => out.reply(id, Reply::Done),
         }
     }
 

@@ -88,15 +88,19 @@ pub enum PeerRole {
     Internal,
     /// RFC 4456: a client of this reflector.
     ReflectorClient,
+    /// The server's own network: its routes, and its hosts. iBGP inside the process; what it tells is
+    /// the server's own, so that nothing is reflected and no rule of internal peers holds it back.
+    Local,
 }
 
 impl PeerRole {
     /// All of them, in the order of their class.
-    pub const ALL: [PeerRole; 4] = [
+    pub const ALL: [PeerRole; 5] = [
         PeerRole::RouteServerClient,
         PeerRole::External,
         PeerRole::Internal,
         PeerRole::ReflectorClient,
+        PeerRole::Local,
     ];
 
     /// Its row and column in [`PeerRole::eligibility`].
@@ -107,6 +111,7 @@ impl PeerRole {
             PeerRole::External => 1,
             PeerRole::Internal => 2,
             PeerRole::ReflectorClient => 3,
+            PeerRole::Local => 4,
         })
     }
 
@@ -114,17 +119,18 @@ impl PeerRole {
     /// internal peers only where one side is a reflector's client (RFC 4271 §9.2.1, RFC 4456 §6).
     #[must_use]
     pub const fn eligibility() -> Eligibility {
-        let all = 0b1111;
+        let all = 0b1_1111;
         let mut rows = [0; 32];
         rows[0] = all;
         rows[1] = all;
         rows[2] = all & !(1 << 2);
         rows[3] = all;
+        rows[4] = all;
         Eligibility(rows)
     }
 }
 
-/// A limit on a peer's prefixes of one family.
+/// A limit on a peer's prefixes of one family, those that it tells or those that it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitConfig {
     /// Largest count.
@@ -133,7 +139,7 @@ pub struct LimitConfig {
     pub warn_at: u32,
     /// What to do above `max`.
     pub action: LimitAction,
-    /// Counts after policy, not as received.
+    /// Counts after policy, not as received. Means nothing for what the peer is told.
     pub accepted_only: bool,
     /// With [`LimitAction::Restart`]: when to come back; `None`: when told to.
     pub restart_after: Option<Duration>,
@@ -208,7 +214,7 @@ impl ExportConfig {
             alternatives: client,
             prepend_own_as: external,
             med: !external,
-            cluster: cluster.filter(|_| !client && !external),
+            cluster: cluster.filter(|_| !client && !external && role != PeerRole::Local),
         }
     }
 }
@@ -235,10 +241,16 @@ pub struct PeerConfig {
     /// Policy on import; `None` accepts nothing from an external peer (RFC 8212), everything from
     /// an internal one.
     pub import: Option<PolicyRef>,
+    /// LOCAL_PREF in the place of what the peer sends, before anything looks at it. A change concerns
+    /// what comes from then on, and asks the peer to send anew.
+    pub local_pref: Option<u32>,
     /// Checks before the policy.
     pub hygiene: Hygiene,
     /// Limits by [`thruway_wire::Family::index`].
     pub limits: [Option<LimitConfig>; 2],
+    /// Limits on what the peer is told, by family. [`LimitAction::Block`] holds back what is too much,
+    /// in the order of the table, and tells it when there is room.
+    pub max_advertised: [Option<LimitConfig>; 2],
     /// What goes out.
     pub export: ExportConfig,
     /// Starts without a session (administratively down).

@@ -283,6 +283,7 @@ fn peer(id: PeerId, addr: SocketAddr, options: u8) -> PeerConfig {
         class: role.class(),
         rank: 0,
         import: accept,
+        local_pref: None,
         hygiene: Hygiene {
             local_as,
             allow_own_as: 1,
@@ -295,6 +296,7 @@ fn peer(id: PeerId, addr: SocketAddr, options: u8) -> PeerConfig {
             interpret_communities: true,
         },
         limits: [None, None],
+        max_advertised: [None, None],
         export,
         shutdown: false,
     }

@@ -36,6 +36,8 @@ struct Lane {
     nudge: bool,
     /// Full batches that found the ring full.
     backlog: VecDeque<ToShard>,
+    /// Batches that went into the ring.
+    sent: u64,
 }
 
 /// A prefix family and its place in a batch.
@@ -61,6 +63,7 @@ impl Ingress {
             open: opened(id),
             nudge: false,
             backlog: VecDeque::new(),
+            sent: 0,
         };
         Ingress {
             id,
@@ -76,13 +79,16 @@ impl Ingress {
 
     /// Takes an UPDATE apart. Withdrawn routes go first: a prefix that stands in both places is
     /// announced (RFC 4271 §4.3).
-    pub(crate) fn update(&mut self, peer: PeerId, view: &UpdateView<'_>) {
+    /// `local_pref` takes the place of what the UPDATE says.
+    pub(crate) fn update(&mut self, peer: PeerId, local_pref: Option<u32>, view: &UpdateView<'_>) {
         self.withdraw(peer, view.withdrawn4());
         self.withdraw(peer, view.withdrawn6());
         for (part, family) in view.announced() {
-            let handle = self
-                .interner
-                .intern(view.canonical(part, &mut self.scratch));
+            view.canonical(part, &mut self.scratch);
+            if local_pref.is_some() {
+                self.scratch.set_local_pref(local_pref);
+            }
+            let handle = self.interner.intern(self.scratch.as_ref());
             match family {
                 Family::Ipv4 => self.announce(peer, handle, view.announced4(part)),
                 Family::Ipv6 => self.announce(peer, handle, view.announced6()),
@@ -234,6 +240,7 @@ impl Ingress {
                     lane.backlog.push_front(batch);
                     break;
                 }
+                lane.sent += 1;
                 wake |= 1 << shard;
             }
         }
@@ -255,6 +262,23 @@ impl Ingress {
         })
     }
 
+    /// Batches sent, by shard.
+    pub(crate) fn sent(&self) -> impl Iterator<Item = u64> + '_ {
+        self.lanes.iter().map(|lane| lane.sent)
+    }
+
+    /// What that will be when all that is here now has gone.
+    pub(crate) fn pending(&self) -> Vec<u64> {
+        let waiting = |lane: &Lane| {
+            let open = lane.nudge || !lane.open.batch.events.is_empty();
+            lane.backlog.len() as u64 + u64::from(open)
+        };
+        self.lanes
+            .iter()
+            .map(|lane| lane.sent + waiting(lane))
+            .collect()
+    }
+
     pub(crate) fn stats(&self) -> InternStats {
         self.interner.stats()
     }
@@ -274,7 +298,10 @@ fn send(
         && let Some(ring) = rings.to_shard.get(shard)
     {
         match ring.push(batch) {
-            Ok(()) => return 1 << shard,
+            Ok(()) => {
+                lane.sent += 1;
+                return 1 << shard;
+            }
             Err(full) => batch = full,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thruway_rib::{Eligibility, PeerId, Query, RouteRow};
+use thruway_rib::{Eligibility, PeerId, Query, RouteRow, TallyRow};
 use thruway_session::{ConnId, DownReason, Negotiated, State};
 use thruway_wire::update::Verdict;
 use thruway_wire::{Family, WireError};
@@ -103,6 +103,11 @@ pub enum Command {
     Cancel(QueryId),
     /// Answered by [`Reply::Status`].
     Status(QueryId),
+    /// Answered by [`Reply::Settled`] when all that had come to this worker before has gone through
+    /// it: to the shards, through this worker's shard, and what shards had told it into connections'
+    /// queues. What goes from worker to worker takes a round over all of them for each stage:
+    /// [`crate::limits::SETTLE_ROUNDS`] rounds, each begun when all have answered the one before.
+    Settle(QueryId),
     /// End every session with a Cease/2 and this text; [`Event::Drained`] when all are closed.
     Shutdown(String),
 }
@@ -261,6 +266,8 @@ pub enum Event {
         peer: PeerId,
         /// Family.
         family: Family,
+        /// Of what the peer tells, or of what it is told.
+        direction: LimitDirection,
         /// What.
         limit: LimitEvent,
         /// Largest count.
@@ -325,8 +332,18 @@ pub enum LimitEvent {
     Blocking,
     /// The session ends.
     Restarting,
-    /// There is room again; the peer was asked to send anew.
+    /// There is room again: the peer was asked to send anew, or is told what was held back.
     Room,
+}
+
+/// Which routes a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitDirection {
+    /// Those that the peer tells.
+    Received,
+    /// Those that it is told.
+    Advertised,
 }
 
 /// Answers.
@@ -340,4 +357,19 @@ pub enum Reply {
     Busy,
     /// How this worker is.
     Status(Box<WorkerStatus>),
+    /// The whole answer of one shard to [`Query::Tally`]: to be added up over the shards.
+    Tally(Vec<TallyRow>),
+    /// The answer to [`Command::Settle`].
+    Settled(Settled),
+}
+
+/// How a worker stood when it answered [`Command::Settle`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// False: it was not through after [`crate::limits::SETTLE_WAIT`].
+    pub through: bool,
+    /// Octets in connections' queues, which the neighbours have still to read.
+    pub queued: u64,
+    /// Sessions that do not keep up with what they are told and catch up later.
+    pub behind: u32,
 }

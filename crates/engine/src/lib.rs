@@ -21,6 +21,7 @@ mod receive;
 mod registry;
 mod rings;
 mod sessions;
+mod settle;
 mod shard_stage;
 mod snapshot;
 pub mod status;
@@ -35,7 +36,8 @@ pub use config::{
 };
 pub use directory::{PeerDirectory, PeerIdPool, Place};
 pub use io::{
-    Close, Command, ConnectTarget, Event, Input, LimitEvent, QueryId, Refusal, Reply, Reset, Sink,
+    Close, Command, ConnectTarget, Event, Input, LimitDirection, LimitEvent, QueryId, Refusal,
+    Reply, Reset, Settled, Sink,
 };
 pub use registry::GroupRegistry;
 pub use rings::{WorkerRings, rings};

@@ -59,6 +59,14 @@ pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 pub const REPLY_ROWS: usize = 1024;
 /// The same news of a prefix limit is told again after this time.
 pub const LIMIT_NEWS: Duration = Duration::from_secs(60);
+/// How long [`crate::Command::Settle`] may take before it is answered as not through: a worker that
+/// takes nothing must not keep an operator waiting.
+pub const SETTLE_WAIT: Duration = Duration::from_secs(5);
+/// Rounds of [`crate::Command::Settle`] over all workers that bring a command's effect from its worker's
+/// ingress through the shards into every connection's queue.
+pub const SETTLE_ROUNDS: usize = 3;
+/// [`crate::Command::Settle`]s that wait in one worker; one more is answered with [`crate::Reply::Busy`].
+pub const SETTLES_MAX: usize = 16;
 /// How often peers that a limit holds back are looked at: room may come about in another shard than
 /// the one that blocks.
 pub const LIMIT_LOOK: Duration = Duration::from_secs(1);

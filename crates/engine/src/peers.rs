@@ -11,6 +11,7 @@ use thruway_session::{ConnId, Session, State};
 use thruway_wire::update::UpdateContext;
 use thruway_wire::{Prefix, Time};
 
+use crate::egress::ToldCount;
 use crate::registry::GroupKey;
 use crate::{LimitEvent, PeerConfig, RangeConfig};
 
@@ -58,6 +59,8 @@ pub(crate) struct Up {
 pub(crate) struct Stats {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// What was queued for it.
+    pub(crate) queued: ToldCount,
     /// Attribute discarded, withdrawn, family disabled, reset.
     pub(crate) update_errors: [u64; 4],
     pub(crate) quiet_max: Duration,
@@ -90,6 +93,12 @@ impl Peer {
 }
 
 impl Peer {
+    /// Adds what was queued for it lately.
+    pub(crate) fn count_told(&mut self, told: ToldCount) {
+        self.session.count_updates_sent(told.updates);
+        self.stats.queued.add(told);
+    }
+
     /// A range's peer whose first connection this is.
     pub(crate) fn is_new(&self) -> bool {
         self.range.is_some() && !self.known && self.session.state() == State::Idle

@@ -323,7 +323,8 @@ impl Worker {
             entry.stats.quiet_max = entry.stats.quiet_max.max(quiet);
             if message.kind == MessageType::Update && entry.session.update_received(now, id) {
                 let view = UpdateView::parse(message.body(), &up.ctx);
-                return self.update(now, id, peer, &view, out);
+                let local_pref = entry.config.local_pref;
+                return self.update(now, id, (peer, local_pref), &view, out);
             }
         }
         self.with_session(now, peer, out, |session, actions| {
@@ -337,7 +338,7 @@ impl Worker {
         &mut self,
         now: Time,
         id: ConnId,
-        peer: PeerId,
+        (peer, local_pref): (PeerId, Option<u32>),
         view: &UpdateView<'_>,
         out: &mut dyn Sink,
     ) -> bool {
@@ -345,7 +346,7 @@ impl Worker {
         if view.verdict() != Verdict::Ok && !self.faulty(now, id, peer, view, out) {
             return self.conns.get(id).is_some_and(|conn| !conn.closing);
         }
-        self.ingress.update(peer, view);
+        self.ingress.update(peer, local_pref, view);
         self.wake |= self.ingress.flush_full(&self.rings);
         if let Some(family) = view.end_of_rib() {
             self.end_of_rib(now, peer, family, out);

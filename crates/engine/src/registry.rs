@@ -185,6 +185,11 @@ impl GroupRegistry {
         Some(entry.profile.clone())
     }
 
+    /// The matrix in force.
+    pub(crate) fn eligibility(&self) -> Eligibility {
+        self.lock().eligibility
+    }
+
     /// Changes the matrix; the profiles to tell shards, for the first worker that brings it.
     pub(crate) fn set_eligibility(&self, eligibility: Eligibility) -> Vec<Arc<GroupProfile>> {
         let mut groups = self.lock();

@@ -20,7 +20,9 @@ use crate::profile::{
     group_key, group_profile, missing_policies, peer_profile, prefix_limit, same_limit,
 };
 use crate::registry::GroupKey;
-use crate::{ConnectTarget, Event, LimitConfig, LimitEvent, Sink, Worker};
+use crate::{
+    ConnectTarget, Event, LimitConfig, LimitDirection, LimitEvent, PeerRole, Sink, Worker,
+};
 
 impl Worker {
     /// Does one thing that a session asked for.
@@ -131,8 +133,9 @@ impl Worker {
             heard: now,
             received: [false; 2],
         });
-        self.groups
-            .set_source(id, negotiated.internal, negotiated.peer_id);
+        // The server's own routes are not reflected ones.
+        let reflected = negotiated.internal && peer.config.role != PeerRole::Local;
+        self.groups.set_source(id, reflected, negotiated.peer_id);
         self.ingress.broadcast(&ShardEvent::PeerUp(profile));
         out.event(Event::Up {
             peer: id,
@@ -189,9 +192,9 @@ impl Worker {
 
     fn down(&mut self, id: PeerId, reason: DownReason, retain: FamilySet, out: &mut dyn Sink) {
         self.leave(id);
-        let updates = self.egress.drop_member(id);
+        let told = self.egress.drop_member(id);
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.session.count_updates_sent(updates);
+            peer.count_told(told);
             peer.up = None;
         }
         self.ingress.broadcast(&ShardEvent::PeerDown {
@@ -360,6 +363,7 @@ impl Worker {
         out.event(Event::Limit {
             peer: id,
             family,
+            direction: LimitDirection::Received,
             limit,
             max: count.max,
             held,

@@ -9,7 +9,7 @@ use thruway_policy::Hits;
 use thruway_rib::limits::WORKERS_MAX;
 use thruway_rib::{
     EgressBatch, EgressRequest, EgressSink, GroupId, PeerId, Query, QueryCursor, RouteRow, Shard,
-    ShardConfig, ShardEvent, WorkerId,
+    ShardConfig, ShardEvent, Tally, WorkerId,
 };
 use thruway_wire::Family;
 
@@ -45,6 +45,8 @@ struct Remote {
     pulls: VecDeque<EgressRequest>,
     /// Answers to joins that found the back ring full: one a join.
     joined: VecDeque<Back>,
+    /// Batches of its ingress that were applied.
+    applied: u64,
     /// The number of the last group batch sent to it, and of the last that it has handled.
     sent: u64,
     seen: u64,
@@ -55,6 +57,8 @@ struct Asked {
     id: QueryId,
     query: Query,
     cursor: QueryCursor,
+    /// Of a [`Query::Tally`].
+    tally: Option<Tally>,
     /// Found and not handed over yet.
     rows: Vec<RouteRow>,
     /// Nothing is left to find.
@@ -137,6 +141,19 @@ impl ShardStage {
                 .any(|(remote, ring)| !remote.pulls.is_empty() && !ring.is_full())
     }
 
+    /// Batches applied, by worker.
+    pub(crate) fn applied(&self) -> impl Iterator<Item = u64> + '_ {
+        self.workers.iter().map(|remote| remote.applied)
+    }
+
+    /// What that will be when all that waits now is applied.
+    pub(crate) fn pending(&self, rings: &WorkerRings) -> Vec<u64> {
+        let waiting = self.applied().zip(&rings.from_ingress);
+        waiting
+            .map(|(applied, ring)| applied + ring.len() as u64)
+            .collect()
+    }
+
     fn apply(&mut self, rings: &WorkerRings, groups: &GroupRegistry) -> u32 {
         let mut wake = 0;
         let mut left = self.bounds.shard_batches;
@@ -157,6 +174,9 @@ impl ShardStage {
                         wake |= 1 << worker;
                     }
                     self.apply_batch(batch, groups);
+                    if let Some(remote) = self.workers.get_mut(worker) {
+                        remote.applied += 1;
+                    }
                     left -= 1;
                     idle = 0;
                 }
@@ -253,6 +273,7 @@ impl ShardStage {
             stale: held.stale.into(),
             blocked: held.blocked.into(),
             advertised: told.into(),
+            held_back: 0,
         }
     }
 
@@ -337,8 +358,17 @@ impl ShardStage {
         let Some(mut asked) = ready.and_then(|at| self.queries.remove(at)) else {
             return;
         };
+        let budget = self.bounds.query_slots;
+        if let Some(tally) = &mut asked.tally {
+            if self.shard.tally(tally, &mut asked.cursor, budget) {
+                out.reply(asked.id, Reply::Tally(tally.rows()));
+            } else {
+                self.queries.push_back(asked);
+            }
+            self.asking = !self.queries.is_empty();
+            return;
+        }
         if asked.rows.is_empty() && !asked.done {
-            let budget = self.bounds.query_slots;
             asked.done = self
                 .shard
                 .query(&asked.query, &mut asked.cursor, budget, &mut asked.rows);
@@ -361,10 +391,15 @@ impl ShardStage {
         if self.queries.len() >= QUERIES_MAX {
             return out.reply(id, Reply::Busy);
         }
+        let tally = match &query {
+            Query::Tally { eligibility } => eligibility.as_ref().map(Tally::new),
+            _ => None,
+        };
         self.queries.push_back(Asked {
             id,
             query,
             cursor: QueryCursor::default(),
+            tally,
             rows: Vec::new(),
             done: false,
         });

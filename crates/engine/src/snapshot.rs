@@ -11,9 +11,9 @@ impl Worker {
     /// A snapshot: no table is walked for it.
     pub(crate) fn status(&mut self, now: Time) -> WorkerStatus {
         for id in self.peers.ids() {
-            let updates = self.egress.take_updates(id);
+            let told = self.egress.take_told(id);
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.session.count_updates_sent(updates);
+                peer.count_told(told);
             }
         }
         WorkerStatus {
@@ -58,6 +58,7 @@ impl Worker {
             addr: peer.config.addr,
             role: peer.config.role,
             dynamic: peer.range.is_some(),
+            range: peer.range.clone(),
             shutdown: peer.shutdown,
             state: session.state(),
             since: session.established_at(),
@@ -74,6 +75,8 @@ impl Worker {
                 .map(|(at, received)| (at, received.clone())),
             last_down: session.last_down().map(|(at, reason)| (at, reason.clone())),
             update_errors: peer.stats.update_errors,
+            told_announced: peer.stats.queued.announced,
+            told_withdrawn: peer.stats.queued.withdrawn,
             group: standing.map(|standing| standing.group),
             unsendable: standing.map_or(0, |standing| standing.unsendable),
             queued: conn.map_or(0, |conn| self.conns.queued(conn)),

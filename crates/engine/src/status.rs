@@ -47,6 +47,8 @@ pub struct PeerStatus {
     pub role: PeerRole,
     /// Of a range.
     pub dynamic: bool,
+    /// The range's name.
+    pub range: Option<Arc<str>>,
     /// Held down by the operator.
     pub shutdown: bool,
     /// Its state.
@@ -71,6 +73,10 @@ pub struct PeerStatus {
     pub last_down: Option<(Time, DownReason)>,
     /// Malformed UPDATEs, by what was done: attribute discarded, withdrawn, family disabled, reset.
     pub update_errors: [u64; 4],
+    /// Routes announced to it since it is known, as queued for it, repetitions included.
+    pub told_announced: u64,
+    /// Routes withdrawn from it.
+    pub told_withdrawn: u64,
     /// Its update group.
     pub group: Option<GroupId>,
     /// Routes that it cannot be told (RFC 8654 §5).
@@ -113,6 +119,8 @@ pub struct TableCounts {
     pub blocked: u64,
     /// Routes told to the peer.
     pub advertised: u64,
+    /// Prefixes that a limit keeps from the peer.
+    pub held_back: u64,
 }
 
 /// Counters of one worker.

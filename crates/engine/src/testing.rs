@@ -27,6 +27,7 @@ pub(crate) fn peer(id: u16, addr: &str) -> PeerConfig {
         class: role.class(),
         rank: 0,
         import: accept.clone(),
+        local_pref: None,
         hygiene: Hygiene {
             local_as: LOCAL_AS,
             allow_own_as: 0,
@@ -39,6 +40,7 @@ pub(crate) fn peer(id: u16, addr: &str) -> PeerConfig {
             interpret_communities: true,
         },
         limits: [None, None],
+        max_advertised: [None, None],
         export: ExportConfig::for_role(role, accept, None),
         shutdown: false,
     }

@@ -24,6 +24,7 @@ use crate::egress::Egress;
 use crate::ingress::{Ingress, shard_id};
 use crate::peers::Peers;
 use crate::rings::Back;
+use crate::settle::Settling;
 use crate::shard_stage::ShardStage;
 use crate::status::Counters;
 use crate::timers::Timers;
@@ -68,6 +69,8 @@ pub struct Worker {
     /// Peers that a limit holds back, and when to look at them next.
     pub(crate) blocked: Vec<(PeerId, Family)>,
     pub(crate) look_at: Time,
+    /// Questions whether all is through, oldest first.
+    pub(crate) settles: VecDeque<Settling>,
     pub(crate) counters: Counters,
     pub(crate) draining: bool,
     drained: bool,
@@ -117,6 +120,7 @@ impl Worker {
             paused: Vec::new(),
             blocked: Vec::new(),
             look_at: Time::NEVER,
+            settles: VecDeque::new(),
             counters: Counters::default(),
             draining: false,
             drained: false,
@@ -135,7 +139,8 @@ impl Worker {
     /// When the next timer is due; [`Time::NEVER`]: none runs.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        self.timers.next().min(self.look_at)
+        let answers = self.settle_deadline();
+        self.timers.next().min(self.look_at).min(answers)
     }
 
     /// Takes one input.
@@ -183,7 +188,8 @@ impl Worker {
         self.wake |= self.ingress.flush(&self.rings);
         self.send(now, out);
         self.resume(out);
-        self.settle(out)
+        self.go_on_settling(now, out);
+        self.finish(out)
     }
 
     /// Runs one call of a session, then does what it asked for.
@@ -302,7 +308,7 @@ impl Worker {
     }
 
     /// What is left, and who has to know.
-    fn settle(&mut self, out: &mut dyn Sink) -> Turn {
+    fn finish(&mut self, out: &mut dyn Sink) -> Turn {
         if self.draining && !self.drained && self.conns.len() == 0 {
             self.drained = true;
             out.event(Event::Drained);

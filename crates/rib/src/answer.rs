@@ -29,6 +29,8 @@ impl Shard {
             }
             Query::Advertised { filter, .. } => *filter,
             Query::Explain { prefix, .. } => Filter::Exact(*prefix),
+            // It has no rows: `Shard::tally` answers it.
+            Query::Tally { .. } => return true,
         };
         let Tables { v4, v6 } = &self.tables;
         match filter {
@@ -148,6 +150,7 @@ impl Shard {
             Query::Learned(peer, _) => (Some(*peer), false, None),
             Query::Rejected(peer, _) => (Some(*peer), true, None),
             Query::Explain { to, .. } => (None, false, *to),
+            Query::Tally { .. } => return,
         };
         let wanted = |path: &Path| {
             peer.is_none_or(|peer| path.peer == peer)

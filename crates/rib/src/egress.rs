@@ -66,12 +66,39 @@ struct Piece {
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
     bytes: Bytes,
-    parts: Vec<(Audience, Range<u32>)>,
+    parts: Vec<Part>,
     /// Messages in it.
     pub messages: u32,
     /// NLRI withdrawn instead of announced: their set fits no message to these members (RFC 8654 §5),
     /// or its next hop does not go with them.
     pub unsendable: u32,
+}
+
+/// Neighbouring messages for one audience.
+#[derive(Clone, Debug)]
+struct Part {
+    audience: Audience,
+    range: Range<u32>,
+    count: PackedCount,
+}
+
+/// What messages hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PackedCount {
+    /// UPDATEs.
+    pub messages: u32,
+    /// NLRI announced.
+    pub announced: u32,
+    /// NLRI withdrawn.
+    pub withdrawn: u32,
+}
+
+impl PackedCount {
+    fn add(&mut self, more: PackedCount) {
+        self.messages += more.messages;
+        self.announced += more.announced;
+        self.withdrawn += more.withdrawn;
+    }
 }
 
 impl RunKey {
@@ -260,12 +287,19 @@ impl Packer {
         let start = out.len();
         let rewrite = self.rewrite(run, router_id);
         let encoding = self.encoding(run.key.family);
-        let messages = match run.key.family {
-            Family::Ipv4 => self.encode_as(&self.nlri4, run, &rewrite, &encoding, out, packed),
-            Family::Ipv6 => self.encode_as(&self.nlri6, run, &rewrite, &encoding, out, packed),
+        let count = match run.key.family {
+            Family::Ipv4 => self.encode_as(&self.nlri4, run, &rewrite, &encoding, out),
+            Family::Ipv6 => self.encode_as(&self.nlri6, run, &rewrite, &encoding, out),
         };
-        packed.messages += messages as u32;
-        packed.add(run.key.audience, start as u32..out.len() as u32);
+        packed.messages += count.messages;
+        if run.set.is_some() {
+            packed.unsendable += count.withdrawn;
+        }
+        packed.add(Part {
+            audience: run.key.audience,
+            range: start as u32..out.len() as u32,
+            count,
+        });
     }
 
     fn encode_as<P: PrefixKey>(
@@ -275,23 +309,28 @@ impl Packer {
         rewrite: &Rewrite,
         encoding: &Encoding,
         out: &mut Vec<u8>,
-        packed: &mut Packed,
-    ) -> usize {
+    ) -> PackedCount {
         let all = || Chain {
             pieces: &self.pieces,
             nlri,
             piece: run.first,
             rest: [].iter(),
         };
-        let Some(set) = &run.set else {
-            return encode::withdraw(out, encoding, all());
-        };
-        match encode::announce(out, set.as_ref(), rewrite, encoding, all()) {
-            Ok(messages) => messages,
-            Err(_) => {
-                packed.unsendable += run.count;
-                encode::withdraw(out, encoding, all())
-            }
+        let announced = run
+            .set
+            .as_ref()
+            .and_then(|set| encode::announce(out, set.as_ref(), rewrite, encoding, all()).ok());
+        match announced {
+            Some(messages) => PackedCount {
+                messages: messages as u32,
+                announced: run.count,
+                withdrawn: 0,
+            },
+            None => PackedCount {
+                messages: encode::withdraw(out, encoding, all()) as u32,
+                announced: 0,
+                withdrawn: run.count,
+            },
         }
     }
 
@@ -359,13 +398,14 @@ impl<P: PrefixKey> Iterator for Chain<'_, P> {
 }
 
 impl Packed {
-    fn add(&mut self, audience: Audience, range: Range<u32>) {
+    fn add(&mut self, part: Part) {
         match self.parts.last_mut() {
-            _ if range.is_empty() => {}
-            Some((last, known)) if *last == audience && known.end == range.start => {
-                known.end = range.end;
+            _ if part.range.is_empty() => {}
+            Some(last) if last.audience == part.audience && last.range.end == part.range.start => {
+                last.range.end = part.range.end;
+                last.count.add(part.count);
             }
-            _ => self.parts.push((audience, range)),
+            _ => self.parts.push(part),
         }
     }
 
@@ -381,33 +421,36 @@ impl Packed {
         &self.bytes
     }
 
-    /// The messages for one member, in order, neighbouring ones in one slice.
-    pub fn slices_for(&self, member: PeerId) -> impl Iterator<Item = Bytes> + '_ {
-        let mut parts = self
-            .parts
-            .iter()
-            .filter(move |(audience, _)| match audience {
-                Audience::All => true,
-                Audience::AllBut(peer) => *peer != member,
-                Audience::Only(peer) => *peer == member,
-            });
-        let mut open: Option<Range<u32>> = None;
+    /// The messages for one member, in order, neighbouring ones in one slice, and what each holds.
+    pub fn slices_for(&self, member: PeerId) -> impl Iterator<Item = (Bytes, PackedCount)> + '_ {
+        let mut parts = self.parts.iter().filter(move |part| match part.audience {
+            Audience::All => true,
+            Audience::AllBut(peer) => peer != member,
+            Audience::Only(peer) => peer == member,
+        });
+        let mut open: Option<(Range<u32>, PackedCount)> = None;
         std::iter::from_fn(move || {
             loop {
-                let Some((_, range)) = parts.next() else {
+                let Some(Part { range, count, .. }) = parts.next() else {
                     return open.take();
                 };
                 match &mut open {
-                    Some(open) if open.end == range.start => open.end = range.end,
+                    Some((open, sum)) if open.end == range.start => {
+                        open.end = range.end;
+                        sum.add(*count);
+                    }
                     _ => {
-                        if let Some(done) = open.replace(range.clone()) {
+                        if let Some(done) = open.replace((range.clone(), *count)) {
                             return Some(done);
                         }
                     }
                 }
             }
         })
-        .map(|range| self.bytes.slice(range.start as usize..range.end as usize))
+        .map(|(range, count)| {
+            let range = range.start as usize..range.end as usize;
+            (self.bytes.slice(range), count)
+        })
     }
 }
 

@@ -457,8 +457,12 @@ impl Group {
                 self.scratch.eligible.push((index, handle));
             }
         }
-        let most = match self.profile.add_path.get(P::INDEX) {
-            Some(AddPathSend::Best(most)) => usize::from(*most),
+        let most = match self.profile.add_path.get(P::INDEX).copied() {
+            Some(AddPathSend::Best(most)) => usize::from(most),
+            Some(AddPathSend::Multipath(most)) => {
+                self.keep_ties(table, core, slot);
+                usize::from(most)
+            }
             _ => usize::MAX,
         };
         if self.scratch.eligible.len() > most {
@@ -474,6 +478,27 @@ impl Group {
             })
         }));
         sent.sort_unstable_by_key(Sent::key);
+    }
+
+    /// Keeps the best of `scratch.eligible` and what ties with it (EXCHANGE: ECMP).
+    fn keep_ties<P: TableKey>(&mut self, table: &Table<P>, core: &Core, slot: u32) {
+        let Scratch {
+            candidates,
+            eligible,
+            ..
+        } = &mut self.scratch;
+        let paths = table.paths(slot);
+        let path = |index: u32| paths.get(index as usize);
+        let digest = |index: u32| path(index).map_or(Digest::REJECTED, |path| path.digest);
+        let Some(top) = eligible.iter().map(|(index, _)| digest(*index)).max() else {
+            return;
+        };
+        eligible.retain(|(index, _)| digest(*index) == top);
+        candidates.clear();
+        let of = |index: u32| Some(Candidate::new(index, path(index)?));
+        candidates.extend(eligible.iter().filter_map(|(index, _)| of(*index)));
+        core.judge(P::INDEX).ties(candidates, top);
+        eligible.retain(|(index, _)| candidates.iter().any(|tie| tie.index == *index));
     }
 
     /// Keeps the best `most` of `scratch.eligible`: the ladder, run again without those it chose.

@@ -224,6 +224,17 @@ impl Groups {
         self.iter().any(|group| has_work(group, core))
     }
 
+    /// True where some group walks the tables.
+    pub(crate) fn is_walking(&self) -> bool {
+        self.iter().any(group_walks)
+    }
+
+    /// The slowest group's place in the log.
+    pub(crate) fn told_upto(&self) -> u64 {
+        let cursors = self.iter().map(|group| group.cursor);
+        cursors.min().unwrap_or(u64::MAX)
+    }
+
     /// Lets groups follow the log; see [`crate::Shard::run_groups`].
     pub(crate) fn run(
         &mut self,

@@ -196,13 +196,12 @@ impl Judge<'_> {
         }
     }
 
-    /// Runs the steps over `candidates`, of which the winner stays. Those that are known to be equal
+    /// Runs the steps before the router id, in which paths can tie. Those that are known to be equal
     /// up to step 5 need not run these.
-    fn settle(
+    fn prefer(
         &self,
         candidates: &mut Vec<Candidate>,
         all_steps: bool,
-        path_id: &impl Fn(u32) -> u32,
         lost: &mut impl Lost,
     ) -> bool {
         if all_steps {
@@ -221,6 +220,18 @@ impl Judge<'_> {
         }
         let med_mattered = self.cut_med(candidates, lost);
         cut(candidates, Step::External, |c| self.internal(c.peer), lost);
+        med_mattered
+    }
+
+    /// Runs all steps over `candidates`, of which the winner stays.
+    fn settle(
+        &self,
+        candidates: &mut Vec<Candidate>,
+        all_steps: bool,
+        path_id: &impl Fn(u32) -> u32,
+        lost: &mut impl Lost,
+    ) -> bool {
+        let med_mattered = self.prefer(candidates, all_steps, lost);
         cut(candidates, Step::RouterId, |c| self.router_id(c), lost);
         cut(candidates, Step::ClusterLen, |c| self.cluster_len(c), lost);
         let addr = |c: &Candidate| self.peers.get(c.peer).map(|peer| peer.profile.addr);
@@ -283,6 +294,12 @@ impl Judge<'_> {
         })
     }
 
+    /// Leaves of `candidates`, which share a digest, those that only steps from the router id on tell
+    /// apart.
+    pub(crate) fn ties(&self, candidates: &mut Vec<Candidate>, digest: Digest) {
+        self.prefer(candidates, digest.is_rough(), &mut NobodyAsks);
+    }
+
     /// True where a path takes part: accepted, of a session that lives.
     #[inline]
     pub(crate) fn visible(&self, path: &Path) -> bool {
@@ -296,16 +313,30 @@ impl Judge<'_> {
         candidates: &mut Vec<Candidate>,
         path_id: &impl Fn(u32) -> u32,
     ) -> Option<Choice> {
-        candidates.clear();
         let dead = self.peers.any_dead(self.family);
-        let mut top = Digest::REJECTED;
-        for (index, path) in (0..).zip(paths) {
-            let seen = if dead {
+        let seen = |path: &Path| {
+            if dead {
                 self.visible(path)
             } else {
                 path.digest.is_accepted()
-            };
-            if path.digest < top || !seen {
+            }
+        };
+        self.best_where(paths, candidates, path_id, seen)
+    }
+
+    /// The best of the paths that `seen` takes, all of them visible.
+    #[inline]
+    pub(crate) fn best_where(
+        &self,
+        paths: &[Path],
+        candidates: &mut Vec<Candidate>,
+        path_id: &impl Fn(u32) -> u32,
+        seen: impl Fn(&Path) -> bool,
+    ) -> Option<Choice> {
+        candidates.clear();
+        let mut top = Digest::REJECTED;
+        for (index, path) in (0..).zip(paths) {
+            if path.digest < top || !seen(path) {
                 continue;
             }
             if path.digest > top {

@@ -52,6 +52,7 @@ mod sets;
 mod shard;
 mod sweep;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -60,7 +61,7 @@ pub use batch::{
     Audience, Cursor, EgressBatch, EgressRequest, OutRun, Returns, ShardBatch, ShardEvent,
     ShardNote, Stream,
 };
-pub use egress::{Packed, Packer};
+pub use egress::{Packed, PackedCount, Packer};
 pub use hash::shard_of;
 pub use ids::{GroupId, Handle, PeerClass, PeerId, ShardId, WorkerId};
 pub use import::Rejection;
@@ -71,6 +72,7 @@ pub use profile::{
     PeerProfile, PrefixLimit,
 };
 pub use query::{
-    Filter, NotTold, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness,
+    Filter, NotTold, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness, TallyRow,
 };
 pub use shard::{EgressSink, Shard, ShardConfig};
+pub use tally::Tally;

@@ -140,6 +140,9 @@ pub enum AddPathSend {
     All,
     /// The best n.
     Best(u8),
+    /// The best, and those that tie with it at every step before the router id (8): what a router
+    /// would spread packets over. At most n, the better first.
+    Multipath(u8),
 }
 
 /// An update group: members whose bytes are the same.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::{Family, Prefix};
 
-use crate::{GroupId, PeerId, Rejection, Step};
+use crate::{Eligibility, GroupId, PeerClass, PeerId, Rejection, Step};
 
 /// What to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,12 @@ pub enum Query {
         prefix: Prefix,
         /// A member and its group.
         to: Option<(PeerId, GroupId)>,
+    },
+    /// How many prefixes each kind of receiver has from each kind of source: [`TallyRow`]s, by
+    /// [`crate::Shard::tally`]. Prefixes count; single members' own paths and policies do not.
+    Tally {
+        /// Under this matrix; `None`: the one in force.
+        eligibility: Option<Eligibility>,
     },
 }
 
@@ -79,6 +85,21 @@ pub struct RouteRow {
     pub lost: Option<(Step, PeerId)>,
     /// `Explain` with `to`: whether the member is told this path, and if not, why.
     pub told: Option<Result<(), NotTold>>,
+}
+
+/// What one kind of receiver has of one kind of source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TallyRow {
+    /// Kind of source.
+    pub from: PeerClass,
+    /// Kind of receiver.
+    pub to: PeerClass,
+    /// Prefixes whose best path, of those that the matrix allows, comes from there.
+    pub prefixes: u64,
+    /// Prefixes with an accepted path from there that the matrix keeps back.
+    pub kept_back: u64,
+    /// Prefixes with an allowed path from there for which another kind's is better.
+    pub beaten: u64,
 }
 
 /// How fresh a path is.

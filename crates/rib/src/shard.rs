@@ -293,6 +293,25 @@ impl Shard {
         !self.is_sweeping() && !self.groups.has_work(&self.core)
     }
 
+    /// True while a sweep, a group's first fill or a second look at its answers goes on: what they find
+    /// is not in the log yet.
+    #[must_use]
+    pub fn is_walking(&self) -> bool {
+        self.is_sweeping() || self.groups.is_walking()
+    }
+
+    /// The change log's end.
+    #[must_use]
+    pub fn log_end(&self) -> u64 {
+        self.core.log.end()
+    }
+
+    /// The position up to which every group has followed the change log.
+    #[must_use]
+    pub fn told_upto(&self) -> u64 {
+        self.groups.told_upto()
+    }
+
     /// Its numbers.
     #[must_use]
     pub fn counters(&self) -> ShardCounters {

@@ -815,6 +815,7 @@ fn peer_config(id: PeerId, host: &HostConfig, role: PeerRole) -> PeerConfig {
         class: role.class(),
         rank: 0,
         import: accept,
+        local_pref: None,
         hygiene: Hygiene {
             local_as: SERVER_AS,
             allow_own_as: 0,
@@ -827,6 +828,7 @@ fn peer_config(id: PeerId, host: &HostConfig, role: PeerRole) -> PeerConfig {
             interpret_communities: true,
         },
         limits: [None, None],
+        max_advertised: [None, None],
         export,
         shutdown: false,
     }

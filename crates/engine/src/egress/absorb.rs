@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use thruway_rib::{Cursor, EgressBatch, GroupId, Packed, PeerId, Stream};
 use thruway_wire::Family;
-use thruway_wire::limits::HEADER_LEN;
 
 use super::readers::Purpose;
-use super::{Egress, Group, Member, Notice, Place, member_mut, note_waiting};
+use super::{Egress, Group, Member, Notice, Place, ToldCount, member_mut, note_waiting};
 use crate::GroupRegistry;
 use crate::conns::Conns;
 use crate::rings::WorkerRings;
@@ -43,6 +42,7 @@ impl Egress {
     fn take(&mut self, shard: usize, batch: Arc<EgressBatch>) {
         if let Some(told) = self.shards_told.get_mut(shard) {
             told.taken = told.taken.max(batch.number);
+            told.absorbed += 1;
         }
         let id = batch.group;
         let Some(Some(group)) = self.groups.get_mut(id.index()) else {
@@ -220,13 +220,13 @@ impl Egress {
             if !wanted(member) {
                 continue;
             }
-            for bytes in packed.slices_for(peer) {
+            for (bytes, count) in packed.slices_for(peer) {
                 self.bytes += bytes.len() as u64;
-                member.updates += if bytes.len() == packed.bytes().len() {
-                    u64::from(packed.messages)
-                } else {
-                    messages(&bytes)
-                };
+                member.told.add(ToldCount {
+                    updates: count.messages.into(),
+                    announced: count.announced.into(),
+                    withdrawn: count.withdrawn.into(),
+                });
                 conns.push(member.conn, bytes);
             }
             if packed.unsendable > 0 {
@@ -238,17 +238,6 @@ impl Egress {
             }
         }
     }
-}
-
-/// Messages in a part of what was packed, by their headers.
-fn messages(mut bytes: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Some(&[high, low]) = bytes.get(HEADER_LEN - 3..HEADER_LEN - 1) {
-        let len = usize::from(u16::from_be_bytes([high, low])).max(HEADER_LEN);
-        bytes = bytes.get(len..).unwrap_or_default();
-        count += 1;
-    }
-    count
 }
 
 /// Bit n: in step with shard n.

@@ -26,6 +26,7 @@ use thruway_rib::{
 use thruway_session::ConnId;
 use thruway_wire::{Family, FamilySet};
 
+use crate::conns::Conns;
 use crate::limits::Bounds;
 use crate::rings::{Back, WorkerRings};
 use readers::Reader;
@@ -98,8 +99,26 @@ struct Member {
     moving: bool,
     refresh: [Refresh; 2],
     unsendable: u64,
-    updates: u64,
+    /// Queued for it since somebody asked.
+    told: ToldCount,
     slow: bool,
+}
+
+/// What was queued for a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ToldCount {
+    pub(crate) updates: u64,
+    /// NLRI.
+    pub(crate) announced: u64,
+    pub(crate) withdrawn: u64,
+}
+
+impl ToldCount {
+    pub(crate) fn add(&mut self, more: ToldCount) {
+        self.updates += more.updates;
+        self.announced += more.announced;
+        self.withdrawn += more.withdrawn;
+    }
 }
 
 /// Where a member stands toward one shard.
@@ -132,6 +151,8 @@ struct Refresh {
 struct Told {
     /// Pulls and stops: at most one each a reader.
     requests: VecDeque<EgressRequest>,
+    /// Batches taken off the ring, whosever they are.
+    absorbed: u64,
     /// The last group batch taken off the ring, and the last that the shard knows of.
     taken: u64,
     seen: u64,
@@ -182,6 +203,7 @@ impl Egress {
     pub(crate) fn new(id: WorkerId, shards: usize, seed: u64, bounds: Bounds) -> Self {
         let told = || Told {
             requests: VecDeque::new(),
+            absorbed: 0,
             taken: 0,
             seen: 0,
             retain: u64::MAX,
@@ -235,11 +257,11 @@ impl Egress {
             initial,
             withdraw: moved,
             moving: false,
-            refresh: before.map_or_else(Default::default, |member| {
+            refresh: before.as_ref().map_or_else(Default::default, |member| {
                 member.refresh.map(Refresh::again)
             }),
             unsendable: 0,
-            updates: 0,
+            told: before.map_or_else(Default::default, |member| member.told),
             slow: false,
         };
         grow(&mut self.members, peer.index());
@@ -271,9 +293,10 @@ impl Egress {
         Some(member)
     }
 
-    /// The session is gone; UPDATEs sent since the last [`Egress::take_updates`].
-    pub(crate) fn drop_member(&mut self, peer: PeerId) -> u64 {
-        self.remove(peer).map_or(0, |member| member.updates)
+    /// The session is gone; what was queued for it since the last [`Egress::take_told`].
+    pub(crate) fn drop_member(&mut self, peer: PeerId) -> ToldCount {
+        self.remove(peer)
+            .map_or_else(Default::default, |member| member.told)
     }
 
     /// A shard has the member in its group.
@@ -318,9 +341,10 @@ impl Egress {
         std::mem::take(&mut self.notices)
     }
 
-    /// UPDATEs queued for a member since the last call.
-    pub(crate) fn take_updates(&mut self, peer: PeerId) -> u64 {
-        member_mut(&mut self.members, peer).map_or(0, |member| std::mem::take(&mut member.updates))
+    /// What was queued for a member since the last call.
+    pub(crate) fn take_told(&mut self, peer: PeerId) -> ToldCount {
+        member_mut(&mut self.members, peer)
+            .map_or_else(Default::default, |member| std::mem::take(&mut member.told))
     }
 
     /// The member's group, whether its table has been told, whether it is behind, and routes that it
@@ -332,6 +356,33 @@ impl Egress {
             told: member.initial == 0,
             slow: member.slow,
             unsendable: member.unsendable,
+        })
+    }
+
+    /// Batches taken, by shard.
+    pub(crate) fn absorbed(&self) -> impl Iterator<Item = u64> + '_ {
+        self.shards_told.iter().map(|told| told.absorbed)
+    }
+
+    /// What that will be when all that waits now is taken.
+    pub(crate) fn pending(&self, rings: &WorkerRings) -> Vec<u64> {
+        let waiting = self.absorbed().zip(&rings.from_shard);
+        waiting
+            .map(|(absorbed, ring)| absorbed + ring.len() as u64)
+            .collect()
+    }
+
+    /// Members that left the stream because they did not read.
+    pub(crate) fn behind(&self) -> u32 {
+        let members = self.members.iter().flatten();
+        members.map(|member| u32::from(member.slow)).sum()
+    }
+
+    /// True while a member that reads has not been told all.
+    pub(crate) fn is_catching_up(&self, conns: &Conns) -> bool {
+        self.members.iter().flatten().any(|member| {
+            let waits = member.moving || !member.settled(self.shards);
+            waits && !member.slow && conns.queued(member.conn) <= self.bounds.member_low
         })
     }
 

@@ -39,7 +39,7 @@ fn read(packed: &Packed, member: u16) -> Vec<(char, u8)> {
         add_path: FamilySet::EMPTY,
     };
     let mut all = Vec::new();
-    for slice in packed.slices_for(PeerId(member)) {
+    for (slice, _) in packed.slices_for(PeerId(member)) {
         let mut rest = &slice[..];
         while !rest.is_empty() {
             let len = usize::from(u16::from_be_bytes([rest[16], rest[17]]));

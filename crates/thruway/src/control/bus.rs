@@ -130,7 +130,7 @@ impl Rows {
                         "a worker has too many questions waiting"
                     )));
                 }
-                Ok(Some(Reply::Status(_))) => {}
+                Ok(Some(Reply::Status(_) | Reply::Settled(_) | Reply::Tally(_))) => {}
                 Ok(None) | Err(_) => {
                     self.open = 0;
                     return Some(Err(anyhow::anyhow!("a worker does not answer")));

@@ -1,6 +1,6 @@
 //! Events of the engine as log lines: one a thing that an operator would want to know.
 
-use thruway_engine::{Event, LimitEvent};
+use thruway_engine::{Event, LimitDirection, LimitEvent};
 use thruway_session::{DownReason, State};
 use thruway_wire::update::Verdict;
 
@@ -83,6 +83,7 @@ fn routes(daemon: &Daemon, event: &Event) {
         Event::Limit {
             peer,
             family,
+            direction,
             limit,
             max,
             held,
@@ -93,9 +94,13 @@ fn routes(daemon: &Daemon, event: &Event) {
                 LimitEvent::Over => "over the prefix limit",
                 LimitEvent::Blocking => "over the prefix limit: further prefixes are held back",
                 LimitEvent::Restarting => "over the prefix limit: the session ends",
-                LimitEvent::Room => "under the prefix limit again: asked to send anew",
+                LimitEvent::Room => "under the prefix limit again",
             };
-            tracing::warn!(%peer, %family, held, max, "{what}");
+            let routes = match direction {
+                LimitDirection::Received => "received",
+                LimitDirection::Advertised => "advertised",
+            };
+            tracing::warn!(%peer, %family, routes, held, max, "{what}");
         }
         Event::TableReceived { peer, family } => {
             tracing::info!(peer = %daemon.peer_name(*peer), %family, "End-of-RIB received");

@@ -46,6 +46,7 @@ fn engine_peer(config: &Config, peer: &Peer, id: PeerId, addr: SocketAddr) -> Pe
         class: peer.role.class(),
         rank: 0,
         import: policy(config, peer.import.policy.as_deref()),
+        local_pref: None,
         hygiene: hygiene(config, peer),
         limits: peer.import.max_prefixes.map(|limit| {
             limit.map(|limit| LimitConfig {
@@ -56,6 +57,7 @@ fn engine_peer(config: &Config, peer: &Peer, id: PeerId, addr: SocketAddr) -> Pe
                 restart_after: limit.restart_after,
             })
         }),
+        max_advertised: [None, None],
         export: export(config, peer),
         shutdown: peer.shutdown,
     }
