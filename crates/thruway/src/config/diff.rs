@@ -6,7 +6,7 @@ use serde::Serialize;
 use thruway_policy::{PolicyDef, SetDefs};
 
 use super::load::used_sets;
-use super::{Config, Peer, Server};
+use super::{Config, Exchange, Peer, Server};
 
 /// The difference between a running configuration and a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -15,6 +15,8 @@ pub struct Diff {
     pub restart: Vec<&'static str>,
     /// Keys of `[server]` that changed and can change as it runs.
     pub server: Vec<&'static str>,
+    /// What changed of the virtual network; all of it can change as it runs.
+    pub exchange: Vec<&'static str>,
     /// Names of peers that are new.
     pub added: Vec<String>,
     /// Names of peers that are gone.
@@ -59,6 +61,9 @@ macro_rules! same {
 pub(super) const PEER: &[(&str, Effect, Same<Peer>)] = &[
     ("address", Reset, |old, new| old.target == new.target),
     ("role", Reset, same!(role)),
+    ("kind", Reset, same!(kind)),
+    ("site", InPlace, same!(site)),
+    ("preference", InPlace, same!(rank)),
     ("asn", Reset, same!(asn)),
     ("description", InPlace, same!(description)),
     ("shutdown", InPlace, same!(shutdown)),
@@ -84,6 +89,7 @@ pub(super) const PEER: &[(&str, Effect, Same<Peer>)] = &[
     ("import", InPlace, same!(import.policy)),
     ("export", InPlace, same!(export.policy)),
     ("max-prefixes", InPlace, same!(import.max_prefixes)),
+    ("max-advertised", InPlace, same!(export.max_advertised)),
     (
         "interpret-communities",
         InPlace,
@@ -105,11 +111,13 @@ pub(super) const PEER: &[(&str, Effect, Same<Peer>)] = &[
 
 /// Every key of the server. `Reset` stands for a restart of the daemon.
 pub(super) const SERVER: &[(&str, Effect, Same<Server>)] = &[
+    ("mode", Reset, same!(mode)),
     ("asn", Reset, same!(asn)),
     ("router-id", Reset, same!(router_id)),
     ("listen", Reset, same!(listen)),
     ("api", Reset, same!(api)),
     ("api-socket", Reset, same!(api_socket)),
+    ("state", Reset, same!(state)),
     ("workers", Reset, same!(workers)),
     ("pin-workers", Reset, same!(pin_workers)),
     ("transport", Reset, same!(transport)),
@@ -121,6 +129,17 @@ pub(super) const SERVER: &[(&str, Effect, Same<Server>)] = &[
         same!(ladder.always_compare_med),
     ),
     ("missing-med-worst", Reset, same!(ladder.missing_med_worst)),
+];
+
+/// What the virtual network's tables say besides their sessions, which are peers.
+pub(super) const EXCHANGE: &[(&str, Same<Exchange>)] = &[
+    ("vnet", same!(vnet)),
+    ("enabled", same!(enabled)),
+    ("preference", same!(preference)),
+    ("max-paths", same!(max_paths)),
+    ("hosts", same!(hosts)),
+    ("gateway", same!(gateways)),
+    ("nva", same!(nvas)),
 ];
 
 impl Diff {
@@ -138,6 +157,15 @@ impl Diff {
                     InPlace => diff.server.push(key),
                 }
             }
+        }
+        // Where only one side has them, the mode changed: that is a restart.
+        if let (Some(old), Some(new)) = (&old.exchange, &new.exchange) {
+            let changed = EXCHANGE.iter().filter(|(_, same)| !same(old, new));
+            diff.exchange = changed.map(|(key, _)| *key).collect();
+        }
+        if old.server.mode != new.server.mode {
+            // Other peers altogether. None of them comes or goes before the restart.
+            return diff;
         }
         let (before, after) = (by_name(old), by_name(new));
         let only_in = |peers: &[Peer], others: &BTreeMap<&str, &Peer>| {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thruway_engine::PeerRole;
+use thruway_exchange::{HOST_POLICY, Kind, host_policy};
 use thruway_policy::{CompileOptions, Compiled, PolicyDef, SetDefs, compile};
 use toml::de::DeTable;
 
@@ -16,11 +17,19 @@ use super::policy::{self, RawPolicy};
 use super::reader::{Reader, Section, Spot};
 use super::resolve::{self, Place};
 use super::suggest::hint;
-use super::{Config, ConfigErrors, Diff, Peer, Problem, Server, Target, server, sets};
+use super::{
+    Config, ConfigErrors, Diff, Exchange, Mode, Peer, Problem, Server, Target, exchange, server,
+    sets,
+};
 
 /// Tables of the whole file.
 pub(super) const TOP_KEYS: &[&str] = &[
     "server",
+    "vnet",
+    "route-exchange",
+    "nva",
+    "gateway",
+    "hosts",
     "peer-group",
     "peer",
     "policy",
@@ -141,27 +150,61 @@ fn read(top: &Section<'_>, version: u32, reader: &mut Reader) -> Option<Config> 
     let policies = policy::read(top, &sets, reader);
     // Peers cannot be judged without the server; its faults are told first.
     let server = server?;
-    let peers = resolve::peers(raw, &groups, &server, reader);
+    exchange::check_mode(top, server.mode, reader);
+    let (exchange, peers) = if server.mode == Mode::Exchange {
+        let (exchange, peers) = exchange::read(top, &server, reader)?;
+        (Some(exchange), peers)
+    } else {
+        (None, resolve::peers(raw, &groups, &server, reader))
+    };
     check_unique(&peers, reader);
     check_policies(&peers, &policies, reader);
     warn_unused(top, &peers, &groups, &policies, &sets, reader);
-    let compiled = compiled(top, &server, &policies, &sets, version, reader)?;
+    let defs = policy_defs(&policies, exchange.as_ref(), &peers, reader);
+    let compiled = compiled(top, &server, (&policies, &defs), &sets, version, reader)?;
     Some(Config {
         path: PathBuf::new(),
         version,
         server,
         peers: peers.into_iter().map(|(peer, _)| peer).collect(),
+        exchange,
         policies: compiled,
-        policy_defs: policies.into_iter().map(|policy| policy.def).collect(),
+        policy_defs: defs,
         sets,
         warnings: Vec::new(),
     })
 }
 
+/// The file's policies, and those that the mode adds.
+fn policy_defs(
+    policies: &[RawPolicy],
+    exchange: Option<&Exchange>,
+    peers: &[(Peer, Place)],
+    reader: &mut Reader,
+) -> Vec<PolicyDef> {
+    let mut defs: Vec<PolicyDef> = policies.iter().map(|policy| policy.def.clone()).collect();
+    let Some(exchange) = exchange else {
+        return defs;
+    };
+    if let Some(taken) = policies
+        .iter()
+        .find(|policy| policy.def.name == HOST_POLICY)
+    {
+        let message = "the name is that of the policy toward hosts, which the server makes itself";
+        reader.error(taken.line, &format!("policy.{HOST_POLICY}"), message);
+    }
+    let nvas = peers.iter().map(|(peer, _)| peer);
+    let nvas = nvas.filter(|peer| peer.kind == Some(Kind::Nva));
+    let nvas: Vec<String> = nvas.map(|peer| peer.name.clone()).collect();
+    defs.push(host_policy(&exchange.vnet, &nvas));
+    defs
+}
+
+/// `policies`: as they were written, and all that there are.
 fn compiled(
     top: &Section<'_>,
     server: &Server,
-    policies: &[RawPolicy],
+    (policies, defs): (&[RawPolicy], &[PolicyDef]),
     sets: &SetDefs,
     version: u32,
     reader: &mut Reader,
@@ -172,9 +215,8 @@ fn compiled(
     policies
         .iter()
         .for_each(|policy| policy.warn_unreachable(reader));
-    let defs: Vec<PolicyDef> = policies.iter().map(|policy| policy.def.clone()).collect();
     match compile(
-        &defs,
+        defs,
         sets,
         CompileOptions {
             version,
@@ -199,11 +241,16 @@ fn check_unique(peers: &[(Peer, Place)], reader: &mut Reader) {
             reader.error(place.line, &format!("peer.{}.name", peer.name), message);
         }
         let (key, target) = match peer.target {
+            Target::Address(addr) if peer.kind.is_some() => ("addresses", addr.ip().to_string()),
             Target::Address(addr) => ("address", addr.ip().to_string()),
             Target::Range { prefix, .. } => ("prefix", prefix.to_string()),
         };
+        let message = match peer.kind {
+            None => format!("has the same {key}"),
+            Some(_) => format!("has {target}, too"),
+        };
         if let Some(first) = targets.insert(target, place.line) {
-            let message = format!("the peer in line {first} has the same {key}");
+            let message = format!("the peer in line {first} {message}");
             reader.error(place.line, &format!("{}.{key}", place.path), message);
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! A file is read in three steps. `reader` and `value` read keys into what they may hold and note
 //! every fault with its line; `resolve` lets peers inherit from their groups, fills in defaults and
-//! checks what takes several keys; `load` checks what takes several tables, and compiles policies.
+//! checks what takes several keys; `exchange` makes peers of a virtual network's NVAs and gateways;
+//! `load` checks what takes several tables, and compiles policies.
 //! Reading goes on after a fault: all of them are told at once.
 
 mod check;
 mod diff;
+mod exchange;
 pub mod limits;
 mod load;
 mod model;
@@ -26,8 +28,8 @@ mod tests;
 pub use check::{CheckArgs, check};
 pub use diff::{Diff, PeerChange};
 pub use model::{
-    Config, Connection, Export, GracefulRestart, Import, LogLevel, MaxPrefixes, NextHopRule, Peer,
-    Secret, Server, Session, Target,
+    Config, Connection, Exchange, Export, Gateway, GracefulRestart, HostsConfig, Import, LogLevel,
+    MaxPrefixes, Mode, NextHopRule, Nva, Peer, Secret, Server, Session, Target,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use server::default_api_socket;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thruway_engine::PeerRole;
+use thruway_exchange::{Kind, Preference, Vnet};
 use thruway_net::TransportChoice;
 use thruway_policy::{Compiled, PolicyDef, SetDefs};
 use thruway_rib::{AddPathSend, LadderConfig, LimitAction};
@@ -23,9 +24,13 @@ pub struct Config {
     pub version: u32,
     /// `[server]`.
     pub server: Server,
-    /// `[[peer]]`, in the file's order, with what they inherit from their groups.
+    /// `[[peer]]`, in the file's order, with what they inherit from their groups. In exchange mode:
+    /// the sessions of NVAs and gateways; an NVA has one for each address.
     pub peers: Vec<Peer>,
-    /// `[policy.NAME]`, compiled; `accept` and `reject` are among them.
+    /// The virtual network; in [`Mode::Exchange`] only.
+    pub exchange: Option<Exchange>,
+    /// `[policy.NAME]`, compiled; `accept` and `reject` are among them, and in exchange mode
+    /// [`thruway_exchange::HOST_POLICY`].
     pub policies: Compiled,
     /// The same as they were written, for [`Config::diff`].
     pub policy_defs: Vec<PolicyDef>,
@@ -38,6 +43,8 @@ pub struct Config {
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What the server is.
+    pub mode: Mode,
     /// Our AS.
     pub asn: Asn,
     /// Our BGP identifier.
@@ -48,6 +55,8 @@ pub struct Server {
     pub api: Option<SocketAddr>,
     /// The Unix socket of the API.
     pub api_socket: PathBuf,
+    /// Where the switch's position is kept when a command sets it.
+    pub state: PathBuf,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// Each worker stays on a core of its own.
@@ -60,6 +69,89 @@ pub struct Server {
     pub cluster_id: RouterId,
     /// How the decision process compares.
     pub ladder: LadderConfig,
+}
+
+/// What the server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A general BGP speaker: peers are what their roles say.
+    #[default]
+    Plain,
+    /// A virtual network's route server.
+    Exchange,
+    /// A general BGP speaker whose external peers are route-server clients (RFC 7947), unless they
+    /// say otherwise.
+    Transparent,
+}
+
+impl Mode {
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::Plain => "plain",
+            Mode::Exchange => "exchange",
+            Mode::Transparent => "transparent",
+        }
+    }
+}
+
+/// A virtual network and who is in it: the tables of `mode = "exchange"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// `[vnet]`.
+    pub vnet: Vnet,
+    /// What the file says of the switch.
+    pub enabled: bool,
+    /// Which kind of source wins for equal prefixes.
+    pub preference: Preference,
+    /// Paths with equal right to a prefix that hosts use together, at most.
+    pub max_paths: u8,
+    /// Where hosts' routes are installed; `None`: they are computed and shown only.
+    pub hosts: Option<HostsConfig>,
+    /// `[gateway.…]`.
+    pub gateways: Vec<Gateway>,
+    /// `[[nva]]`, in the file's order.
+    pub nvas: Vec<Nva>,
+}
+
+/// `[hosts]` with a table: the kernel gets the routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostsConfig {
+    /// The kernel's table: 254 is `main`.
+    pub table: u32,
+    /// The routes stay when the server stops.
+    pub keep_on_exit: bool,
+    /// What marks routes as ours (rtnetlink's `rtm_protocol`), from 5.
+    pub protocol: u8,
+    /// Metric of the routes; the kernel takes the lowest. At least 1.
+    pub metric: u32,
+    /// As [`Exchange::max_paths`].
+    pub max_paths: u8,
+}
+
+/// A gateway of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Which.
+    pub kind: Kind,
+    /// Its name: that of its kind.
+    pub name: String,
+    /// Where its sessions come from; or
+    pub subnets: Vec<Prefix>,
+    /// its instances' addresses.
+    pub instances: Vec<IpAddr>,
+}
+
+/// A network virtual appliance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nva {
+    /// Its name.
+    pub name: String,
+    /// Its AS.
+    pub asn: Asn,
+    /// Its addresses, with a session each.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What to log: this and what is worse.
@@ -91,7 +183,7 @@ impl LogLevel {
     }
 }
 
-/// A `[[peer]]`: one neighbour, or all neighbours of a prefix.
+/// One neighbour, or all neighbours of a prefix: a `[[peer]]`, or a session of an NVA or gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its name, unique.
@@ -104,6 +196,12 @@ pub struct Peer {
     pub target: Target,
     /// What it is to us.
     pub role: PeerRole,
+    /// What it is to the virtual network; in exchange mode only.
+    pub kind: Option<Kind>,
+    /// The NVA or gateway that it is a session of; in exchange mode only.
+    pub site: Option<String>,
+    /// The exchange's preference of its kind; 0 elsewhere.
+    pub rank: u8,
     /// Its AS.
     pub asn: RemoteAs,
     /// Administratively down.
@@ -118,7 +216,7 @@ pub struct Peer {
     pub export: Export,
 }
 
-/// Whom a `[[peer]]` stands for.
+/// Whom a peer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// One neighbour.
@@ -248,6 +346,9 @@ pub struct MaxPrefixes {
 pub struct Export {
     /// Policy; `None` tells an external peer nothing (RFC 8212), an internal one everything.
     pub policy: Option<String>,
+    /// Limits on what it is told, by [`thruway_wire::Family::index`]. They count what passed the
+    /// policy.
+    pub max_advertised: [Option<MaxPrefixes>; 2],
     /// How many paths a prefix, where the peer takes several (RFC 7911).
     pub add_path: AddPathSend,
     /// Well-known communities are obeyed, in both directions (RFC 1997, RFC 8326).

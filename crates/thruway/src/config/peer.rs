@@ -52,6 +52,7 @@ keys! {
         import: String = "import",
         export: String = "export",
         max_prefixes: MaxPrefixKeys = "max-prefixes",
+        max_advertised: MaxAdvertisedKeys = "max-advertised",
         interpret_communities: bool = "interpret-communities",
         allow_as_sets: bool = "allow-as-sets",
         allow_own_as: u8 = "allow-own-as",
@@ -80,7 +81,7 @@ macro_rules! inherit {
 inherit! {
     role asn description shutdown port peers_max local_address passive connect_retry md5 gtsm ttl
     families hold_time send_hold add_path extended_message extended_next_hop graceful_restart
-    long_lived bgp_role bgp_role_strict import export max_prefixes interpret_communities
+    long_lived bgp_role bgp_role_strict import export max_prefixes max_advertised interpret_communities
     allow_as_sets allow_own_as enforce_first_as as_path_max next_hop subnets next_hop_self
     own_next_hop prepend_own_as send_med alternatives
 }
@@ -179,6 +180,33 @@ keys! {
     }
 }
 
+keys! {
+    /// Keys of `max-advertised`.
+    pub(super) struct MaxAdvertisedKeys {
+        limit: u32 = "limit",
+        ipv4: u32 = "ipv4",
+        ipv6: u32 = "ipv6",
+        threshold: u8 = "threshold",
+        action: LimitAction = "action",
+        restart_after: RestartAfter = "restart-after",
+    }
+}
+
+impl From<MaxAdvertisedKeys> for MaxPrefixKeys {
+    /// Only what passed the policy is told.
+    fn from(keys: MaxAdvertisedKeys) -> Self {
+        MaxPrefixKeys {
+            limit: keys.limit,
+            ipv4: keys.ipv4,
+            ipv6: keys.ipv6,
+            threshold: keys.threshold,
+            action: keys.action,
+            restart_after: keys.restart_after,
+            count: None,
+        }
+    }
+}
+
 /// Tables whose keys are read as they stand.
 macro_rules! tables {
     ($($type:ty),*) => {$(
@@ -196,7 +224,7 @@ macro_rules! tables {
     )*};
 }
 pub(super) use tables;
-tables!(AddPathKeys, RestartKeys, MaxPrefixKeys);
+tables!(AddPathKeys, RestartKeys, MaxPrefixKeys, MaxAdvertisedKeys);
 
 /// A `[peer-group.NAME]`.
 #[derive(Debug)]

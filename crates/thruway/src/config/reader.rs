@@ -46,6 +46,11 @@ impl Reader {
         }
     }
 
+    /// The configuration file.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
     /// The folder that paths in the file are relative to.
     pub(super) fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
@@ -181,7 +186,7 @@ impl<'t> Section<'t> {
 }
 
 /// What other BGP speakers call some of the keys; nearness in letters would not find them.
-const OTHER_NAMES: [(&str, &str); 11] = [
+const OTHER_NAMES: [(&str, &str); 15] = [
     ("as", "asn"),
     ("remote-as", "asn"),
     ("local-as", "asn"),
@@ -193,13 +198,18 @@ const OTHER_NAMES: [(&str, &str); 11] = [
     ("password", "md5"),
     ("max-prefix", "max-prefixes"),
     ("source-address", "local-address"),
+    ("neighbor-address", "addresses"),
+    ("address", "addresses"),
+    ("prefix", "subnet"),
+    ("branch-to-branch", "enabled"),
 ];
 
 fn other_name(name: &str, known: &[&[&str]]) -> Option<String> {
     let name = name.replace('_', "-");
-    let (_, ours) = OTHER_NAMES.iter().find(|(other, _)| *other == name)?;
-    let here = known.iter().any(|known| known.contains(ours));
-    here.then(|| format!("; did you mean `{ours}`?"))
+    let here = |ours: &str| known.iter().any(|known| known.contains(&ours));
+    let mut ours = OTHER_NAMES.iter().filter(|(other, _)| *other == name);
+    let (_, ours) = ours.find(|(_, ours)| here(ours))?;
+    Some(format!("; did you mean `{ours}`?"))
 }
 
 /// A value's kind, for messages.

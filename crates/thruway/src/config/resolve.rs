@@ -15,8 +15,8 @@ use super::reader::{Reader, Spot};
 use super::suggest::hint;
 use super::value::{BGP_PORT, CountedPrefixes, NextHopWord, PathCount, PeerAs, RestartAfter};
 use super::{
-    Connection, Export, GracefulRestart, Import, MaxPrefixes, NextHopRule, Peer, Secret, Server,
-    Session, Target,
+    Connection, Export, GracefulRestart, Import, MaxPrefixes, Mode, NextHopRule, Peer, Secret,
+    Server, Session, Target,
 };
 
 /// Makes peers of what was read. One that lacks what the rest depends on is left out; the errors
@@ -32,21 +32,26 @@ pub(super) fn peers(
         let Some(keys) = inherited(&raw, groups, reader) else {
             continue;
         };
-        let place = Place {
-            keys,
-            line: raw.line,
-            path: raw.path,
-        };
-        let mut resolver = Resolver {
-            path: &place.path,
-            line: raw.line,
-            server,
-            reader,
-        };
-        let peer = resolver.resolve(&raw.only, raw.has_target, &place.keys);
-        peers.extend(peer.map(|peer| (peer, place)));
+        peers.extend(peer(RawPeer { keys, ..raw }, server, reader));
     }
     peers
+}
+
+/// Makes a peer of what was read of it and inherited.
+pub(super) fn peer(raw: RawPeer, server: &Server, reader: &mut Reader) -> Option<(Peer, Place)> {
+    let place = Place {
+        keys: raw.keys,
+        line: raw.line,
+        path: raw.path,
+    };
+    let mut resolver = Resolver {
+        path: &place.path,
+        line: place.line,
+        server,
+        reader,
+    };
+    let peer = resolver.resolve(&raw.only, raw.has_target, &place.keys)?;
+    Some((peer, place))
 }
 
 /// Where a peer was written, for checks across peers.
@@ -126,12 +131,15 @@ impl Resolver<'_> {
             group: only.group.as_ref().map(|group| group.value.clone()),
             target,
             role,
+            kind: None,
+            site: None,
+            rank: 0,
             asn,
             shutdown: pick(&keys.shutdown, false),
             connection: self.connection(keys, &target, role),
             session: self.session(keys, role, families),
             import: self.import(keys, &target, role, families),
-            export: self.export(keys, role),
+            export: self.export(keys, role, families),
         })
     }
 
@@ -239,10 +247,10 @@ impl Resolver<'_> {
         };
         let all_own = !numbers.is_empty() && numbers.iter().all(|asn| *asn == own);
         let Some(spot) = &keys.role else {
-            return if all_own {
-                PeerRole::Internal
-            } else {
-                PeerRole::External
+            return match self.server.mode {
+                _ if all_own => PeerRole::Internal,
+                Mode::Transparent => PeerRole::RouteServerClient,
+                Mode::Plain | Mode::Exchange => PeerRole::External,
             };
         };
         let role = spot.value;
@@ -491,7 +499,9 @@ impl Resolver<'_> {
         let limits = keys.max_prefixes.as_ref();
         Import {
             policy: keys.import.as_ref().map(|name| name.value.clone()),
-            max_prefixes: limits.map_or([None; 2], |limits| self.max_prefixes(limits, families)),
+            max_prefixes: limits.map_or([None; 2], |limits| {
+                self.limits(limits, LimitAction::Restart, families)
+            }),
             allow_as_sets: pick(&keys.allow_as_sets, false),
             allow_own_as: pick(&keys.allow_own_as, 0),
             enforce_first_as: pick(&keys.enforce_first_as, is_external(role)),
@@ -530,9 +540,10 @@ impl Resolver<'_> {
         }
     }
 
-    fn max_prefixes(
+    fn limits(
         &mut self,
         spot: &Spot<MaxPrefixKeys>,
+        default: LimitAction,
         families: FamilySet,
     ) -> [Option<MaxPrefixes>; 2] {
         let keys = &spot.value;
@@ -549,7 +560,7 @@ impl Resolver<'_> {
             let message = format!("expected 1 to 100 percent, found {}", bad.value);
             self.reader.error_at(bad, message);
         }
-        let action = pick(&keys.action, LimitAction::Restart);
+        let action = pick(&keys.action, default);
         if let Some(after) = &keys.restart_after
             && action != LimitAction::Restart
         {
@@ -582,7 +593,27 @@ impl Resolver<'_> {
         limits
     }
 
-    fn export(&mut self, keys: &PeerKeys, role: PeerRole) -> Export {
+    /// Limits on what it is told: by default they hold routes back and leave the session alone.
+    fn max_advertised(&mut self, keys: &PeerKeys, families: FamilySet) -> [Option<MaxPrefixes>; 2] {
+        let Some(spot) = &keys.max_advertised else {
+            return [None; 2];
+        };
+        let mut limits = self.limits(
+            &Spot {
+                value: spot.value.clone().into(),
+                line: spot.line,
+                key: spot.key.clone(),
+            },
+            LimitAction::Block,
+            families,
+        );
+        for limit in limits.iter_mut().flatten() {
+            limit.accepted_only = true;
+        }
+        limits
+    }
+
+    fn export(&mut self, keys: &PeerKeys, role: PeerRole, families: FamilySet) -> Export {
         let plain_external = role == PeerRole::External;
         let client = role == PeerRole::RouteServerClient;
         let send = self.add_path(keys).send;
@@ -597,6 +628,7 @@ impl Resolver<'_> {
         });
         Export {
             policy: keys.export.as_ref().map(|name| name.value.clone()),
+            max_advertised: self.max_advertised(keys, families),
             add_path: match send.map(|send| send.value) {
                 None => AddPathSend::Off,
                 Some(PathCount::All) => AddPathSend::All,

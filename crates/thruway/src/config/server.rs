@@ -11,16 +11,18 @@ use thruway_wire::{Asn, RouterId};
 
 use super::reader::{Reader, Section, Spot, keys};
 use super::value::{BGP_PORT, Listen, Many};
-use super::{LogLevel, Server};
+use super::{LogLevel, Mode, Server};
 
 keys! {
     /// Keys of `[server]`.
     pub(super) struct ServerKeys {
+        mode: Mode = "mode",
         asn: Asn = "asn",
         router_id: RouterId = "router-id",
         listen: Many<Listen> = "listen",
         api: SocketAddr = "api",
         api_socket: PathBuf = "api-socket",
+        state: PathBuf = "state",
         workers: u16 = "workers",
         pin_workers: bool = "pin-workers",
         transport: TransportChoice = "transport",
@@ -39,21 +41,31 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
     };
     section.check_keys(&[ServerKeys::KEYS], reader);
     let keys = ServerKeys::read(section, reader);
+    let mode = match (&keys.mode, section.value("mode")) {
+        (None, Some(_)) => return None,
+        (mode, _) => mode.as_ref().map_or(Mode::Plain, |mode| mode.value),
+    };
+    let exchange = mode == Mode::Exchange;
     for key in ["asn", "router-id"] {
-        if section.value(key).is_none() {
+        if section.value(key).is_none() && !(exchange && key == "asn") {
             reader.error(section.line, &section.key(key), "the key is missing");
         }
     }
     let listen = listen(keys.listen, reader);
     let workers = workers(keys.workers, reader);
-    let asn = keys.asn?.value;
+    let asn = match keys.asn {
+        None if exchange && section.value("asn").is_none() => EXCHANGE_AS,
+        asn => asn?.value,
+    };
     let router_id = keys.router_id?.value;
     Some(Server {
+        mode,
         asn,
         router_id,
         listen,
         api: value(keys.api),
         api_socket: value(keys.api_socket).unwrap_or_else(default_api_socket),
+        state: state(keys.state, reader),
         workers,
         pin_workers: value(keys.pin_workers).unwrap_or(true),
         transport: value(keys.transport).unwrap_or_default(),
@@ -64,6 +76,21 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
             missing_med_worst: value(keys.missing_med_worst).unwrap_or(false),
         },
     })
+}
+
+/// The AS of virtual networks' route servers.
+const EXCHANGE_AS: Asn = Asn(65515);
+
+/// Where the switch's position is kept: beside the configuration file, unless it says otherwise.
+fn state(key: Option<Spot<PathBuf>>, reader: &Reader) -> PathBuf {
+    match key {
+        Some(path) => reader.folder().join(path.value),
+        None => {
+            let mut path = reader.path().as_os_str().to_owned();
+            path.push(".state");
+            path.into()
+        }
+    }
 }
 
 fn value<T>(spot: Option<Spot<T>>) -> Option<T> {

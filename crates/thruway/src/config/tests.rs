@@ -3,6 +3,7 @@
 
 mod diff;
 mod errors;
+mod exchange;
 mod reference;
 mod values;
 

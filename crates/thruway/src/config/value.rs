@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use thruway_engine::PeerRole;
+use thruway_exchange::Preference;
 use thruway_net::TransportChoice;
 use thruway_policy::{AnyCommunity, AsPathExpression, AsnRange, CommunityPattern, PrefixEntry};
 use thruway_policy::{MedChange, NextHopChange, PrependAs, Verdict};
@@ -16,9 +17,9 @@ use thruway_wire::{Asn, Family, Prefix, RouterId};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
 
-use super::LogLevel;
 use super::reader::{FromValue, Reader, Spot, found};
 use super::suggest::hint;
+use super::{LogLevel, Mode};
 
 type Value<'v> = Spanned<DeValue<'v>>;
 
@@ -283,6 +284,16 @@ macro_rules! names {
     )*};
 }
 names! {
+    Mode {
+        "plain" => Mode::Plain,
+        "exchange" => Mode::Exchange,
+        "transparent" => Mode::Transparent,
+    }
+    Preference {
+        "expressroute" => Preference::ExpressRoute,
+        "vpn" => Preference::Vpn,
+        "as-path" => Preference::AsPath,
+    }
     PeerRole {
         "route-server-client" => PeerRole::RouteServerClient,
         "external" => PeerRole::External,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::diff::{Effect, PEER, SERVER};
+use super::super::diff::{EXCHANGE, Effect, PEER, SERVER};
 use super::super::peer::{PeerKeys, PeerOnly};
 use super::super::server::ServerKeys;
 use super::super::*;
@@ -158,6 +158,91 @@ fn the_server_needs_a_restart_for_most_keys() {
     );
     assert_eq!(diff.server, ["log"]);
     assert!(diff.restart.contains(&"listen"), "{diff:?}");
+}
+
+/// A virtual network with some of its keys.
+fn network(keys: &[(&str, &str)]) -> Config {
+    let key = |name: &str, default: &str| {
+        let given = keys.iter().find(|(key, _)| *key == name);
+        given.map_or(default, |(_, value)| *value).to_owned()
+    };
+    let text = format!(
+        "[server]\nmode = 'exchange'\nasn = {}\nrouter-id = '10.0.1.4'\nlisten = '10.0.1.4'\n\
+         [vnet]\nprefixes = {}\npeered = {}\n\
+         [route-exchange]\nenabled = {}\npreference = {}\n\
+         [[nva]]\nname = 'a'\nasn = 65001\naddresses = {}\n\
+         [gateway.expressroute]\nsubnet = {}\n[hosts]\n{}\n",
+        key("asn", "65515"),
+        key("vnet", "'10.0.0.0/16'"),
+        key("peered", "[{ name = 's', prefixes = '10.9.0.0/16' }]"),
+        key("enabled", "false"),
+        key("preference", "'vpn'"),
+        key("addresses", "'10.0.2.4'"),
+        key("subnet", "'10.0.255.0/28'"),
+        key("hosts", ""),
+    );
+    Config::parse(std::path::Path::new("t.toml"), &text).unwrap()
+}
+
+#[test]
+fn a_virtual_network_changes_as_it_runs() {
+    let old = network(&[]);
+    let diff = |keys: &[(&str, &str)]| Diff::new(&old, &network(keys));
+    assert!(diff(&[]).is_empty());
+    for (key, value, exchange) in [
+        ("enabled", "true", "enabled"),
+        ("hosts", "table = 254", "hosts"),
+        ("hosts", "max-paths = 2", "max-paths"),
+    ] {
+        let changed = diff(&[(key, value)]);
+        let expected = Diff {
+            exchange: vec![exchange],
+            ..Diff::default()
+        };
+        assert_eq!(changed, expected, "{key}");
+    }
+    // The network's prefixes are in the policy toward hosts.
+    let other = "[{ name = 's', prefixes = '10.8.0.0/16' }]";
+    for (key, value) in [("vnet", "'10.10.0.0/15'"), ("peered", other)] {
+        let changed = diff(&[(key, value)]);
+        assert_eq!(changed.exchange, ["vnet"], "{key}");
+        assert_eq!(changed.policies, ["hosts-exclusions"], "{key}");
+        assert!(changed.restart.is_empty() && changed.reset.is_empty());
+    }
+}
+
+#[test]
+fn neighbours_of_a_virtual_network_are_peers() {
+    let old = network(&[]);
+    let diff = |keys: &[(&str, &str)]| Diff::new(&old, &network(keys));
+    let more = diff(&[("addresses", "['10.0.2.4', '10.0.2.5']")]);
+    assert_eq!(more.exchange, ["nva"]);
+    assert_eq!(more.added, ["a-10.0.2.5"]);
+    assert!(more.reset.is_empty() && more.in_place.is_empty());
+    let moved = diff(&[("subnet", "'10.0.254.0/28'")]);
+    assert_eq!(moved.exchange, ["gateway"]);
+    assert_eq!(moved.reset.len(), 1);
+    // Ranks of all kinds change but the network's own.
+    let ranked = diff(&[("preference", "'expressroute'")]);
+    assert_eq!(ranked.exchange, ["preference"]);
+    assert!(ranked.reset.is_empty());
+    let keys = ranked.in_place.iter().map(|change| &change.keys);
+    assert!(keys.clone().count() == 2 && keys.into_iter().all(|keys| *keys == ["preference"]));
+}
+
+#[test]
+fn another_mode_or_as_needs_a_restart() {
+    let plain = {
+        let text = "[server]\nasn = 65515\nrouter-id = '10.0.1.4'\nlisten = '10.0.1.4'\n";
+        Config::parse(std::path::Path::new("t.toml"), text).unwrap()
+    };
+    let diff = Diff::new(&plain, &network(&[]));
+    assert_eq!(diff.restart, ["mode"]);
+    assert!(diff.added.is_empty() && diff.exchange.is_empty());
+    let diff = Diff::new(&network(&[]), &network(&[("asn", "65010")]));
+    assert_eq!(diff.restart, ["asn"]);
+    let exchange: Vec<&str> = EXCHANGE.iter().map(|(key, _)| *key).collect();
+    assert_eq!(exchange.len(), 7);
 }
 
 #[test]

@@ -169,6 +169,16 @@ const PEER_ERRORS: &[(&str, &[&str])] = &[
         &["t.toml:8: peer[1].max-prefixes.restart-after: it goes with action = \"restart\""],
     ),
     (
+        "max-advertised = { limit = 9, count = \"accepted\" }",
+        &[
+            "t.toml:8: peer[1].max-advertised.count: unknown key; known: limit, ipv4, ipv6, threshold, action, restart-after",
+        ],
+    ),
+    (
+        "max-advertised = { limit = 9, restart-after = 9 }",
+        &["t.toml:8: peer[1].max-advertised.restart-after: it goes with action = \"restart\""],
+    ),
+    (
         "as-path-max = 0",
         &["t.toml:8: peer[1].as-path-max: expected at least 1, found 0"],
     ),

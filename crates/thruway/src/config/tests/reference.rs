@@ -3,8 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::exchange::keys::{
+    GatewayKeys, HostsKeys, NvaKeys, PeeredKeys, SESSION_KEYS, SwitchKeys, VnetKeys,
+};
 use super::super::load::TOP_KEYS;
-use super::super::peer::{AddPathKeys, MaxPrefixKeys, Md5Keys, PeerKeys, PeerOnly, RestartKeys};
+use super::super::peer::{
+    AddPathKeys, MaxAdvertisedKeys, MaxPrefixKeys, Md5Keys, PeerKeys, PeerOnly, RestartKeys,
+};
 use super::super::policy::{
     ChangeKeys, CommunityKeys, LengthKeys, MatchKeys, PeerMatchKeys, PolicyKeys, PrependKeys,
     StatementKeys,
@@ -18,11 +23,22 @@ fn tables() -> Vec<(&'static str, Vec<&'static str>)> {
     let peer = [PeerOnly::KEYS, PeerKeys::KEYS].concat();
     vec![
         ("`[server]`", ServerKeys::KEYS.to_vec()),
+        ("`[vnet]`", VnetKeys::KEYS.to_vec()),
+        ("`vnet.peered`", PeeredKeys::KEYS.to_vec()),
+        ("`[route-exchange]`", SwitchKeys::KEYS.to_vec()),
+        ("`[[nva]]`", NvaKeys::KEYS.to_vec()),
+        (
+            "`[gateway.expressroute]` and `[gateway.vpn]`",
+            GatewayKeys::KEYS.to_vec(),
+        ),
+        ("Session keys of NVAs and gateways", SESSION_KEYS.to_vec()),
+        ("`[hosts]`", HostsKeys::KEYS.to_vec()),
         ("`[[peer]]` and `[peer-group.NAME]`", peer),
         ("`md5`", Md5Keys::KEYS.to_vec()),
         ("`add-path`", AddPathKeys::KEYS.to_vec()),
         ("`graceful-restart`", RestartKeys::KEYS.to_vec()),
         ("`max-prefixes`", MaxPrefixKeys::KEYS.to_vec()),
+        ("`max-advertised`", MaxAdvertisedKeys::KEYS.to_vec()),
         ("`[policy.NAME]`", PolicyKeys::KEYS.to_vec()),
         ("`[[policy.NAME.statement]]`", StatementKeys::KEYS.to_vec()),
         ("`match`", MatchKeys::KEYS.to_vec()),
@@ -112,6 +128,31 @@ fn every_block_of_the_reference_loads() {
         blocks += 1;
     }
     assert!(blocks >= 3);
+}
+
+#[test]
+fn session_keys_are_keys_of_peers() {
+    for key in SESSION_KEYS {
+        assert!(PeerKeys::KEYS.contains(key), "{key}");
+    }
+}
+
+#[test]
+fn the_example_of_a_virtual_network_loads_without_a_warning() {
+    let config = Config::load(&root().join("examples/exchange.toml")).unwrap();
+    assert_eq!(config.warnings, []);
+    let exchange = config.exchange.unwrap();
+    assert_eq!((exchange.nvas.len(), exchange.gateways.len()), (2, 2));
+    let names: Vec<&str> = config.peers.iter().map(|peer| peer.name.as_str()).collect();
+    let expected = [
+        "sdwan-10.0.2.4",
+        "sdwan-10.0.2.5",
+        "firewall-10.0.3.4",
+        "expressroute",
+        "vpn-10.0.255.20",
+        "vpn-10.0.255.21",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]

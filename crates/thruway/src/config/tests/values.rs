@@ -31,6 +31,8 @@ fn the_shortest_server() {
     assert!(!server.ladder.always_compare_med && !server.ladder.missing_med_worst);
     assert!(config.peers.is_empty());
     assert_eq!(config.policies.iter().count(), 2);
+    assert_eq!((server.mode, config.exchange), (Mode::Plain, None));
+    assert_eq!(server.state.to_str(), Some("t.toml.state"));
 }
 
 #[test]
@@ -39,7 +41,7 @@ fn every_key_of_the_server() {
         "[server]\nasn = \"1.10\"\nrouter-id = \"198.18.0.1\"\nlisten = \"198.18.0.1\"\n\
          api = \"127.0.0.1:8179\"\napi-socket = \"/tmp/x.sock\"\nworkers = 3\npin-workers = false\n\
          transport = \"epoll\"\nlog = \"debug\"\ncluster-id = \"9.9.9.9\"\n\
-         always-compare-med = true\nmissing-med-worst = true",
+         always-compare-med = true\nmissing-med-worst = true\nmode = \"transparent\"\nstate = \"/s\"",
     );
     let server = config.unwrap().server;
     assert_eq!(server.asn, Asn(65546));
@@ -51,6 +53,8 @@ fn every_key_of_the_server() {
     assert_eq!(server.log, LogLevel::Debug);
     assert_eq!(server.cluster_id.to_string(), "9.9.9.9");
     assert!(server.ladder.always_compare_med && server.ladder.missing_med_worst);
+    assert_eq!(server.mode, Mode::Transparent);
+    assert_eq!(server.state.to_str(), Some("/s"));
 }
 
 #[test]
@@ -96,6 +100,36 @@ fn defaults_depend_on_the_role() {
     assert!(internal.export.send_med && !internal.export.alternatives);
 }
 
+#[test]
+fn transparent_mode_is_a_default_of_roles() {
+    let role = |keys: &str| {
+        let text = format!("{}mode = 'transparent'\n{}", super::SERVER, peer_with(keys));
+        raw(&text).unwrap().peers.remove(0).role
+    };
+    assert_eq!(role(""), PeerRole::RouteServerClient);
+    assert_eq!(role("role = 'external'"), PeerRole::External);
+    let internal = "[[peer]]\naddress = '198.18.1.9'\nasn = 64500";
+    assert_eq!(
+        raw(&format!(
+            "{}mode = 'transparent'\n{internal}",
+            super::SERVER
+        ))
+        .unwrap()
+        .peers[0]
+            .role,
+        PeerRole::Internal
+    );
+}
+
+#[test]
+fn outbound_limits_hold_back_by_default() {
+    let peer = peer(&peer_with("max-advertised = { limit = 1000 }"));
+    let limit = peer.export.max_advertised[0].unwrap();
+    assert_eq!((limit.limit, limit.warn_at), (1000, 800));
+    assert_eq!(limit.action, LimitAction::Block);
+    assert_eq!(peer.import.max_prefixes, [None; 2]);
+}
+
 const ALL_PEER_KEYS: &str = "
 [peer-group.all]
 role = 'route-server-client'
@@ -120,6 +154,7 @@ bgp-role-strict = true
 import = 'accept'
 export = 'p'
 max-prefixes = { limit = 1000, ipv6 = 10, threshold = 50, action = 'block', count = 'accepted' }
+max-advertised = { ipv4 = 500, threshold = 100, action = 'warn' }
 interpret-communities = true
 allow-as-sets = true
 allow-own-as = 2
@@ -220,6 +255,16 @@ fn every_key_of_import_and_export_is_inherited() {
         peer.export,
         Export {
             policy: Some("p".into()),
+            max_advertised: [
+                Some(MaxPrefixes {
+                    limit: 500,
+                    warn_at: 500,
+                    action: LimitAction::Warn,
+                    accepted_only: true,
+                    restart_after: None,
+                }),
+                None,
+            ],
             add_path: AddPathSend::Best(4),
             interpret_communities: true,
             next_hop_self: true,
