@@ -85,7 +85,9 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
 
 /// What a failed target said: where it panicked, and its input.
 fn tell(name: &str) {
-    let log = shell::root().join("fuzz/target").join(format!("{name}.log"));
+    let log = shell::root()
+        .join("fuzz/target")
+        .join(format!("{name}.log"));
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.iter().position(|line| line.contains("panicked at"));

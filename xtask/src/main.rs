@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the project's own tools.
 
+mod compare;
 mod fuzz;
 mod packages;
 mod shell;
@@ -24,6 +25,8 @@ enum Command {
     Test(test::TestArgs),
     /// The house rules: dependency tiers, budgets, banned names.
     Tidy,
+    /// Thruway beside other BGP daemons: time, CPU, memory, each table verified.
+    Compare(compare::CompareArgs),
     /// Runs each fuzz target for a while.
     Fuzz(fuzz::FuzzArgs),
 }
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Compare(args) => compare::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
     };
     match result {

@@ -1,4 +1,4 @@
-//! Debian packages that the tests need: the daemons that Thruway is held against.
+//! Debian packages that tests and comparisons need: the daemons that Thruway is held against.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// (package, a file that it installs).
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("bird2", "/usr/sbin/bird"),
     ("frr", "/usr/lib/frr/bgpd"),
     ("gobgpd", "/usr/bin/gobgpd"),
@@ -15,6 +15,7 @@ const PACKAGES: [(&str, &str); 7] = [
     ("exabgp", "/usr/sbin/exabgp"),
     ("bgpdump", "/usr/bin/bgpdump"),
     ("iproute2", "/bin/ip"),
+    ("iputils-ping", "/bin/ping"),
 ];
 
 /// Services that the packages start by themselves; the tests run daemons of their own.

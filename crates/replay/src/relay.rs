@@ -33,6 +33,8 @@ pub struct RelayOptions {
     pub sink_asn: Asn,
     /// Sinks that must be there before anything is relayed.
     pub sinks: usize,
+    /// Everybody is a source and a sink, and gets what the others send.
+    pub exchange: bool,
     /// Sockets.
     pub transport: TransportChoice,
     /// A fault to plant, for tests of what verifies.
@@ -111,16 +113,18 @@ fn open(options: &RelayOptions) -> io::Result<(Endpoint, SocketAddr)> {
 /// Which session is what.
 struct Relaying {
     sink_asn: Asn,
+    exchange: bool,
     tamper: Option<Tamper>,
     sources: Vec<usize>,
     sinks: Vec<usize>,
-    // Whole messages that came in this turn.
-    pending: Vec<u8>,
+    // Whole messages that came in this turn, and whose they are.
+    pending: Vec<(usize, Vec<u8>)>,
 }
 
 fn serve(mut endpoint: Endpoint, options: RelayOptions, stop: &AtomicBool) {
     let mut relaying = Relaying {
         sink_asn: options.sink_asn,
+        exchange: options.exchange,
         tamper: options.tamper,
         sources: Vec::new(),
         sinks: Vec::new(),
@@ -137,9 +141,10 @@ fn serve(mut endpoint: Endpoint, options: RelayOptions, stop: &AtomicBool) {
         }
         let ready = relaying.sinks.len() >= options.sinks;
         if ready && !relaying.pending.is_empty() {
-            let messages = Bytes::from(std::mem::take(&mut relaying.pending));
-            for sink in &relaying.sinks {
-                endpoint.push(*sink, messages.clone());
+            for (source, messages) in std::mem::take(&mut relaying.pending) {
+                let messages = Bytes::from(messages);
+                let sinks = relaying.sinks.iter().filter(|sink| **sink != source);
+                sinks.for_each(|sink| endpoint.push(*sink, messages.clone()));
             }
             endpoint.flush(Instant::now(), &mut relaying);
         }
@@ -164,25 +169,34 @@ fn serve(mut endpoint: Endpoint, options: RelayOptions, stop: &AtomicBool) {
 
 impl Handler for Relaying {
     fn established(&mut self, index: usize, negotiated: &Negotiated, _now: Instant) {
-        match negotiated.remote_asn == self.sink_asn {
-            true => self.sinks.push(index),
-            false => self.sources.push(index),
+        let is_sink = negotiated.remote_asn == self.sink_asn;
+        if is_sink || self.exchange {
+            self.sinks.push(index);
+        }
+        if !is_sink || self.exchange {
+            self.sources.push(index);
         }
     }
 
     fn update(&mut self, index: usize, body: &[u8], _negotiated: &Negotiated, _now: Instant) {
-        if self.sinks.contains(&index) {
+        if !self.exchange && self.sinks.contains(&index) {
             return;
         }
+        if self.pending.last().is_none_or(|(source, _)| *source != index) {
+            self.pending.push((index, Vec::new()));
+        }
+        let Some((_, pending)) = self.pending.last_mut() else {
+            return;
+        };
         if let Some(instead) = self.tamper.as_mut().and_then(|tamper| tamper(body)) {
-            self.pending.extend_from_slice(&instead);
+            pending.extend_from_slice(&instead);
             return;
         }
         let len = (HEADER_LEN + body.len()) as u16;
-        self.pending.extend_from_slice(&[0xff; 16]);
-        self.pending.extend_from_slice(&len.to_be_bytes());
-        self.pending.push(2);
-        self.pending.extend_from_slice(body);
+        pending.extend_from_slice(&[0xff; 16]);
+        pending.extend_from_slice(&len.to_be_bytes());
+        pending.push(2);
+        pending.extend_from_slice(body);
     }
 
     fn ended(&mut self, index: usize, _end: SessionEnd) {

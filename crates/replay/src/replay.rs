@@ -272,6 +272,7 @@ fn ceiling(
         asn: RELAY_ASN,
         sink_asn: options.receiver_as,
         sinks: load.receivers.len(),
+        exchange: false,
         transport: options.transport,
         tamper: None,
     })

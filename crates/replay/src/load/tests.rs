@@ -24,6 +24,7 @@ fn relay(transport: TransportChoice, sinks: usize, tamper: Option<Tamper>) -> Re
         asn,
         sink_asn: SINK,
         sinks,
+        exchange: false,
         transport,
         tamper,
     };

@@ -16,6 +16,7 @@ use thruway_wire::update::{UpdateContext, UpdateView, Verdict};
 use thruway_wire::{Asn, Family, FamilySet, Nlri, Prefix};
 
 use super::ReplayError;
+use super::convert::{Conversion, NextHopChoice, Prepend};
 use crate::hash::FastMap;
 use crate::limits::PROGRESS_INTERVAL;
 use crate::mrt_file::MrtFile;
@@ -31,6 +32,20 @@ pub struct Feed {
     pub asn: Asn,
     /// What it said: a RIB's routes first, then the updates of a trace with their times.
     pub table: Table,
+}
+
+impl Feed {
+    /// The routes as an external session of `asn` tells them, with `address` as their next hop.
+    #[must_use]
+    pub fn external(&self, asn: Asn, address: IpAddr) -> Table {
+        let conversion = Conversion {
+            asn,
+            prepend: Prepend::Auto,
+            next_hop: NextHopChoice::Own,
+            local: Some(address),
+        };
+        conversion.table(&self.table)
+    }
 }
 
 /// The peers of a set of files.

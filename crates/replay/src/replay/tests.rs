@@ -198,6 +198,7 @@ fn relay(sinks: usize) -> Relay {
         asn: Asn(64_500),
         sink_asn: Asn(65_000),
         sinks,
+        exchange: false,
         transport: TransportChoice::Auto,
         tamper: None,
     })

@@ -1,0 +1,292 @@
+//! What is played: who sends what to whom.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use thruway_net::TransportChoice;
+use thruway_replay::generate::{GenerateOptions, Generator, Viewpoint};
+use thruway_replay::load::{ChurnOptions, Expect, LoadOptions, Patience, Sender, Speed};
+use thruway_replay::table::Table;
+use thruway_replay::{Link, PeerOptions, SessionOptions};
+use thruway_wire::{Asn, Family, FamilySet, RouterId};
+
+use super::CompareArgs;
+use super::config::Site;
+use super::lab::{SERVER, peer, peer6};
+
+/// AS number of the first peer: four-octet private ones (RFC 6996), which no generated path has.
+const FIRST_AS: u32 = 4_200_000_001;
+
+/// One row of the comparison.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) key: &'static str,
+    pub(super) title: String,
+    /// Sessions that send.
+    pub(super) senders: usize,
+    /// Sessions that only receive.
+    pub(super) receivers: usize,
+    /// Every sender gets what the others send.
+    pub(super) exchange: bool,
+    /// All senders have the same prefixes, by other paths; else each has its share.
+    pub(super) contested: bool,
+    /// Prefixes in all.
+    pub(super) ipv4: u32,
+    pub(super) ipv6: u32,
+    /// Senders that take back everything and tell it again.
+    pub(super) flap: usize,
+    pub(super) churn: Option<ChurnOptions>,
+    /// Played only where it is asked for.
+    pub(super) large: bool,
+    /// A recorded table instead of a generated one.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl Case {
+    fn new(key: &'static str, title: &str, senders: usize, receivers: usize, ipv4: u32) -> Self {
+        Case {
+            key,
+            title: title.to_owned(),
+            senders,
+            receivers,
+            exchange: false,
+            contested: false,
+            ipv4,
+            ipv6: 0,
+            flap: 0,
+            churn: None,
+            large: false,
+            file: None,
+        }
+    }
+
+    /// All cases, at the size that was asked for.
+    pub(super) fn all(args: &CompareArgs) -> Vec<Case> {
+        let scaled = |count: u32| ((f64::from(count) * args.scale) as u32).max(100);
+        let members = ((700.0 * args.scale) as usize).clamp(10, 700);
+        let a = "1 sender x 500k prefixes -> 1 receiver";
+        let churn = |rate| ChurnOptions {
+            duration: Duration::from_secs(args.churn_seconds),
+            in_flight: 20_000,
+            rate,
+        };
+        let exchange = |case: Case| Case {
+            exchange: true,
+            ..case
+        };
+        let contested = |case: Case| Case {
+            contested: true,
+            ..case
+        };
+        let half_million = scaled(500_000);
+        let mut cases = vec![
+            Case::new("A", a, 1, 1, half_million),
+            contested(Case::new(
+                "B",
+                "2 senders x the same 500k, contested -> 4 receivers",
+                2,
+                4,
+                half_million,
+            )),
+            exchange(Case::new(
+                "C",
+                "10 peers x 100k disjoint, each gets the rest",
+                10,
+                0,
+                scaled(1_000_000),
+            )),
+            exchange(Case::new(
+                "D",
+                "50 peers x 10k disjoint, each gets the rest",
+                50,
+                0,
+                half_million,
+            )),
+            exchange(Case::new(
+                "E",
+                "8 peers x 4k disjoint, each gets the rest (a cloud hub)",
+                8,
+                0,
+                scaled(32_000),
+            )),
+            contested(Case::new(
+                "F",
+                "10 senders x the same 500k, contested -> 1 receiver",
+                10,
+                1,
+                half_million,
+            )),
+            Case {
+                churn: Some(churn(None)),
+                ..Case::new(
+                    "G",
+                    "churn from A's end, 20,000 updates in flight",
+                    1,
+                    1,
+                    half_million,
+                )
+            },
+            Case {
+                churn: Some(churn(Some(5000))),
+                ..Case::new(
+                    "G5k",
+                    "churn from A's end, 5,000 updates a second",
+                    1,
+                    1,
+                    half_million,
+                )
+            },
+            Case {
+                exchange: true,
+                flap: (members / 14).max(1),
+                ..Case::new(
+                    "clients",
+                    "700 route-server clients x 572 prefixes, all to all",
+                    members,
+                    0,
+                    members as u32 * 572,
+                )
+            },
+            Case {
+                ipv6: scaled(200_000),
+                large: true,
+                ..contested(Case::new(
+                    "feeds",
+                    "20 feeds x 1M IPv4 + 200k IPv6 prefixes -> 1 receiver",
+                    20,
+                    1,
+                    scaled(1_000_000),
+                ))
+            },
+        ];
+        cases.push(Case {
+            file: recorded_table(),
+            ..Case::new(
+                "table",
+                "a real full table (577k prefixes, 2015) -> 1 receiver",
+                1,
+                1,
+                0,
+            )
+        });
+        cases
+    }
+
+    /// Sessions in all.
+    pub(super) fn sessions(&self) -> usize {
+        self.senders + self.receivers
+    }
+
+    /// The server that all daemons are configured to be.
+    pub(super) fn site(&self) -> Site {
+        let peers = (0..self.sessions()).map(|n| (peer(n), asn(n).0));
+        Site {
+            peers: peers.collect(),
+            ipv6: self.ipv6 > 0,
+        }
+    }
+
+    /// The load, its tables generated: they are the same for every daemon and run.
+    pub(super) fn load(&self, args: &CompareArgs) -> Result<LoadOptions> {
+        let tables = self.tables()?.into_iter().enumerate();
+        let senders = tables.map(|(number, table)| Sender {
+            session: session(number, self.families()),
+            table: Arc::new(table),
+        });
+        let receivers = (self.senders..self.sessions()).map(|n| session(n, self.families()));
+        Ok(LoadOptions {
+            senders: senders.collect(),
+            receivers: receivers.collect(),
+            exchange: self.exchange,
+            transport: TransportChoice::Auto,
+            speed: Speed::Max,
+            verify: true,
+            best: self.file.is_none(),
+            expect: Expect::Transparent,
+            flap: self.flap,
+            churn: self.churn,
+            stay: Duration::ZERO,
+            patience: Patience {
+                sessions: Duration::from_secs(args.limit),
+                idle: Duration::from_secs(args.limit.min(20)),
+                run: Duration::from_secs(args.limit),
+            },
+        })
+    }
+
+    fn families(&self) -> FamilySet {
+        let mut families = FamilySet::IPV4;
+        if self.ipv6 > 0 {
+            families.insert(Family::Ipv6);
+        }
+        families
+    }
+
+    fn tables(&self) -> Result<Vec<Table>> {
+        if let Some(file) = &self.file {
+            return super::recorded::tables(file, &viewpoint(0));
+        }
+        let options = GenerateOptions {
+            seed: 1,
+            ipv4: self.ipv4,
+            ipv6: self.ipv6,
+            view: viewpoint(0),
+        };
+        let whole = Generator::new(options)
+            .context("the case is too large")?
+            .table();
+        if self.senders == 1 {
+            return Ok(vec![whole]);
+        }
+        let numbers = 0..self.senders;
+        if self.contested {
+            return Ok(numbers.map(|n| whole.as_seen_by(&viewpoint(n))).collect());
+        }
+        let shares = whole.split(self.senders);
+        let told = shares.iter().zip(numbers);
+        Ok(told
+            .map(|(share, n)| share.as_seen_by(&viewpoint(n)))
+            .collect())
+    }
+}
+
+fn asn(number: usize) -> Asn {
+    Asn(FIRST_AS + number as u32)
+}
+
+/// Next hops are the peer's own address, on the link: BIRD and FRR resolve them.
+fn viewpoint(number: usize) -> Viewpoint {
+    Viewpoint {
+        asn: asn(number),
+        next_hop4: peer(number),
+        next_hop6: peer6(number),
+    }
+}
+
+fn session(number: usize, families: FamilySet) -> SessionOptions {
+    let address = peer(number);
+    let mut options = PeerOptions::new(asn(number), RouterId(u32::from(address)));
+    options.families = families;
+    // Not every daemon has longer messages; all of them get and send the classic ones.
+    options.extended_message = false;
+    SessionOptions {
+        name: format!("peer {}", number + 1),
+        link: Link::Connect {
+            remote: (SERVER, 179).into(),
+            local: Some(address.into()),
+        },
+        peer: options,
+        md5: None,
+    }
+}
+
+/// The real table, where it is.
+fn recorded_table() -> Option<PathBuf> {
+    let root = crate::shell::root();
+    let folder = std::env::var_os("THRUWAY_DATA").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(root.parent()?.join("shared/data")))?;
+    let file = folder.join(Path::new("mrt/bgpdump/updates.et-header.2015.gz"));
+    file.exists().then_some(file)
+}

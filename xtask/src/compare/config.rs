@@ -1,0 +1,171 @@
+//! Each daemon's configuration: a route server without policy and without kernel routes.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::lab::SERVER;
+
+/// The server's AS number: one for documentation (RFC 5398).
+pub(super) const SERVER_AS: u32 = 64_500;
+
+/// What a server should be.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    /// Its clients: address and AS number.
+    pub(super) peers: Vec<(Ipv4Addr, u32)>,
+    /// IPv6 routes, too, over the same sessions.
+    pub(super) ipv6: bool,
+}
+
+pub(super) fn thruway(site: &Site, dir: &Path, transport: &str, workers: Option<u32>) -> String {
+    let socket = dir.join("thruway.sock");
+    let mut text = format!(
+        "[server]\nasn = {SERVER_AS}\nrouter-id = \"{SERVER}\"\nlisten = [\"{SERVER}:179\"]\n\
+         api-socket = \"{}\"\ntransport = \"{transport}\"\nlog = \"warn\"\n",
+        socket.display()
+    );
+    if let Some(workers) = workers {
+        let _ = writeln!(text, "workers = {workers}");
+    }
+    let families = match site.ipv6 {
+        true => "[\"ipv4\", \"ipv6\"]",
+        false => "[\"ipv4\"]",
+    };
+    let _ = writeln!(
+        text,
+        "[peer-group.clients]\nrole = \"route-server-client\"\nimport = \"accept\"\n\
+         export = \"accept\"\npassive = true\nfamilies = {families}\nallow-as-sets = true"
+    );
+    for (addr, asn) in &site.peers {
+        let _ = writeln!(
+            text,
+            "[[peer]]\naddress = \"{addr}\"\nasn = {asn}\ngroup = \"clients\""
+        );
+    }
+    text
+}
+
+/// BIRD 3 is told to use both cores; BIRD 2 has no such word.
+pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
+    let mut text = format!("log stderr {{ warning, error, fatal, bug }};\nrouter id {SERVER};\n");
+    if let Some(threads) = threads {
+        let _ = writeln!(text, "threads {threads};");
+    }
+    let _ = writeln!(
+        text,
+        "protocol device {{}}\ntemplate bgp client {{\n  local {SERVER} as {SERVER_AS};\n  \
+         passive;\n  rs client;\n  hold time 180;\n  \
+         ipv4 {{ import all; export all; next hop keep; }};"
+    );
+    if site.ipv6 {
+        text.push_str("  ipv6 { import all; export all; next hop keep; };\n");
+    }
+    text.push_str("}\n");
+    for (number, (addr, asn)) in site.peers.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "protocol bgp p{number} from client {{ neighbor {addr} as {asn}; }}"
+        );
+    }
+    text
+}
+
+pub(super) fn frr(site: &Site) -> String {
+    let mut text = format!(
+        "hostname frr\nrouter bgp {SERVER_AS}\n bgp router-id {SERVER}\n \
+         no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n \
+         no bgp network import-check\n timers bgp 60 180\n"
+    );
+    for (addr, asn) in &site.peers {
+        // Without zebra it knows no links, so that the check for one must go.
+        let _ = writeln!(
+            text,
+            " neighbor {addr} remote-as {asn}\n neighbor {addr} disable-connected-check\n \
+             neighbor {addr} passive"
+        );
+    }
+    let families: &[&str] = match site.ipv6 {
+        true => &["ipv4", "ipv6"],
+        false => &["ipv4"],
+    };
+    for family in families {
+        let _ = writeln!(text, " address-family {family} unicast");
+        for (addr, _) in &site.peers {
+            let _ = writeln!(
+                text,
+                "  neighbor {addr} activate\n  neighbor {addr} route-server-client"
+            );
+        }
+        text.push_str(" exit-address-family\n");
+    }
+    text.push_str("exit\n");
+    text
+}
+
+pub(super) fn openbgpd(site: &Site, dir: &Path) -> String {
+    let ipv6 = if site.ipv6 { "unicast" } else { "none" };
+    let mut text = format!(
+        "AS {SERVER_AS}\nrouter-id {SERVER}\nlisten on {SERVER}\nsocket \"{}\"\nfib-update no\n\
+         transparent-as yes\nholdtime 180\n\
+         group \"clients\" {{\n passive\n enforce neighbor-as no\n announce IPv4 unicast\n \
+         announce IPv6 {ipv6}\n",
+        dir.join("openbgpd.sock").display()
+    );
+    for (addr, asn) in &site.peers {
+        let _ = writeln!(text, " neighbor {addr} {{ remote-as {asn} }}");
+    }
+    text.push_str("}\nallow from any\nallow to any\nmatch to any set nexthop no-modify\n");
+    text
+}
+
+/// GoBGP's file; RustyBGP reads the same.
+pub(super) fn gobgp(site: &Site) -> String {
+    let mut text = format!(
+        "[global.config]\nas = {SERVER_AS}\nrouter-id = \"{SERVER}\"\nport = 179\n\
+         local-address-list = [\"{SERVER}\"]\n"
+    );
+    let families: &[&str] = match site.ipv6 {
+        true => &["ipv4-unicast", "ipv6-unicast"],
+        false => &["ipv4-unicast"],
+    };
+    for (addr, asn) in &site.peers {
+        let _ = writeln!(
+            text,
+            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{addr}\"\npeer-as = {asn}\n\
+             [neighbors.transport.config]\npassive-mode = true\n\
+             [neighbors.timers.config]\nhold-time = 180\nkeepalive-interval = 60\n\
+             [neighbors.route-server.config]\nroute-server-client = true"
+        );
+        for family in families {
+            let _ = writeln!(
+                text,
+                "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\n\
+                 afi-safi-name = \"{family}\""
+            );
+        }
+    }
+    text
+}
+
+pub(super) fn rustbgpd(site: &Site, dir: &Path) -> String {
+    let families = match site.ipv6 {
+        true => "[\"ipv4_unicast\", \"ipv6_unicast\"]",
+        false => "[\"ipv4_unicast\"]",
+    };
+    let mut text = format!(
+        "[global]\nasn = {SERVER_AS}\nrouter_id = \"{SERVER}\"\nlisten_port = 179\n\
+         runtime_state_dir = \"{0}\"\n[global.telemetry]\nlog_format = \"json\"\n\
+         [global.telemetry.grpc_uds]\npath = \"{0}/grpc.sock\"\n\
+         [security.grpc]\nenforcement = \"legacy\"\n",
+        dir.display()
+    );
+    for (addr, asn) in &site.peers {
+        let _ = writeln!(
+            text,
+            "[[neighbors]]\naddress = \"{addr}\"\nremote_asn = {asn}\n\
+             route_server_client = true\nfamilies = {families}\nhold_time = 180"
+        );
+    }
+    text
+}
