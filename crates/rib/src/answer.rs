@@ -281,6 +281,7 @@ impl Shard {
         Some(match fault {
             Some(fault) => Err(fault),
             None if is_told::<P>(group, slot, path, member) => Ok(()),
+            None if group.waits(P::INDEX, slot) => Err(NotTold::Limit),
             None => Err(NotTold::NotBest),
         })
     }

@@ -101,6 +101,12 @@ pub enum ShardNote {
     LimitReached(PeerId, Family),
     /// Routes were held back by a `block` limit and there is room again: ask for a refresh.
     LimitRoom(PeerId, Family),
+    /// The count of prefixes that the peer is told passed the warning threshold.
+    AdvertisedNear(PeerId, Family),
+    /// It passed the limit, or would have: what follows depends on the limit's action.
+    AdvertisedReached(PeerId, Family),
+    /// The shard holds nothing back from the peer any more, and the count is within the limit.
+    AdvertisedRoom(PeerId, Family),
     /// Nothing of a forgotten peer is left; its id may be used again.
     Swept(PeerId),
 }

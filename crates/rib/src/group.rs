@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use thruway_wire::Nlri;
-use thruway_wire::Prefix;
+use thruway_wire::{Ipv4Prefix, Ipv6Prefix, Nlri, Prefix};
 
 use crate::core::Core;
 use crate::export::Exports;
@@ -12,10 +11,11 @@ use crate::log::SlotRef;
 use crate::many::{Change, Sent, SentTable};
 use crate::members::Members;
 use crate::paths::{Digest, Path};
+use crate::quota::{Quota, Whose};
 use crate::runs::{BuildKey, Builder};
 use crate::table::{Table, TableKey};
 use crate::told::{Told, ToldTable, tell_change};
-use crate::{AddPathSend, GroupProfile, Handle, PeerId};
+use crate::{AddPathSend, AdvertisedLimit, GroupProfile, Handle, PeerId};
 
 /// A walk that looks whether the group's answers still hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +49,7 @@ pub(crate) struct Group {
     pub(crate) told: [ToldTable; 2],
     pub(crate) sent: [SentTable; 2],
     pub(crate) exports: Exports,
+    quotas: [Quota; 2],
     scratch: Scratch,
 }
 
@@ -64,6 +65,7 @@ impl Group {
             recheck: Default::default(),
             told: Default::default(),
             sent: Default::default(),
+            quotas: Default::default(),
             scratch: Scratch::default(),
         }
     }
@@ -75,8 +77,10 @@ impl Group {
         core: &mut Core,
         slots: [u32; 2],
     ) {
-        self.exports.clear(&mut core.sets);
-        self.exports = Exports::new(profile);
+        if !same_exports(&self.profile, profile) {
+            self.exports.clear(&mut core.sets);
+            self.exports = Exports::new(profile);
+        }
         for family in 0..2 {
             let old = self
                 .profile
@@ -91,8 +95,25 @@ impl Group {
                 "sessions with and without ADD-PATH are in different groups"
             );
         }
-        self.profile = profile.clone();
+        let old = std::mem::replace(&mut self.profile, profile.clone());
+        self.replace_limits(&old, core);
         self.look_again(slots);
+    }
+
+    fn replace_limits(&mut self, old: &GroupProfile, core: &mut Core) {
+        let Group {
+            profile, quotas, ..
+        } = self;
+        debug_assert_eq!(old.limits.is_some(), profile.limits.is_some());
+        let (Some([old4, old6]), Some([new4, new6]), Some(to)) =
+            (&old.limits, &profile.limits, &profile.to)
+        else {
+            return;
+        };
+        let [v4, v6] = quotas;
+        let whose = |limit| Whose { limit, to };
+        v4.replace::<Ipv4Prefix>(old4, whose(new4), core);
+        v6.replace::<Ipv6Prefix>(old6, whose(new6), core);
     }
 
     /// Looks at all slots again.
@@ -111,6 +132,67 @@ impl Group {
         self.sent
             .iter_mut()
             .for_each(|sent| sent.clear(&mut core.sets));
+        for (family, quota) in self.quotas.iter_mut().enumerate() {
+            quota.clear(limit(&self.profile, family));
+        }
+    }
+
+    /// True where a limit holds a slot back.
+    pub(crate) fn waits(&self, family: usize, slot: u32) -> bool {
+        self.quotas
+            .get(family)
+            .is_some_and(|quota| quota.waits(slot))
+    }
+
+    /// Prefixes of a family that a limit holds back.
+    pub(crate) fn waiting(&self, family: usize) -> u32 {
+        self.quotas.get(family).map_or(0, Quota::waiting)
+    }
+
+    /// True where there is room again for what a limit held back.
+    pub(crate) fn wants_room(&self) -> bool {
+        let quotas = self.quotas.iter().enumerate();
+        quotas.into_iter().any(|(family, quota)| {
+            limit(&self.profile, family).is_some_and(|limit| quota.wants(limit, self.cursor))
+        })
+    }
+
+    /// Has slots looked at again for which there is room.
+    pub(crate) fn ask_again<P: TableKey>(&mut self, table: &mut Table<P>, core: &mut Core) {
+        if let Some(quota) = self.quotas.get_mut(P::INDEX)
+            && let Some(limit) = limit(&self.profile, P::INDEX)
+        {
+            quota.ask(limit, self.cursor, table, core);
+        }
+    }
+
+    /// True where the member may be told the group's new answer: `has` says whether it has something of
+    /// it.
+    fn admits<P: TableKey>(&mut self, core: &mut Core, slot: u32, has: bool) -> bool {
+        let Some(to) = &self.profile.to else {
+            return true;
+        };
+        let had = if self.is_many(P::INDEX) {
+            let sent = self.sent.get(P::INDEX);
+            sent.is_some_and(|sent| others(sent.get(slot), to.id))
+        } else {
+            let told = self.told.get(P::INDEX);
+            told.is_some_and(|told| told.get(slot).of(to.id).is_some())
+        };
+        let (Some(quota), Some(limit)) = (
+            self.quotas.get_mut(P::INDEX),
+            limit(&self.profile, P::INDEX),
+        ) else {
+            return true;
+        };
+        quota.admit::<P>(Whose { limit, to }, core, slot, (had, has))
+    }
+
+    /// The member of a group with limits.
+    #[inline]
+    fn limited(&self) -> Option<PeerId> {
+        self.profile.limits.as_ref()?;
+        Some(self.profile.to.as_ref()?.id)
     }
 
     /// True where members get several paths of a family.
@@ -125,9 +207,11 @@ impl Group {
     /// True where the group was told something of a slot.
     pub(crate) fn holds(&self, slot: SlotRef) -> bool {
         let (family, slot) = (slot.family(), slot.slot());
-        self.told
-            .get(family)
-            .is_some_and(|told| !told.get(slot).is_nothing())
+        self.waits(family, slot)
+            || self
+                .told
+                .get(family)
+                .is_some_and(|told| !told.get(slot).is_nothing())
             || self
                 .sent
                 .get(family)
@@ -161,6 +245,12 @@ impl Group {
         };
         if self.is_many(P::INDEX) {
             self.list(table, core, slot, prefix);
+            if let Some(member) = self.limited() {
+                let has = others(&self.scratch.sent, member);
+                if !self.admits::<P>(core, slot, has) {
+                    self.scratch.sent.clear();
+                }
+            }
             let Some(sent) = self.sent.get_mut(P::INDEX) else {
                 return;
             };
@@ -173,7 +263,12 @@ impl Group {
             sent.set(slot, &self.scratch.sent, &mut change, prefix);
             return;
         }
-        let new = self.answer(table, core, slot, prefix);
+        let mut new = self.answer(table, core, slot, prefix);
+        if let Some(member) = self.limited()
+            && !self.admits::<P>(core, slot, new.of(member).is_some())
+        {
+            new = Told::default();
+        }
         let Some(told) = self.told.get_mut(P::INDEX) else {
             return;
         };
@@ -200,10 +295,19 @@ impl Group {
         };
         if self.is_many(P::INDEX) {
             self.list(table, core, slot, prefix);
+            if self.waits(P::INDEX, slot) {
+                // It is told when there is room; where nothing is left to tell, it waits no more.
+                return self
+                    .limited()
+                    .is_none_or(|member| !others(&self.scratch.sent, member));
+            }
             let sent = self.sent.get(P::INDEX);
             return sent.is_some_and(|sent| sent.get(slot) != self.scratch.sent.as_slice());
         }
         let new = self.answer(table, core, slot, prefix);
+        if self.waits(P::INDEX, slot) {
+            return self.limited().is_none_or(|member| new.of(member).is_none());
+        }
         self.told
             .get(P::INDEX)
             .is_some_and(|told| told.get(slot) != new)
@@ -537,6 +641,24 @@ impl Group {
     pub(crate) fn memory(&self) -> usize {
         let told: usize = self.told.iter().map(ToldTable::memory).sum();
         let sent: usize = self.sent.iter().map(SentTable::memory).sum();
-        told + sent + self.exports.memory()
+        let quotas: usize = self.quotas.iter().map(Quota::memory).sum();
+        told + sent + quotas + self.exports.memory()
     }
+}
+
+/// A group's limit for a family.
+fn limit(profile: &GroupProfile, family: usize) -> Option<&AdvertisedLimit> {
+    profile.limits.as_ref()?.get(family)
+}
+
+/// True where some path is not the member's own.
+fn others(sent: &[Sent], member: PeerId) -> bool {
+    sent.iter().any(|sent| sent.source != member)
+}
+
+/// True where what the export side remembers still holds: only the matrix or a limit is another.
+fn same_exports(old: &GroupProfile, new: &GroupProfile) -> bool {
+    let policy = |profile: &GroupProfile| profile.export.as_ref().map(Arc::as_ptr);
+    let to = |profile: &GroupProfile| profile.to.as_ref().map(Arc::as_ptr);
+    policy(old) == policy(new) && to(old) == to(new)
 }

@@ -99,6 +99,8 @@ pub(crate) struct Groups {
     unseen: VecDeque<Unseen>,
     readers: Vec<Reader>,
     retained: [u64; WORKERS_MAX],
+    /// Groups with limits on what they are told.
+    limited: usize,
     builder: Builder,
 }
 
@@ -112,6 +114,7 @@ impl Groups {
             unseen: VecDeque::new(),
             readers: Vec::new(),
             retained: [u64::MAX; WORKERS_MAX],
+            limited: 0,
             builder: Builder::default(),
         }
     }
@@ -161,8 +164,10 @@ impl Groups {
         self.forget_idle_workers();
     }
 
-    /// Whether changes of paths that are not the best concern anyone.
-    fn note_interest(&self, core: &mut Core) {
+    /// Whether changes of paths that are not the best concern anyone, and room anyone at all.
+    fn note_interest(&mut self, core: &mut Core) {
+        let limited = self.iter().filter(|group| group.profile.limits.is_some());
+        self.limited = limited.count();
         for (family, matter) in core.all_paths_matter.iter_mut().enumerate() {
             *matter = self
                 .iter()
@@ -226,7 +231,8 @@ impl Groups {
 
     /// True where some group walks the tables.
     pub(crate) fn is_walking(&self) -> bool {
-        self.iter().any(group_walks)
+        self.iter()
+            .any(|group| group_walks(group) || group.wants_room())
     }
 
     /// The slowest group's place in the log.
@@ -245,6 +251,7 @@ impl Groups {
     ) -> bool {
         let count = self.list.len();
         let mut stuck = 0;
+        self.ask_again(tables, core);
         while budget > 0 && stuck < count {
             let at = self.next % count;
             self.next = at + 1;
@@ -256,7 +263,23 @@ impl Groups {
         }
         self.cap(CHANGE_LOG_LEN_MAX, tables, core);
         self.trim(tables, core);
-        budget == 0 && self.has_work(core)
+        (budget == 0 || self.wants_room()) && self.has_work(core)
+    }
+
+    /// True where there is room for something that a limit held back.
+    fn wants_room(&self) -> bool {
+        self.limited > 0 && self.iter().any(Group::wants_room)
+    }
+
+    /// Has groups look again at what limits held back and there is room for.
+    fn ask_again(&mut self, tables: &mut Tables, core: &mut Core) {
+        if self.limited == 0 {
+            return;
+        }
+        for group in self.iter_mut() {
+            group.ask_again(&mut tables.v4, core);
+            group.ask_again(&mut tables.v6, core);
+        }
     }
 
     /// One group's turn; false where it had nothing to do or its workers no room.
@@ -491,7 +514,7 @@ fn group_walks(group: &Group) -> bool {
 }
 
 fn has_work(group: &Group, core: &Core) -> bool {
-    has_log(group, core) || group_walks(group)
+    has_log(group, core) || group_walks(group) || group.wants_room()
 }
 
 /// One group's share of a turn.

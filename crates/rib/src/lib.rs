@@ -47,6 +47,7 @@ mod paths;
 mod peers;
 mod profile;
 mod query;
+mod quota;
 mod runs;
 mod sets;
 mod shard;
@@ -68,8 +69,8 @@ pub use import::Rejection;
 pub use intern::{InternStats, Interner};
 pub use ladder::Step;
 pub use profile::{
-    AddPathSend, Eligibility, GroupProfile, Hygiene, LadderConfig, LimitAction, NextHopCheck,
-    PeerProfile, PrefixLimit,
+    AddPathSend, AdvertisedLimit, Eligibility, GroupProfile, Hygiene, LadderConfig, LimitAction,
+    NextHopCheck, PeerProfile, PrefixLimit,
 };
 pub use query::{
     Filter, NotTold, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness, TallyRow,

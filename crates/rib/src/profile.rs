@@ -130,6 +130,19 @@ pub enum LimitAction {
     Restart,
 }
 
+/// A limit on the prefixes that a peer is told, over all shards.
+#[derive(Clone, Debug)]
+pub struct AdvertisedLimit {
+    /// Largest count.
+    pub max: u32,
+    /// Count at which to warn.
+    pub warn_at: u32,
+    /// What to do above it. Only [`LimitAction::Warn`] tells more than `max`.
+    pub action: LimitAction,
+    /// Prefixes told, the sum over all shards. A limit that is changed goes on with its count.
+    pub held: Arc<AtomicU32>,
+}
+
 /// How many paths a group's members get of a prefix (RFC 7911).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AddPathSend {
@@ -167,6 +180,9 @@ pub struct GroupProfile {
     pub export: Option<Arc<Policy>>,
     /// Facts of the member where the policy matches on the receiver (then the group has one member).
     pub to: Option<Arc<PeerProfile>>,
+    /// Limits on what the member is told, by family: only with `to`, and there from the group's first
+    /// profile to its last.
+    pub limits: Option<[AdvertisedLimit; 2]>,
     /// ADD-PATH by family.
     pub add_path: [AddPathSend; 2],
     /// Attribute changes on the way out; `reflect` is filled in a source where `cluster` is set.

@@ -138,6 +138,8 @@ pub enum NotTold {
         /// Label of the statement.
         statement: String,
     },
+    /// The limit on what the member is told holds the prefix back.
+    Limit,
     /// Another path is better for this member.
     NotBest,
 }
@@ -154,6 +156,7 @@ impl fmt::Display for NotTold {
             NotTold::Policy { policy, statement } => {
                 return write!(f, "policy {policy}, statement {statement}");
             }
+            NotTold::Limit => "held back by the limit on what it is told",
             NotTold::NotBest => "another path is better for it",
         })
     }

@@ -350,6 +350,13 @@ impl Shard {
         }
     }
 
+    /// Prefixes that a limit holds back from the members of a group.
+    #[must_use]
+    pub fn held_back(&self, group: GroupId, family: Family) -> u32 {
+        let group = self.groups.get(group);
+        group.map_or(0, |group| group.waiting(family.index()))
+    }
+
     /// How often the statements of a peer's import policy held. Verdicts that were remembered do not
     /// count again.
     #[must_use]

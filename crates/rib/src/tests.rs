@@ -11,7 +11,7 @@ use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, Prefix, Ro
 use crate::{
     AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Hygiene, Interner,
     LadderConfig, NextHopCheck, PeerClass, PeerId, PeerProfile, Shard, ShardBatch, ShardConfig,
-    ShardEvent, ShardId, WorkerId,
+    ShardEvent, ShardId, ShardNote, WorkerId,
 };
 
 /// A set with this path.
@@ -78,6 +78,7 @@ pub(crate) fn group(id: u16) -> GroupProfile {
         interpret_communities: true,
         export: Some(Policy::accept()),
         to: None,
+        limits: None,
         add_path: [AddPathSend::Off; 2],
         rewrite: Rewrite {
             prepend: None,
@@ -103,6 +104,8 @@ pub(crate) struct Bed {
     pub(crate) interner: Interner,
     pub(crate) batch: ShardBatch,
     pub(crate) told: Vec<EgressBatch>,
+    /// News of the last turn.
+    pub(crate) notes: Vec<ShardNote>,
 }
 
 struct Keep<'a>(&'a mut Vec<EgressBatch>);
@@ -130,6 +133,7 @@ impl Bed {
             interner: Interner::new(WorkerId(0), 1, 1),
             batch: ShardBatch::default(),
             told: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -190,7 +194,9 @@ impl Bed {
             self.shard.sweep(100);
             self.shard.run_groups(100, &mut Keep(&mut self.told));
         }
+        self.notes.clear();
         if let Some(mut returns) = self.shard.take_returns(WorkerId(0)) {
+            self.notes.append(&mut returns.notes);
             self.interner.returned(&mut returns);
         }
     }

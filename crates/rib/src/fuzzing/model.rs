@@ -185,10 +185,13 @@ impl Model {
             .collect();
         let most = match group.add_path.get(prefix.family().index()) {
             Some(AddPathSend::All) => Some(usize::MAX),
-            Some(AddPathSend::Best(most)) => Some(usize::from(*most)),
+            Some(AddPathSend::Best(most) | AddPathSend::Multipath(most)) => Some(*most as usize),
             _ => None,
         };
         if let Some(most) = most {
+            let multipath = group.add_path.get(prefix.family().index());
+            let ties = matches!(multipath, Some(AddPathSend::Multipath(_)));
+            let may = if ties { self.ties(may) } else { may };
             return self.several(may, most, member);
         }
         let set_of = |best: Runner| {
@@ -212,6 +215,14 @@ impl Model {
             best => best,
         };
         best.map_or_else(Vec::new, set_of)
+    }
+
+    /// Those that a router would use together: the steps before the router id do not tell them apart.
+    fn ties(&self, mut may: Vec<(Runner, AttrSet)>) -> Vec<(Runner, AttrSet)> {
+        let mut left: Vec<Runner> = may.iter().map(|(path, _)| path.clone()).collect();
+        self.prefer(&mut left);
+        may.retain(|(path, _)| left.iter().any(|tie| tie.is(path)));
+        may
     }
 
     fn several(
@@ -241,15 +252,31 @@ impl Model {
     /// RFC 4271 §9.1.2.2, step by step over the whole set.
     fn choose(&self, all: &[Runner]) -> Option<Runner> {
         let mut left = all.to_vec();
+        self.prefer(&mut left);
+        keep_lowest(&mut left, |path| {
+            path.set
+                .as_ref()
+                .originator_id()
+                .unwrap_or(path.profile.router_id)
+        });
+        keep_lowest(&mut left, |path| path.set.as_ref().cluster_list().count());
+        keep_lowest(&mut left, |path| path.profile.addr);
+        keep_lowest(&mut left, |path| path.id);
+        assert!(left.len() <= 1, "the ladder ties");
+        left.pop()
+    }
+
+    /// The steps before the router id.
+    fn prefer(&self, left: &mut Vec<Runner>) {
         let meta = |path: &Runner| *path.set.meta();
         let has = |path: &Runner, flag| path.set.meta().flags.has(flag);
-        keep_lowest(&mut left, |path| has(path, AttrFlags::LLGR_STALE));
-        keep_lowest(&mut left, |path| std::cmp::Reverse(path.profile.rank));
-        keep_lowest(&mut left, |path| {
+        keep_lowest(left, |path| has(path, AttrFlags::LLGR_STALE));
+        keep_lowest(left, |path| std::cmp::Reverse(path.profile.rank));
+        keep_lowest(left, |path| {
             std::cmp::Reverse(path.set.as_ref().local_pref().unwrap_or(100))
         });
-        keep_lowest(&mut left, |path| path.set.as_ref().as_path().path_len());
-        keep_lowest(&mut left, |path| meta(path).origin);
+        keep_lowest(left, |path| path.set.as_ref().as_path().path_len());
+        keep_lowest(left, |path| meta(path).origin);
         let missing = if self.ladder.missing_med_worst {
             u32::MAX
         } else {
@@ -263,18 +290,7 @@ impl Model {
                 (self.ladder.always_compare_med || same_as) && med(other) < med(path)
             })
         });
-        keep_lowest(&mut left, |path| path.profile.internal);
-        keep_lowest(&mut left, |path| {
-            path.set
-                .as_ref()
-                .originator_id()
-                .unwrap_or(path.profile.router_id)
-        });
-        keep_lowest(&mut left, |path| path.set.as_ref().cluster_list().count());
-        keep_lowest(&mut left, |path| path.profile.addr);
-        keep_lowest(&mut left, |path| path.id);
-        assert!(left.len() <= 1, "the ladder ties");
-        left.pop()
+        keep_lowest(left, |path| path.profile.internal);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use thruway_policy::{
     ChangeDef, CommunityChange, CompileOptions, MatchDef, MedChange, Policy, PolicyDef, SetDefs,
@@ -17,10 +18,10 @@ use thruway_wire::{
 use super::Dice;
 use super::model::{Model, addr};
 use crate::{
-    AddPathSend, Audience, Cursor, EgressBatch, EgressRequest, EgressSink, Eligibility, Filter,
-    GroupId, GroupProfile, Hygiene, Interner, LadderConfig, LimitAction, NextHopCheck, PeerClass,
-    PeerId, PeerProfile, PrefixLimit, Query, QueryCursor, Returns, Shard, ShardBatch, ShardConfig,
-    ShardEvent, ShardId, ShardNote, Staleness, Stream, WorkerId,
+    AddPathSend, AdvertisedLimit, Audience, Cursor, EgressBatch, EgressRequest, EgressSink,
+    Eligibility, Filter, GroupId, GroupProfile, Hygiene, Interner, LadderConfig, LimitAction,
+    NextHopCheck, PeerClass, PeerId, PeerProfile, PrefixLimit, Query, QueryCursor, Returns, Shard,
+    ShardBatch, ShardConfig, ShardEvent, ShardId, ShardNote, Staleness, Stream, WorkerId,
 };
 
 const WORKERS: usize = 2;
@@ -101,6 +102,8 @@ pub(super) struct World {
     notes: Vec<ShardNote>,
     bound: usize,
     flips: u32,
+    /// By group and family: prefixes told, where a limit counts them.
+    held: Vec<[Arc<AtomicU32>; 2]>,
 }
 
 fn home(peer: PeerId) -> usize {
@@ -226,6 +229,7 @@ impl World {
             notes: Vec::new(),
             bound: 1 + dice.roll(3),
             flips: 0,
+            held: (0..GROUPS).map(|_| Default::default()).collect(),
         }
     }
 
@@ -326,10 +330,23 @@ impl World {
         let mut eligibility = Eligibility([u32::MAX; 32]);
         eligibility.0[1] = rows;
         let add_path = match group.0 {
+            2 if dice.roll(2) == 1 => [AddPathSend::Multipath(1 + dice.roll(3) as u8); 2],
             2 => [AddPathSend::All; 2],
             4 => [AddPathSend::Best(2); 2],
             _ => [AddPathSend::Off; 2],
         };
+        // Two groups of one have limits.
+        let to = self.model.peers.get(&PeerId(group.0));
+        let to = to.filter(|_| group.0 == 3 || group.0 == 4);
+        let action = [LimitAction::Block, LimitAction::Warn][usize::from(dice.roll(5) == 1)];
+        let limits = self.held.get(group.index()).map(|held| {
+            held.clone().map(|held| AdvertisedLimit {
+                max: dice.roll(4) as u32,
+                warn_at: 1,
+                action,
+                held,
+            })
+        });
         Arc::new(GroupProfile {
             id: group,
             families: if group.0 == 5 {
@@ -347,7 +364,8 @@ impl World {
                 .get(dice.roll(7))
                 .cloned()
                 .unwrap_or(Some(Policy::accept())),
-            to: None,
+            limits: limits.filter(|_| to.is_some()),
+            to: to.map(|peer| peer.profile.clone()),
             add_path,
             rewrite: Rewrite {
                 prepend: None,
@@ -810,12 +828,28 @@ impl World {
             holds.entry(*prefix).or_default().push(set.clone());
         }
         let mut count = [0; 2];
+        let (mut told, mut missing) = ([0; 2], [0; 2]);
+        let limits = self.model.groups.get(&group);
+        let limits = limits.and_then(|group| group.limits.as_ref());
         for prefix in prefixes {
             let mut has = holds.remove(prefix).unwrap_or_default();
             has.sort();
             let should = self.model.told(group, peer, *prefix);
-            assert_eq!(has, should, "{peer:?} of {group:?} holds of {prefix}");
-            count[prefix.family().index()] += has.len() as u32;
+            let family = prefix.family().index();
+            if limits.is_some() && has.is_empty() && !should.is_empty() {
+                missing[family] += 1;
+            } else {
+                assert_eq!(has, should, "{peer:?} of {group:?} holds of {prefix}");
+            }
+            told[family] += u32::from(!has.is_empty());
+            count[family] += has.len() as u32;
+        }
+        for (family, limit) in Family::ALL.into_iter().zip(limits.into_iter().flatten()) {
+            let (told, missing) = (told[family.index()], missing[family.index()]);
+            assert_eq!(told, limit.held.load(Relaxed), "told to {peer:?}");
+            assert_eq!(missing, self.shard.held_back(group, family));
+            let full = limit.action != LimitAction::Warn && told >= limit.max;
+            assert!(missing == 0 || full, "{peer:?}: there is room");
         }
         assert!(holds.is_empty(), "{peer:?} holds what is gone: {holds:?}");
         for family in Family::ALL {
@@ -891,6 +925,8 @@ impl World {
             (counters.prefixes, counters.paths, counters.log),
             ([0; 2], [0; 2], 0)
         );
+        let held = self.held.iter().flatten();
+        assert!(held.into_iter().all(|held| held.load(Relaxed) == 0));
         assert!((0..PEERS).all(|peer| self.swept.contains(&PeerId(peer))));
     }
 }
