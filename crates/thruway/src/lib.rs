@@ -5,5 +5,6 @@ pub mod config;
 pub mod control;
 pub mod decode;
 pub mod demo;
+pub mod hosts;
 pub mod serve;
 pub mod show;
