@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use thruway_engine::status::WorkerStatus;
-use thruway_engine::{Command, QueryId, Reply};
-use thruway_rib::{Query, RouteRow};
+use thruway_engine::{Command, QueryId, Reply, Settled};
+use thruway_rib::{Eligibility, Query, RouteRow, TallyRow};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::serve::limits::{ANSWER_PIECES_MAX, QUESTIONS_MAX};
@@ -89,6 +89,51 @@ impl Bus {
         Ok(all)
     }
 
+    /// Has all workers answer when what they were told before has gone through them.
+    pub(crate) async fn settle(&self) -> Result<Vec<Settled>> {
+        let id = self.id();
+        let (answers, mut replies) = mpsc::channel(self.workers.len().max(1) * 2);
+        for worker in 0..self.workers.len() {
+            let command = Box::new(Command::Settle(id));
+            self.order(worker, Order::Ask(id, command, answers.clone()))?;
+        }
+        drop(answers);
+        let mut all = Vec::new();
+        while all.len() < self.workers.len() {
+            match tokio::time::timeout(PATIENCE, replies.recv()).await {
+                Ok(Some(Reply::Settled(settled))) => all.push(settled),
+                Ok(Some(Reply::Busy)) => bail!("a worker has too many questions waiting"),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => bail!("a worker does not answer"),
+            }
+        }
+        Ok(all)
+    }
+
+    /// How many prefixes each kind of receiver has of each kind of source, under the matrix in force
+    /// or another one.
+    pub(crate) async fn tally(
+        self: &Arc<Self>,
+        eligibility: Option<Eligibility>,
+    ) -> Result<Vec<TallyRow>> {
+        let mut answer = self.query(Query::Tally { eligibility })?;
+        let mut sum: Vec<TallyRow> = Vec::new();
+        while let Some(rows) = answer.next_tally().await {
+            for row in rows? {
+                let same = |other: &&mut TallyRow| (other.from, other.to) == (row.from, row.to);
+                match sum.iter_mut().find(same) {
+                    Some(sum) => {
+                        sum.prefixes += row.prefixes;
+                        sum.kept_back += row.kept_back;
+                        sum.beaten += row.beaten;
+                    }
+                    None => sum.push(row),
+                }
+            }
+        }
+        Ok(sum)
+    }
+
     /// Asks all shards.
     pub(crate) fn query(self: &Arc<Self>, query: Query) -> Result<Rows> {
         let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
@@ -111,6 +156,30 @@ impl Bus {
 }
 
 impl Rows {
+    /// The count of the next shard; `None` when all have answered.
+    async fn next_tally(&mut self) -> Option<Result<Vec<TallyRow>>> {
+        while self.open > 0 {
+            let reply = tokio::time::timeout(PATIENCE, self.replies.recv()).await;
+            match reply {
+                Ok(Some(Reply::Tally(rows))) => {
+                    self.open -= 1;
+                    return Some(Ok(rows));
+                }
+                Ok(Some(Reply::Done)) => self.open -= 1,
+                Ok(Some(Reply::Busy)) => {
+                    self.open = 0;
+                    return Some(Err(anyhow!("a worker has too many questions waiting")));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    self.open = 0;
+                    return Some(Err(anyhow!("a worker does not answer")));
+                }
+            }
+        }
+        None
+    }
+
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Result<Vec<RouteRow>>> {
         while self.open > 0 {
@@ -126,14 +195,14 @@ impl Rows {
                 Ok(Some(Reply::Done)) => self.open -= 1,
                 Ok(Some(Reply::Busy)) => {
                     self.open = 0;
-                    return Some(Err(anyhow::anyhow!(
+                    return Some(Err(anyhow!(
                         "a worker has too many questions waiting"
                     )));
                 }
                 Ok(Some(Reply::Status(_) | Reply::Settled(_) | Reply::Tally(_))) => {}
                 Ok(None) | Err(_) => {
                     self.open = 0;
-                    return Some(Err(anyhow::anyhow!("a worker does not answer")));
+                    return Some(Err(anyhow!("a worker does not answer")));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The HTTP API, on TCP and on a Unix socket.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use thruway_engine::{Command, Reset};
 use thruway_rib::{Filter, Query};
 use thruway_wire::{Family, Prefix};
 
-use super::bus::Rows;
+use super::bus::{Bus, Rows};
+use super::exchange;
 use super::model::{Failure, Route};
 use super::view::Snapshot;
 use crate::serve::daemon::Daemon;
+use crate::serve::describe::Export;
 
 /// The routes of the API.
 pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
@@ -30,15 +33,17 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/routes", get(routes))
         .route("/v1/explain", get(explain))
         .route("/v1/reload", post(reload))
+        .route("/v1/exchange", get(exchange::show).post(exchange::switch))
+        .route("/v1/hosts", get(exchange::hosts))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
         .with_state(daemon)
 }
 
-type Shared = State<Arc<Daemon>>;
+pub(super) type Shared = State<Arc<Daemon>>;
 
 /// An answer that went wrong.
-struct Problem(StatusCode, String);
+pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -52,14 +57,14 @@ impl From<anyhow::Error> for Problem {
     }
 }
 
-fn bad(text: impl std::fmt::Display) -> Problem {
+pub(super) fn bad(text: impl std::fmt::Display) -> Problem {
     Problem(StatusCode::BAD_REQUEST, format!("{text}"))
 }
 
 fn unknown(peer: &str) -> Problem {
     Problem(
         StatusCode::NOT_FOUND,
-        format!("no peer has the name or address `{peer}`"),
+        format!("no peer, NVA or gateway has the name or address `{peer}`"),
     )
 }
 
@@ -76,13 +81,24 @@ async fn peers(State(daemon): Shared) -> Result<Response, Problem> {
     Ok(Json(list).into_response())
 }
 
+/// One peer, or a list: those of an NVA or gateway.
 async fn peer(State(daemon): Shared, Path(name): Path<String>) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
-    let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
-    let mut list = vec![snapshot.peer(peer)];
-    daemon.fill_in_hits(&snapshot, peer.peer, &mut list);
+    let found = daemon.find_peers(&snapshot, &name);
+    if found.is_empty() && !daemon.has_site(&name) {
+        return Err(unknown(&name));
+    }
+    let mut list = Vec::new();
+    for status in &found {
+        let mut peer = snapshot.peer(status);
+        daemon.fill_in_hits(&snapshot, status.peer, &mut peer);
+        list.push(peer);
+    }
     daemon.fill_in_configured(&mut list);
-    Ok(Json(list.remove(0)).into_response())
+    if !daemon.has_site(&name) && list.len() == 1 {
+        return Ok(Json(list.remove(0)).into_response());
+    }
+    Ok(Json(list).into_response())
 }
 
 #[derive(Default, Deserialize)]
@@ -122,34 +138,37 @@ async fn peer_routes(
     Parameters(parameters): Parameters<RouteParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
-    let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
-    let id = peer.peer;
+    let found = daemon.find_peers(&snapshot, &name);
+    if found.is_empty() && !daemon.has_site(&name) {
+        return Err(unknown(&name));
+    }
     let filter = parameters.filter(false)?;
-    let query = match table.as_str() {
-        "learned" => Query::Learned(id, filter),
-        "rejected" => Query::Rejected(id, filter),
-        "advertised" => match snapshot.group(id) {
-            Some(group) => Query::Advertised {
-                peer: id,
-                group,
-                filter,
+    let mut questions = VecDeque::new();
+    for peer in found {
+        let id = peer.peer;
+        let query = match table.as_str() {
+            "learned" => Query::Learned(id, filter),
+            "rejected" => Query::Rejected(id, filter),
+            "advertised" => match snapshot.group(id) {
+                Some(group) => Query::Advertised {
+                    peer: id,
+                    group,
+                    filter,
+                },
+                // Without a session it was told nothing.
+                None => continue,
             },
-            // Without a session it was told nothing.
-            None => return Ok(lines(Body::empty())),
-        },
-        _ => {
-            return Err(bad(format!(
-                "`{table}` is no table: learned, rejected, advertised"
-            )));
-        }
-    };
-    let export = (table == "advertised").then(|| daemon.export_of(&peer.name));
-    let rows = daemon.bus().query(query)?;
-    let make = move |snapshot: &Snapshot, row: &thruway_rib::RouteRow| match &export {
-        Some(export) => daemon.advertised(snapshot, row, export.as_ref()),
-        None => snapshot.route(row),
-    };
-    Ok(stream(rows, snapshot, make))
+            _ => {
+                return Err(bad(format!(
+                    "`{table}` is no table: learned, rejected, advertised"
+                )));
+            }
+        };
+        let export = (table == "advertised").then(|| daemon.export_of(peer));
+        questions.push_back((query, export.flatten()));
+    }
+    let bus = Arc::clone(daemon.bus());
+    Ok(stream(bus, questions, snapshot))
 }
 
 async fn routes(
@@ -158,10 +177,12 @@ async fn routes(
 ) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
     let filter = parameters.filter(true)?;
-    let mut rows = daemon.bus().query(Query::Routes(filter))?;
+    let query = Query::Routes(filter);
     if !matches!(filter, Filter::Longest(_)) {
-        return Ok(stream(rows, snapshot, Snapshot::route));
+        let bus = Arc::clone(daemon.bus());
+        return Ok(stream(bus, VecDeque::from([(query, None)]), snapshot));
     }
+    let mut rows = daemon.bus().query(query)?;
     // Each shard named its longest match; the longest of them is the answer.
     let mut found = collect(&mut rows).await?;
     let longest = found.iter().map(|row| row.prefix.prefix_len()).max();
@@ -203,32 +224,69 @@ async fn collect(rows: &mut Rows) -> Result<Vec<thruway_rib::RouteRow>, Problem>
     Ok(all)
 }
 
-/// A line of JSON for each route, as the shards find them.
-fn stream(
-    rows: Rows,
+/// A question, and what happens to its routes on their way to the peer that was told them.
+type Question = (Query, Option<Export>);
+
+/// Questions that are answered one after the other.
+struct Answers {
+    bus: Arc<Bus>,
+    waiting: VecDeque<Question>,
+    current: Option<(Rows, Option<Export>)>,
     snapshot: Snapshot,
-    make: impl Fn(&Snapshot, &thruway_rib::RouteRow) -> Route + Send + 'static,
-) -> Response {
-    let state = (rows, snapshot, make);
-    let pieces = futures_util::stream::unfold(state, |(mut rows, snapshot, make)| async move {
-        let mut text = Vec::new();
-        match rows.next().await? {
-            Ok(piece) => {
-                for row in &piece {
-                    push_line(&mut text, &make(&snapshot, row));
+}
+
+impl Answers {
+    /// Lines of the next piece; `None` at the end.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if self.current.is_none() {
+                let (query, export) = self.waiting.pop_front()?;
+                match self.bus.query(query) {
+                    Ok(rows) => self.current = Some((rows, export)),
+                    Err(error) => return Some(self.failed(&error)),
                 }
             }
-            Err(error) => push_line(
-                &mut text,
-                &Failure {
-                    error: format!("{error:#}"),
-                },
-            ),
+            let (rows, export) = self.current.as_mut()?;
+            match rows.next().await {
+                None => self.current = None,
+                Some(Err(error)) => return Some(self.failed(&error)),
+                Some(Ok(piece)) => {
+                    let mut text = Vec::new();
+                    for row in &piece {
+                        let route = match export {
+                            Some(export) => export.route(&self.snapshot, row),
+                            None => self.snapshot.route(row),
+                        };
+                        push_line(&mut text, &route);
+                    }
+                    return Some(text);
+                }
+            }
         }
-        Some((
-            Ok::<_, Infallible>(Bytes::from(text)),
-            (rows, snapshot, make),
-        ))
+    }
+
+    /// The last line.
+    fn failed(&mut self, error: &anyhow::Error) -> Vec<u8> {
+        self.waiting.clear();
+        self.current = None;
+        let mut text = Vec::new();
+        let error = format!("{error:#}");
+        push_line(&mut text, &Failure { error });
+        text
+    }
+}
+
+/// A line of JSON for each route, as the shards find them.
+fn stream(bus: Arc<Bus>, waiting: VecDeque<Question>, snapshot: Snapshot) -> Response {
+    let answers = Answers {
+        bus,
+        waiting,
+        current: None,
+        snapshot,
+    };
+    let pieces = futures_util::stream::unfold(answers, |mut answers| async move {
+        let text = answers.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), answers))
     });
     lines(Body::from_stream(pieces))
 }

@@ -19,11 +19,15 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
             }
         }
         Event::Up { peer, negotiated } => {
-            let peer = daemon.peer_name(*peer);
+            let name = daemon.peer_name(*peer);
             let (asn, id) = (negotiated.peer_as, negotiated.peer_id);
-            tracing::info!(%peer, %asn, router_id = %id, hold = negotiated.hold_time, "up");
+            tracing::info!(peer = %name, %asn, router_id = %id, hold = negotiated.hold_time, "up");
+            daemon.instance_changed(*peer, true);
         }
-        Event::Down { peer, reason } => down(&daemon.peer_name(*peer), reason, "down"),
+        Event::Down { peer, reason } => {
+            daemon.instance_changed(*peer, false);
+            down(&daemon.peer_name(*peer), reason, "down");
+        }
         Event::AttemptFailed { peer, reason } => {
             let peer = daemon.peer_name(*peer);
             if matches!(reason, DownReason::Sent(_) | DownReason::Received(_)) {
@@ -36,6 +40,7 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
         Event::DynamicPeer { peer, name, addr } => {
             tracing::info!(peer = %name, %addr, "new peer of a range");
             daemon.learn_name(*peer, name);
+            daemon.instance_came(name, *addr);
         }
         Event::PeerGone(peer) => tracing::debug!(peer = %daemon.peer_name(*peer), "gone"),
         Event::NoPolicy {

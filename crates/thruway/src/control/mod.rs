@@ -1,8 +1,10 @@
 //! The control plane: questions to the workers, the HTTP API, the log.
 
 pub(crate) mod bus;
+mod exchange;
 pub(crate) mod http;
 pub(crate) mod log;
 mod metrics;
 pub mod model;
+pub mod network;
 pub(crate) mod view;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use thruway_exchange::Kind;
 use thruway_wire::attrs::{AttrFlags, AttrSetRef};
 use thruway_wire::{Asn, Community, ExtendedCommunity, LargeCommunity, Prefix, RouterId};
 
@@ -74,8 +75,17 @@ pub struct Peer {
     pub state: String,
     /// Seconds in Established.
     pub uptime_seconds: Option<u64>,
+    /// What it is to the virtual network, in exchange mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The NVA or gateway that it is a session of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// It came by a range.
     pub dynamic: bool,
+    /// That range's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<String>,
     /// Held down by an operator.
     pub shutdown: bool,
     /// Its BGP identifier.
@@ -124,6 +134,29 @@ pub struct Peer {
     /// Of its update group's export policy.
     #[serde(default)]
     pub export_policy: Option<PolicyHits>,
+    /// Its limits.
+    #[serde(default)]
+    pub limits: Vec<PeerLimit>,
+}
+
+/// A limit on a peer's prefixes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerLimit {
+    /// `received`: on what it tells; `advertised`: on what it is told.
+    pub direction: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Largest count.
+    pub limit: u32,
+    /// Count at which it warns.
+    pub warn_at: u32,
+    /// What happens above the limit: `warn`, `block` or `restart`.
+    pub action: String,
+    /// The count now.
+    pub count: u64,
+    /// Prefixes that are held back.
+    pub held_back: u64,
 }
 
 /// A policy's statements and how often each one's conditions held. A verdict that was remembered for
@@ -160,8 +193,14 @@ pub struct RouteCounts {
     pub rejected: u64,
     /// Kept over a restart or refresh.
     pub stale: u64,
+    /// Of what it told, held back by a limit.
+    #[serde(default)]
+    pub blocked: u64,
     /// Told to the peer.
     pub advertised: u64,
+    /// Kept from the peer by a limit.
+    #[serde(default)]
+    pub held_back: u64,
     /// Its End-of-RIB has come.
     pub received_all: bool,
     /// It was sent End-of-RIB.
@@ -178,7 +217,7 @@ pub struct Route {
     pub next_hop: Option<IpAddr>,
     /// AS path.
     pub as_path: String,
-    /// Kind of source: `EBgp`, `IBgp`.
+    /// Kind of source: `EBgp`; `Igp` for internal peers and the network's own.
     pub origin: String,
     /// Address of the peer whose path it is.
     pub source_peer: Option<IpAddr>,

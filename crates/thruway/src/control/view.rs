@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thruway_engine::PeerRole;
 use thruway_engine::status::{PeerStatus, PeerTable, WorkerStatus};
 use thruway_policy::Hits;
 use thruway_rib::{GroupId, NotTold, PeerId, RouteRow, Staleness, Step};
@@ -82,18 +83,24 @@ impl Snapshot {
         }
     }
 
+    /// True for the network's own session.
+    pub(crate) fn is_local(&self, id: PeerId) -> bool {
+        self.get(id).is_some_and(|peer| peer.role == PeerRole::Local)
+    }
+
     pub(crate) fn group(&self, id: PeerId) -> Option<GroupId> {
         self.get(id)?.group
     }
 
+    /// When it was taken.
+    pub(crate) fn now(&self) -> Time {
+        let all = self.workers.iter().map(|worker| worker.now);
+        all.max().unwrap_or_default()
+    }
+
     /// What the API says of a peer.
     pub(crate) fn peer(&self, peer: &PeerStatus) -> Peer {
-        let now = self
-            .workers
-            .iter()
-            .map(|worker| worker.now)
-            .max()
-            .unwrap_or_default();
+        let now = self.now();
         let negotiated = peer.negotiated.as_ref();
         let table = self.tables.get(&peer.peer).copied().unwrap_or_default();
         let counts = |family| counts(peer, &table, family);
@@ -104,7 +111,10 @@ impl Snapshot {
             role: format!("{:?}", peer.role),
             state: state_text(peer),
             uptime_seconds: peer.since.map(|since| now.since(since).as_secs()),
+            kind: None,
+            site: None,
             dynamic: peer.dynamic,
+            range: peer.range.as_deref().map(str::to_owned),
             shutdown: peer.shutdown,
             router_id: negotiated.map(|n| n.peer_id),
             local_address: peer.ends.map(|(ours, _)| ours),
@@ -128,6 +138,7 @@ impl Snapshot {
             notes: notes(peer),
             import_policy: None,
             export_policy: None,
+            limits: Vec::new(),
         }
     }
 
@@ -148,7 +159,7 @@ impl Snapshot {
         let source = self.name(row.peer);
         let shown = row.accepted.as_ref().unwrap_or(&row.attrs);
         let mut route = Route::from_attrs(row.prefix, shown.as_ref());
-        route.origin = if source.internal { "IBgp" } else { "EBgp" }.to_owned();
+        route.origin = if source.internal { "Igp" } else { "EBgp" }.to_owned();
         route.source_peer = Some(source.addr);
         route.local_address = source.local;
         route.peer = source.name.to_string();
@@ -191,7 +202,9 @@ fn add(sum: &mut PeerTable, part: &PeerTable) {
         sum.received += part.received;
         sum.accepted += part.accepted;
         sum.stale += part.stale;
+        sum.blocked += part.blocked;
         sum.advertised += part.advertised;
+        sum.held_back += part.held_back;
     }
 }
 
@@ -203,7 +216,9 @@ fn counts(peer: &PeerStatus, table: &PeerTable, family: Family) -> RouteCounts {
         accepted: counts.accepted,
         rejected: counts.received.saturating_sub(counts.accepted),
         stale: counts.stale,
+        blocked: counts.blocked,
         advertised: counts.advertised,
+        held_back: counts.held_back,
         received_all: flag(&peer.table_received),
         sent_all: peer.table_sent,
     }
@@ -269,6 +284,7 @@ fn not_told(why: &NotTold) -> String {
         NotTold::Policy { policy, statement } => {
             format!("export policy {policy} rejects it: {statement}")
         }
+        NotTold::Limit => "max-advertised holds it back".to_owned(),
         NotTold::NotBest => "another path is better".to_owned(),
     }
 }

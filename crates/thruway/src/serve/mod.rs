@@ -2,9 +2,14 @@
 
 mod clock;
 pub(crate) mod daemon;
+pub(crate) mod describe;
+pub(crate) mod exchange;
 pub(crate) mod limits;
+pub(crate) mod local;
 mod peers;
+mod reload;
 mod sink;
+pub(crate) mod state_file;
 pub(crate) mod worker;
 
 use std::io::IsTerminal;
@@ -26,8 +31,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::clock::Clock;
-use self::daemon::{Daemon, Foundation, listener_keys};
+use self::daemon::{Daemon, Foundation};
 use self::limits::{EVENTS_MAX, PEERS_MAX, RING_BATCHES};
+use self::reload::listener_keys;
 use self::worker::{Order, Parts, WorkerHandle};
 use crate::config::Config;
 use crate::control::bus::Bus;
@@ -109,7 +115,11 @@ async fn serve(config: Config) -> Result<()> {
             .with_context(|| format!("cannot listen at {addr}"))?;
         tokio::spawn(async move { axum::serve(tcp, app).await });
     }
-    daemon.install(&config)?;
+    if let Some(matrix) = daemon.matrix() {
+        daemon.send_matrix(matrix)?;
+    }
+    daemon.install()?;
+    daemon.start_network()?;
     let kind = bus
         .workers()
         .first()
@@ -119,6 +129,8 @@ async fn serve(config: Config) -> Result<()> {
     notify(&[sd_notify::NotifyState::Ready]);
     run_until_signal(&daemon, &mut news).await?;
     notify(&[sd_notify::NotifyState::Stopping]);
+    // Before sessions end: their routes would leave the kernel one by one.
+    daemon.stop_network().await;
     farewell(&daemon, &mut news).await;
     let _ = std::fs::remove_file(&config.server.api_socket);
     Ok(())

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use thruway_engine::{
     ExportConfig, LimitConfig, PeerConfig, PolicyRef, RangeConfig, TransportConfig,
 };
-use thruway_rib::{AddPathSend, Hygiene, NextHopCheck, PeerId};
+use thruway_exchange::Kind;
+use thruway_rib::{AddPathSend, Hygiene, NextHopCheck, PeerClass, PeerId};
 use thruway_session::{AddPathOffer, GrOffer, RemoteAs, SessionConfig};
 use thruway_wire::FamilySet;
 
-use crate::config::{Config, NextHopRule, Peer, Target};
+use crate::config::{Config, MaxPrefixes, NextHopRule, Peer, Target};
+
+/// LOCAL_PREF of routes whose sender has no say in it.
+const DEFAULT_LOCAL_PREF: u32 = 100;
 
 /// A peer of the configuration under its number. `None` for a range.
 pub(super) fn peer(config: &Config, peer: &Peer, id: PeerId) -> Option<PeerConfig> {
@@ -43,23 +47,49 @@ fn engine_peer(config: &Config, peer: &Peer, id: PeerId, addr: SocketAddr) -> Pe
         transport: transport(peer),
         session: session(config, peer),
         role: peer.role,
-        class: peer.role.class(),
-        rank: 0,
+        class: peer
+            .kind
+            .map_or(peer.role.class(), |kind| PeerClass(kind.class())),
+        rank: peer.rank,
         import: policy(config, peer.import.policy.as_deref()),
-        local_pref: None,
+        local_pref: local_pref(peer),
         hygiene: hygiene(config, peer),
-        limits: peer.import.max_prefixes.map(|limit| {
-            limit.map(|limit| LimitConfig {
-                max: limit.limit,
-                warn_at: limit.warn_at,
-                action: limit.action,
-                accepted_only: limit.accepted_only,
-                restart_after: limit.restart_after,
-            })
-        }),
-        max_advertised: [None, None],
+        limits: peer.import.max_prefixes.map(limit),
+        max_advertised: peer.export.max_advertised.map(limit),
         export: export(config, peer),
         shutdown: peer.shutdown,
+    }
+}
+
+fn limit(limit: Option<MaxPrefixes>) -> Option<LimitConfig> {
+    limit.map(|limit| LimitConfig {
+        max: limit.limit,
+        warn_at: limit.warn_at,
+        action: limit.action,
+        accepted_only: limit.accepted_only,
+        restart_after: limit.restart_after,
+    })
+}
+
+/// What a gateway thinks of its routes is its own business: the kinds' preference decides, and then
+/// the AS path.
+fn local_pref(peer: &Peer) -> Option<u32> {
+    let gateway = peer.kind.is_some_and(Kind::is_gateway);
+    gateway.then_some(DEFAULT_LOCAL_PREF)
+}
+
+/// A peer that came by a range, as the range has it now.
+pub(super) fn of_range(
+    range: &RangeConfig,
+    id: PeerId,
+    name: &Arc<str>,
+    addr: SocketAddr,
+) -> PeerConfig {
+    PeerConfig {
+        id,
+        name: Arc::clone(name),
+        addr,
+        ..(*range.template).clone()
     }
 }
 

@@ -49,6 +49,14 @@ impl Client {
         Client { target }
     }
 
+    /// The server with this Unix socket.
+    #[must_use]
+    pub(crate) fn at(socket: &Path) -> Self {
+        Client {
+            target: Target::Socket(socket.to_owned()),
+        }
+    }
+
     /// One JSON value.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `thruway show …` and `thruway explain …`: questions to a running server.
 
-mod client;
+pub(crate) mod client;
 mod tables;
 
 use std::io::{self, Write};
