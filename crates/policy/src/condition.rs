@@ -78,7 +78,7 @@ impl Condition {
             Condition::To(peer) => ctx.to.is_some_and(|to| peer.matches(to)),
             Condition::OriginAs(sets) => {
                 // 0 stands for "no origin"; AS 0 itself is in no valid path (RFC 7607).
-                let origin = set.meta.origin_as;
+                let origin = set.origin_as();
                 origin != Asn::ZERO && sets.iter().any(|set| set.contains(origin))
             }
             Condition::Prefix(sets) => sets.iter().any(|set| set.contains(ctx.prefix)),

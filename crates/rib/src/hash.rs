@@ -66,41 +66,6 @@ impl PrefixHasher {
     }
 }
 
-/// A number in a hash table with the hash that it is filed under, so that growth asks nothing else: what
-/// the number stands for lies anywhere, a miss for each.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Filed {
-    hash: u32,
-    pub(crate) number: u32,
-}
-
-impl Filed {
-    pub(crate) fn new(hash: u64, number: u32) -> Self {
-        let hash = hash as u32;
-        Filed { hash, number }
-    }
-
-    /// What a full hash looks like to the hash table.
-    // hashbrown takes its tag from the top bits and the bucket from the low ones.
-    #[inline]
-    pub(crate) fn spread(hash: u64) -> u64 {
-        let low = u64::from(hash as u32);
-        low << 32 | low
-    }
-
-    /// What the hash table files it under.
-    #[inline]
-    pub(crate) fn key(&self) -> u64 {
-        Self::spread(self.hash.into())
-    }
-
-    /// False where it cannot be the one of `hash`.
-    #[inline]
-    pub(crate) fn may_be(&self, hash: u64) -> bool {
-        self.hash == hash as u32
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use thruway_wire::{Ipv4Prefix, Ipv6Prefix};

@@ -14,7 +14,7 @@ type Entry = u64;
 
 #[derive(Clone, Debug, Default)]
 struct SubTable {
-    /// A power of two of them; never full.
+    /// Never full.
     entries: Box<[Entry]>,
     len: usize,
 }
@@ -37,9 +37,14 @@ fn entry(hash: u64, number: u32) -> Entry {
     hash << 32 | (u64::from(number) + 1)
 }
 
-/// The part of the hash that an entry keeps, which is also where it wants to stand.
-fn home(entry: Entry) -> usize {
-    (entry >> 32) as usize
+/// The part of a hash that an entry keeps.
+fn low(hash: u64) -> u64 {
+    hash & 0xffff_ffff
+}
+
+/// The same, of an entry.
+fn kept(entry: Entry) -> u64 {
+    entry >> 32
 }
 
 fn number(entry: Entry) -> u32 {
@@ -47,50 +52,72 @@ fn number(entry: Entry) -> u32 {
 }
 
 impl SubTable {
+    /// Where an entry with this part of a hash wants to stand: the part, scaled to the table's size. So
+    /// the size need not be a power of two, and a table that grows by half is never half empty.
+    #[inline]
+    fn home(&self, kept: u64) -> usize {
+        ((kept * self.entries.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn behind(&self, place: usize) -> usize {
+        if place + 1 < self.entries.len() {
+            place + 1
+        } else {
+            0
+        }
+    }
+
     #[inline]
     fn at(&self, place: usize) -> Entry {
-        let mask = self.entries.len().wrapping_sub(1);
-        self.entries.get(place & mask).copied().unwrap_or(0)
+        self.entries.get(place).copied().unwrap_or(0)
     }
 
     fn set(&mut self, place: usize, entry: Entry) {
-        let mask = self.entries.len().wrapping_sub(1);
-        if let Some(known) = self.entries.get_mut(place & mask) {
+        if let Some(known) = self.entries.get_mut(place) {
             *known = entry;
         }
     }
 
     /// Puts an entry where there is a free place.
     fn put(&mut self, entry: Entry) {
-        let mut place = home(entry);
+        let mut place = self.home(kept(entry));
         while self.at(place) != 0 {
-            place = place.wrapping_add(1);
+            place = self.behind(place);
         }
         self.set(place, entry);
     }
 
     #[cold]
     fn grow(&mut self) {
-        let size = (self.entries.len() * 2).max(SIZE_MIN);
+        let size = (self.entries.len() + self.entries.len() / 2).max(SIZE_MIN);
         let old = std::mem::replace(&mut self.entries, vec![0; size].into_boxed_slice());
         old.iter()
             .filter(|entry| **entry != 0)
             .for_each(|entry| self.put(*entry));
     }
 
+    /// Places from one to another, round the end.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        if to >= from {
+            to - from
+        } else {
+            to + self.entries.len() - from
+        }
+    }
+
     /// Frees a place; entries behind it that want to stand there, or before it, move up.
     fn free(&mut self, place: usize) {
-        let mask = self.entries.len().wrapping_sub(1);
-        let mut hole = place & mask;
+        let mut hole = place;
         let mut next = hole;
         loop {
-            next = (next + 1) & mask;
+            next = self.behind(next);
             let entry = self.at(next);
             if entry == 0 {
                 break;
             }
-            let from_home = next.wrapping_sub(home(entry)) & mask;
-            if from_home >= next.wrapping_sub(hole) & mask {
+            let home = self.home(kept(entry));
+            if self.distance(home, next) >= self.distance(hole, next) {
                 self.set(hole, entry);
                 hole = next;
             }
@@ -111,23 +138,24 @@ impl Index {
     #[inline]
     pub(crate) fn warm(&self, hash: u64) -> u64 {
         self.table(hash)
-            .map_or(0, |table| table.at(hash as u32 as usize))
+            .map_or(0, |table| table.at(table.home(low(hash))))
     }
 
     /// The number filed under `hash` that is the `same`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
         let table = self.table(hash)?;
-        let mut place = hash as u32 as usize;
+        let wanted = low(hash);
+        let mut place = table.home(wanted);
         loop {
             let entry = table.at(place);
             if entry == 0 {
                 return None;
             }
-            if entry >> 32 == hash & 0xffff_ffff && same(number(entry)) {
+            if kept(entry) == wanted && same(number(entry)) {
                 return Some(number(entry));
             }
-            place = place.wrapping_add(1);
+            place = table.behind(place);
         }
     }
 
@@ -150,12 +178,12 @@ impl Index {
             return;
         };
         let wanted = entry(hash, number);
-        let mut place = home(wanted);
+        let mut place = table.home(kept(wanted));
         loop {
             match table.at(place) {
                 0 => return,
                 known if known == wanted => return table.free(place),
-                _ => place = place.wrapping_add(1),
+                _ => place = table.behind(place),
             }
         }
     }

@@ -1,11 +1,10 @@
 //! Canonical sets by number: one table a worker.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 use thruway_wire::attrs::{AttrSet, AttrSetRef};
 
 use crate::chunked::Chunked;
-use crate::hash::Filed;
+use crate::index::Index;
 use crate::{Handle, Returns, ShardId, WorkerId};
 
 /// A worker's table of canonical sets.
@@ -18,10 +17,10 @@ pub struct Interner {
     owner: u8,
     shards: usize,
     hash: RandomState,
-    table: HashTable<Filed>,
+    table: Index,
     sets: Chunked<Option<AttrSet>, 12>,
     /// Grants sent and not returned: `shards` of them a set.
-    outstanding: Vec<u32>,
+    outstanding: Chunked<u32, 12>,
     free: Vec<u32>,
     next: u32,
     freed: Vec<Vec<Handle>>,
@@ -48,6 +47,13 @@ pub(crate) fn hasher(seed: u64, owner: u8) -> RandomState {
     )
 }
 
+/// Where a set's grants to a shard are counted.
+#[inline]
+fn place(shards: usize, handle: Handle, shard: usize) -> u32 {
+    // Set numbers have 26 bits, shards are few.
+    (handle.index() * shards + shard) as u32
+}
+
 impl Interner {
     /// An empty table for a worker and so many shards; `seed` keys the hash.
     #[must_use]
@@ -58,9 +64,9 @@ impl Interner {
             owner: owner.0,
             shards,
             hash: hasher(seed, owner.0),
-            table: HashTable::new(),
+            table: Index::default(),
             sets: Chunked::default(),
-            outstanding: Vec::new(),
+            outstanding: Chunked::default(),
             free: Vec::new(),
             next: 0,
             freed: vec![Vec::new(); shards],
@@ -75,15 +81,15 @@ impl Interner {
         let hash = self.hash.hash_one(set.bytes);
         let sets = &self.sets;
         // The meta data follow from the bytes but for the length of the next hop.
-        let same = |filed: &Filed| match sets.get(filed.number) {
-            Some(Some(known)) if filed.may_be(hash) => {
+        let same = |number| match sets.get(number) {
+            Some(Some(known)) => {
                 known.as_ref().bytes == set.bytes
                     && known.meta().next_hop_len == set.meta.next_hop_len
             }
             _ => false,
         };
-        match self.table.find(Filed::spread(hash), same) {
-            Some(filed) => Handle::new(self.owner, filed.number),
+        match self.table.find(hash, same) {
+            Some(number) => Handle::new(self.owner, number),
             None => self.add(hash, set),
         }
     }
@@ -94,7 +100,6 @@ impl Interner {
             None if self.next > Handle::INDEX_MAX => return Handle::NONE,
             None => {
                 self.next += 1;
-                self.outstanding.resize(self.next as usize * self.shards, 0);
                 self.next - 1
             }
         };
@@ -104,8 +109,7 @@ impl Interner {
         *place = Some(AttrSet::new(set));
         self.stats.sets += 1;
         self.stats.bytes += set.bytes.len();
-        let filed = Filed::new(hash, index);
-        self.table.insert_unique(filed.key(), filed, Filed::key);
+        self.table.insert(hash, index);
         Handle::new(self.owner, index)
     }
 
@@ -123,9 +127,8 @@ impl Interner {
     #[inline]
     pub fn grant(&mut self, handle: Handle, shard: ShardId) -> Option<AttrSet> {
         debug_assert!(handle.owner() == usize::from(self.owner));
-        let count = self
-            .outstanding
-            .get_mut(handle.index() * self.shards + shard.index())?;
+        let at = place(self.shards, handle, shard.index());
+        let count = self.outstanding.slot(at)?;
         *count += 1;
         if *count > 1 {
             return None;
@@ -137,7 +140,7 @@ impl Interner {
     pub fn returned(&mut self, returns: &mut Returns) {
         let shard = returns.shard.index();
         for (handle, count) in returns.grants.drain(..) {
-            let at = handle.index() * self.shards + shard;
+            let at = place(self.shards, handle, shard);
             let Some(outstanding) = self.outstanding.get_mut(at) else {
                 continue;
             };
@@ -152,9 +155,11 @@ impl Interner {
 
     /// Frees a set that was interned and granted to no shard.
     pub fn release_if_unused(&mut self, handle: Handle) {
-        let first = handle.index() * self.shards;
-        let held = self.outstanding.get(first..first + self.shards);
-        if held.is_none_or(|held| held.iter().any(|count| *count > 0)) {
+        let granted = |shard| {
+            let count = self.outstanding.get(place(self.shards, handle, shard));
+            count.is_some_and(|count| *count > 0)
+        };
+        if (0..self.shards).any(granted) {
             return;
         }
         let index = handle.index() as u32;
@@ -162,12 +167,7 @@ impl Interner {
             return;
         };
         let hash = self.hash.hash_one(set.as_ref().bytes);
-        if let Ok(entry) = self
-            .table
-            .find_entry(Filed::spread(hash), |known| known.number == index)
-        {
-            entry.remove();
-        }
+        self.table.remove(hash, index);
         self.stats.sets -= 1;
         self.stats.bytes -= set.as_ref().bytes.len();
         self.free.push(index);
@@ -186,7 +186,7 @@ impl Interner {
         };
         for handle in freed.drain(..) {
             // A number in use again, with a grant on the way to this shard, brings its own set.
-            let at = handle.index() * self.shards + shard.index();
+            let at = place(self.shards, handle, shard.index());
             if self.outstanding.get(at) == Some(&0) {
                 out.push(handle);
             }

@@ -185,7 +185,9 @@ impl Judge<'_> {
         {
             return own;
         }
-        self.meta(candidate).originator_id.0
+        let set = self.sets.get(candidate.accepted);
+        set.and_then(|set| set.as_ref().originator_id())
+            .map_or(own, |id| id.0)
     }
 
     fn cluster_len(&self, candidate: &Candidate) -> u8 {

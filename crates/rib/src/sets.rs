@@ -1,12 +1,11 @@
 //! A shard's view of attribute sets: what it was granted, and what its policies derived.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 use thruway_wire::Asn;
 use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetRef};
 
 use crate::chunked::Chunked;
-use crate::hash::Filed;
+use crate::index::Index;
 use crate::intern::hasher;
 use crate::limits::WORKERS_MAX;
 use crate::{Handle, ShardId};
@@ -23,8 +22,6 @@ pub(crate) struct Entry {
     /// Which import context `memo` is the answer of; 0: none.
     memo_context: u32,
     memo: Handle,
-    med: u32,
-    neighbor_as: Asn,
     flags: AttrFlags,
     /// It stands in `zero`.
     queued: bool,
@@ -32,7 +29,7 @@ pub(crate) struct Entry {
     exported: bool,
 }
 
-const _: () = assert!(size_of::<Entry>() <= 40);
+const _: () = assert!(size_of::<Entry>() <= 32);
 
 /// All sets of a shard.
 #[derive(Debug)]
@@ -40,7 +37,7 @@ pub(crate) struct Sets {
     owners: Vec<Chunked<Entry, 10>>,
     derived_owner: u8,
     hash: RandomState,
-    table: HashTable<Filed>,
+    table: Index,
     free: Vec<u32>,
     next: u32,
     /// Sets whose uses were 0 at some time this turn.
@@ -65,7 +62,7 @@ impl Sets {
             owners: (0..=derived_owner).map(|_| Chunked::default()).collect(),
             derived_owner,
             hash: hasher(seed, derived_owner),
-            table: HashTable::new(),
+            table: Index::default(),
             free: Vec::new(),
             next: 0,
             zero: Vec::new(),
@@ -101,12 +98,9 @@ impl Sets {
     /// MED (0 where absent) and the neighbour AS that it compares within.
     #[inline]
     pub(crate) fn med(&self, handle: Handle) -> (Asn, u32, bool) {
-        self.entry(handle).map_or((Asn(0), 0, false), |entry| {
-            (
-                entry.neighbor_as,
-                entry.med,
-                entry.flags.has(AttrFlags::MED),
-            )
+        self.get(handle).map_or((Asn(0), 0, false), |set| {
+            let meta = set.meta();
+            (meta.neighbor_as, meta.med, meta.flags.has(AttrFlags::MED))
         })
     }
 
@@ -125,8 +119,7 @@ impl Sets {
             entry.memo_context == 0 && !entry.exported,
             "memos die with the set"
         );
-        let meta = set.meta();
-        (entry.med, entry.neighbor_as, entry.flags) = (meta.med, meta.neighbor_as, meta.flags);
+        entry.flags = set.meta().flags;
         if entry.set.replace(set).is_none() {
             self.count += 1;
         }
@@ -222,16 +215,15 @@ impl Sets {
         let hash = self.hash.hash_one(set.bytes);
         let owner = self.derived_owner;
         let entries = self.owners.get(usize::from(owner));
-        let same = |filed: &Filed| {
-            let known = entries.and_then(|entries| entries.get(filed.number)?.set.as_ref());
-            filed.may_be(hash)
-                && known.is_some_and(|known| {
-                    known.as_ref().bytes == set.bytes
-                        && known.meta().next_hop_len == set.meta.next_hop_len
-                })
+        let same = |number| {
+            let known = entries.and_then(|entries| entries.get(number)?.set.as_ref());
+            known.is_some_and(|known| {
+                known.as_ref().bytes == set.bytes
+                    && known.meta().next_hop_len == set.meta.next_hop_len
+            })
         };
-        if let Some(filed) = self.table.find(Filed::spread(hash), same) {
-            return Handle::new(owner, filed.number);
+        if let Some(number) = self.table.find(hash, same) {
+            return Handle::new(owner, number);
         }
         let index = match self.free.pop() {
             Some(index) => index,
@@ -243,8 +235,7 @@ impl Sets {
         };
         let handle = Handle::new(owner, index);
         self.fill(handle, AttrSet::new(set));
-        let filed = Filed::new(hash, index);
-        self.table.insert_unique(filed.key(), filed, Filed::key);
+        self.table.insert(hash, index);
         self.derived += 1;
         if let Some(entry) = self.entry_mut(handle) {
             entry.queued = true;
@@ -297,12 +288,7 @@ impl Sets {
             return;
         };
         let hash = self.hash.hash_one(set.as_ref().bytes);
-        if let Ok(found) = self
-            .table
-            .find_entry(Filed::spread(hash), |known| known.number == index)
-        {
-            found.remove();
-        }
+        self.table.remove(hash, index);
         self.free.push(index);
         self.count -= 1;
         self.derived -= 1;
@@ -316,6 +302,6 @@ impl Sets {
     /// Octets of the tables.
     pub(crate) fn memory(&self) -> usize {
         let entries: usize = self.owners.iter().map(Chunked::memory).sum();
-        entries + self.table.allocation_size() + self.free.capacity() * size_of::<u32>()
+        entries + self.table.memory() + self.free.capacity() * size_of::<u32>()
     }
 }

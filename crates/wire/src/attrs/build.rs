@@ -14,7 +14,7 @@ use super::table::{self, Place, Source};
 use super::{
     AttrFlags, AttrMeta, AttrSetBuf, Attrs, EXTENDED_LENGTH, OPTIONAL, RawAttr, TRANSITIVE, code,
 };
-use crate::{Asn, NextHop, RouterId, WireErrorKind};
+use crate::{Asn, NextHop, WireErrorKind};
 
 /// A set of type codes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -376,10 +376,7 @@ fn note(meta: &mut AttrMeta, code: u8, value: &[u8]) {
             meta.flags.insert(AttrFlags::LOCAL_PREF);
         }
         (code::COMMUNITIES, values) => note_communities(meta, values),
-        (code::ORIGINATOR_ID, [a, b, c, d]) => {
-            meta.originator_id = RouterId(u32::from_be_bytes([*a, *b, *c, *d]));
-            meta.flags.insert(AttrFlags::ORIGINATOR_ID);
-        }
+        (code::ORIGINATOR_ID, [_, _, _, _]) => meta.flags.insert(AttrFlags::ORIGINATOR_ID),
         (code::CLUSTER_LIST, ids) => {
             meta.cluster_len = u8::try_from(ids.len() / 4).unwrap_or(u8::MAX);
         }
@@ -405,15 +402,12 @@ fn note_path(meta: &mut AttrMeta, path: &[u8]) {
         if asns.iter().fold(false, |zero, asn| zero | (*asn == [0; 4])) {
             meta.flags.insert(AttrFlags::AS_ZERO);
         }
-        meta.origin_as = Asn::ZERO;
         match (kind, asns) {
             (2, [nearest, ..]) => {
                 len = len.saturating_add(count);
                 if first {
                     meta.neighbor_as = Asn(u32::from_be_bytes(*nearest));
                 }
-                let origin = asns.last().unwrap_or(nearest);
-                meta.origin_as = Asn(u32::from_be_bytes(*origin));
             }
             (1, _) => {
                 len = len.saturating_add(1);

@@ -26,7 +26,7 @@ pub use edit::CommunityValue;
 pub use table::name;
 pub use view::Attrs;
 
-use crate::{Asn, RouterId};
+use crate::Asn;
 
 /// Attribute type codes (IANA "BGP Path Attributes").
 pub mod code {
@@ -87,10 +87,6 @@ pub struct AttrMeta {
     /// The neighbour AS that MEDs compare within: the first AS of the path where that segment is a
     /// sequence, else 0 (RFC 4271 §9.1.2.2 c).
     pub neighbor_as: Asn,
-    /// The last AS of the path where that segment is a sequence, else 0.
-    pub origin_as: Asn,
-    /// ORIGINATOR_ID; meaningful with [`AttrFlags::ORIGINATOR_ID`].
-    pub originator_id: RouterId,
     /// AS_PATH length for comparison: an AS_SET counts 1, confederation segments 0.
     pub path_len: u16,
     /// Offset in the bytes where NEXT_HOP belongs: behind ORIGIN and AS_PATH.
@@ -105,7 +101,7 @@ pub struct AttrMeta {
     pub next_hop_len: u8,
 }
 
-const _: () = assert!(size_of::<AttrMeta>() <= 32);
+const _: () = assert!(size_of::<AttrMeta>() <= 24);
 
 /// Facts about a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

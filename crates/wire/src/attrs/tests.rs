@@ -1,6 +1,7 @@
 //! The canonical set: normal form, summary, AS4 merging and editing.
 
 use super::*;
+use crate::RouterId;
 use crate::{Community, ExtendedCommunity, LargeCommunity, NextHop};
 
 fn attr(flags: u8, code: u8, value: &[u8]) -> Vec<u8> {
@@ -106,11 +107,12 @@ fn the_summary_says_what_the_attributes_do() {
     );
     let meta = *set.as_ref().meta;
     assert_eq!((meta.origin, meta.med, meta.local_pref), (1, 5, 6));
-    assert_eq!((meta.neighbor_as, meta.origin_as), (Asn(64_500), Asn(8)));
+    assert_eq!(meta.neighbor_as, Asn(64_500));
     assert_eq!((meta.path_len, meta.cluster_len), (6, 3));
-    assert_eq!(meta.originator_id, RouterId(0x0102_0304));
     assert_eq!(meta.flags.0, 0b11_0111_1101_1111);
     let set = set.as_ref();
+    assert_eq!(set.originator_id(), Some(RouterId(0x0102_0304)));
+    assert_eq!(set.origin_as(), Asn(8));
     assert_eq!(set.as_path().to_string(), "64500 0 70000 {5,6} 7 8");
     assert_eq!(set.as_path().path_len(), 6);
     assert!(set.as_path().contains(Asn(6)) && !set.as_path().contains(Asn(9)));
@@ -126,7 +128,7 @@ fn paths_that_begin_or_end_in_sets_have_no_neighbour_or_origin() {
         let meta = *set.as_ref().meta;
         (
             meta.neighbor_as.0,
-            meta.origin_as.0,
+            set.as_ref().origin_as().0,
             meta.path_len,
             meta.flags.0,
         )

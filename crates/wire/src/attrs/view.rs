@@ -157,10 +157,20 @@ impl<'a> AttrSetRef<'a> {
     /// ORIGINATOR_ID (RFC 4456 §8), if present.
     #[must_use]
     pub fn originator_id(&self) -> Option<RouterId> {
-        self.meta
-            .flags
-            .has(super::AttrFlags::ORIGINATOR_ID)
-            .then_some(self.meta.originator_id)
+        if !self.meta.flags.has(super::AttrFlags::ORIGINATOR_ID) {
+            return None;
+        }
+        let value = <[u8; 4]>::try_from(self.find(code::ORIGINATOR_ID)?.value).ok()?;
+        Some(RouterId(u32::from_be_bytes(value)))
+    }
+
+    /// The last AS of AS_PATH where that segment is a sequence, else 0: where the route began.
+    #[must_use]
+    pub fn origin_as(&self) -> Asn {
+        match self.as_path().segments().last() {
+            Some((super::SegmentType::Sequence, asns)) => asns.last().unwrap_or(Asn::ZERO),
+            _ => Asn::ZERO,
+        }
     }
 
     /// CLUSTER_LIST (RFC 4456 §8), nearest first; empty where absent.
