@@ -58,10 +58,15 @@ pub struct ServeArgs {
 /// # Errors
 /// What is wrong with the configuration, or what the system refused.
 pub fn run(args: &ServeArgs) -> Result<()> {
+    // Tables grow a piece at a time: with huge pages a third of the memory would be cleared and never used.
+    let pages = rustix::thread::disable_transparent_huge_pages(true);
     let config = Config::load(&args.config).map_err(|errors| anyhow!("{errors}"))?;
     start_log(&config, args.log_json);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    if let Err(error) = pages {
+        tracing::debug!(%error, "huge pages stay on");
     }
     let runtime = crate::show::runtime()?;
     runtime.block_on(serve(config))
