@@ -8,7 +8,7 @@ use thruway_wire::notification::Notification;
 use thruway_wire::{Family, Time};
 
 use crate::peers::Peer;
-use crate::profile::{group_key, peer_profile, prefix_limit, same_limit};
+use crate::profile::{advertised_limits, group_key, peer_profile, prefix_limit, same_limit};
 use crate::{Command, PeerConfig, PolicyRef, QueryId, Reply, Reset, Sink, Worker};
 
 impl Worker {
@@ -110,12 +110,14 @@ impl Worker {
             return;
         };
         let key = group_key(&peer.config, negotiated, up.local.ip());
-        let policy = peer.config.export.policy.as_ref().map(PolicyRef::policy);
-        match (&up.group, policy) {
-            (Some((held, group)), policy) if *held == key => {
-                let group = group.id;
-                let changed = policy.and_then(|policy| self.groups.set_policy(group, &policy));
-                if let Some(profile) = changed {
+        match &up.group {
+            Some((held, group)) if *held == key => {
+                let policy = peer.config.export.policy.as_ref().map(PolicyRef::policy);
+                let policy = policy.and_then(|policy| self.groups.set_policy(group.id, &policy));
+                let limits = advertised_limits(&peer.config);
+                let limits = self.groups.set_limits(group.id, limits);
+                // The later profile holds what the earlier one changed.
+                if let Some(profile) = limits.or(policy) {
                     self.ingress.broadcast(&ShardEvent::Group(profile));
                 }
             }

@@ -5,6 +5,7 @@
 //! [`Input`]; all output goes into a [`Sink`].
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod commands;
 mod config;
 mod conns;

@@ -52,6 +52,8 @@ pub(crate) struct Up {
     /// When a message came last.
     pub(crate) heard: Time,
     pub(crate) received: [bool; 2],
+    /// By family, bit n: shard n holds routes back from it.
+    pub(crate) held_back: [u32; 2],
 }
 
 /// Counters for `show`.
@@ -64,8 +66,9 @@ pub(crate) struct Stats {
     /// Attribute discarded, withdrawn, family disabled, reset.
     pub(crate) update_errors: [u64; 4],
     pub(crate) quiet_max: Duration,
-    /// The last news of a limit, by family: every shard brings its own.
-    pub(crate) limit_told: [Option<(Time, LimitEvent)>; 2],
+    /// The last news of a limit, by family, of what it tells and of what it is told: every shard brings
+    /// its own.
+    pub(crate) limit_told: [[Option<(Time, LimitEvent)>; 2]; 2],
     /// Error events: the minute that is counted, how many in it, and how many were not told.
     pub(crate) minute: Time,
     pub(crate) told: u32,

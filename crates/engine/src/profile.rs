@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, Eligibility, GroupId, GroupProfile, LimitAction, PeerProfile, PrefixLimit,
-    WorkerId,
+    AddPathSend, AdvertisedLimit, Eligibility, GroupId, GroupProfile, LimitAction, PeerProfile,
+    PrefixLimit, WorkerId,
 };
 use thruway_session::Negotiated;
 use thruway_wire::Family;
@@ -62,6 +62,17 @@ pub(crate) fn prefix_limit(config: &LimitConfig) -> Arc<PrefixLimit> {
     })
 }
 
+/// Fresh counts for the limits on what a peer is told. A family without one is counted too, so that it
+/// can get one.
+pub(crate) fn advertised_limits(config: &PeerConfig) -> [AdvertisedLimit; 2] {
+    config.max_advertised.map(|limit| AdvertisedLimit {
+        max: limit.map_or(u32::MAX, |limit| limit.max),
+        warn_at: limit.map_or(u32::MAX, |limit| limit.warn_at),
+        action: limit.map_or(LimitAction::Warn, |limit| limit.action),
+        held: Arc::default(),
+    })
+}
+
 /// True where a limit's count can go on under the new configuration.
 pub(crate) fn same_limit(limit: Option<&Arc<PrefixLimit>>, config: Option<&LimitConfig>) -> bool {
     match (limit, config) {
@@ -87,6 +98,7 @@ pub(crate) fn group_key(config: &PeerConfig, negotiated: &Negotiated, local: IpA
     let export = &config.export;
     let policy = effective(export.policy.as_ref(), negotiated.internal);
     let uses_to = policy.as_ref().is_some_and(|policy| policy.uses_to());
+    let limited = config.max_advertised.iter().any(Option::is_some);
     GroupKey {
         families: negotiated.families,
         class: config.class,
@@ -94,7 +106,8 @@ pub(crate) fn group_key(config: &PeerConfig, negotiated: &Negotiated, local: IpA
         alternatives: export.alternatives,
         interpret_communities: export.interpret_communities,
         export: policy.map(|policy| policy.name().into()),
-        alone: uses_to.then_some(config.id),
+        alone: (uses_to || limited).then_some(config.id),
+        limited,
         add_path: Family::ALL.map(|family| add_path(config, negotiated, family)),
         rewrite: rewrite(config, negotiated, local),
         cluster: export.cluster.filter(|_| negotiated.internal),
@@ -172,6 +185,7 @@ pub(crate) fn group_profile(
         interpret_communities: key.interpret_communities,
         export: effective(config.export.policy.as_ref(), !key.external),
         to: key.alone.is_some().then(|| profile.clone()),
+        limits: key.limited.then(|| advertised_limits(config)),
         add_path: key.add_path,
         rewrite: key.rewrite,
         cluster: key.cluster,

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ahash::RandomState;
 use hashbrown::HashMap;
 use thruway_policy::Policy;
-use thruway_rib::{AddPathSend, Eligibility, GroupId, GroupProfile, PeerClass, PeerId};
+use thruway_rib::{
+    AddPathSend, AdvertisedLimit, Eligibility, GroupId, GroupProfile, PeerClass, PeerId,
+};
 use thruway_wire::encode::{Encoding, Rewrite};
 use thruway_wire::{FamilySet, RouterId};
 
@@ -60,8 +62,10 @@ pub(crate) struct GroupKey {
     pub(crate) interpret_communities: bool,
     /// By name: a reload puts another policy under it without moving anyone.
     pub(crate) export: Option<Arc<str>>,
-    /// Its policy looks at the receiver: a group of its own.
+    /// Its policy looks at the receiver, or a limit counts what it is told: a group of its own.
     pub(crate) alone: Option<PeerId>,
+    /// A limit counts what it is told.
+    pub(crate) limited: bool,
     pub(crate) add_path: [AddPathSend; 2],
     pub(crate) rewrite: Rewrite,
     pub(crate) cluster: Option<RouterId>,
@@ -103,7 +107,10 @@ impl GroupRegistry {
         if let Some(&id) = groups.by_key.get(key) {
             let entry = groups.by_id.get_mut(id.index())?.as_mut()?;
             entry.members += 1;
-            let made = profile(id, eligibility);
+            let mut made = profile(id, eligibility);
+            if let (Some(made), Some(held)) = (&mut made.limits, &entry.profile.limits) {
+                go_on(made, held);
+            }
             if newer(&made, &entry.profile) {
                 entry.profile = Arc::new(made);
             }
@@ -185,6 +192,28 @@ impl GroupRegistry {
         Some(entry.profile.clone())
     }
 
+    /// Changes the limits on what a group of one is told; the profile to tell shards, unless they are
+    /// the same. The counts go on.
+    pub(crate) fn set_limits(
+        &self,
+        id: GroupId,
+        mut limits: [AdvertisedLimit; 2],
+    ) -> Option<Arc<GroupProfile>> {
+        let mut groups = self.lock();
+        let entry = groups.by_id.get_mut(id.index())?.as_mut()?;
+        let held = entry.profile.limits.as_ref()?;
+        go_on(&mut limits, held);
+        let terms = |limit: &AdvertisedLimit| (limit.max, limit.warn_at, limit.action);
+        if limits.iter().map(terms).eq(held.iter().map(terms)) {
+            return None;
+        }
+        entry.profile = Arc::new(GroupProfile {
+            limits: Some(limits),
+            ..(*entry.profile).clone()
+        });
+        Some(entry.profile.clone())
+    }
+
     /// The matrix in force.
     pub(crate) fn eligibility(&self) -> Eligibility {
         self.lock().eligibility
@@ -198,17 +227,20 @@ impl GroupRegistry {
         }
         groups.eligibility = eligibility;
         let mut changed = Vec::new();
-        for entry in groups
-            .by_id
-            .iter_mut()
-            .flatten()
-            .filter(|entry| entry.members > 0)
-        {
+        let members = |entry: &&mut Entry| entry.members > 0;
+        for entry in groups.by_id.iter_mut().flatten().filter(members) {
+            let old = &entry.profile;
+            let same = (0..32).map(PeerClass).all(|from| {
+                old.eligibility.allows(from, old.class) == eligibility.allows(from, old.class)
+            });
             entry.profile = Arc::new(GroupProfile {
                 eligibility,
-                ..(*entry.profile).clone()
+                ..(**old).clone()
             });
-            changed.push(entry.profile.clone());
+            // A group asks for its own column only; the others need no second look.
+            if !same {
+                changed.push(entry.profile.clone());
+            }
         }
         changed
     }
@@ -245,6 +277,13 @@ impl Groups {
             return u16::try_from(self.by_id.len() - 1).ok().map(GroupId);
         }
         self.free.pop_front().map(GroupId)
+    }
+}
+
+/// Limits that follow others go on with their counts.
+fn go_on(limits: &mut [AdvertisedLimit; 2], before: &[AdvertisedLimit; 2]) {
+    for (limit, before) in limits.iter_mut().zip(before) {
+        limit.held = before.held.clone();
     }
 }
 

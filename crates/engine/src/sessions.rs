@@ -2,7 +2,6 @@
 //! again.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use thruway_rib::{PeerId, ShardEvent, ShardId, ShardNote};
@@ -11,18 +10,16 @@ use thruway_wire::notification::Notification;
 use thruway_wire::update::UpdateContext;
 use thruway_wire::{Family, FamilySet, Time, encode};
 
+use crate::LimitDirection::{Advertised, Received};
 use crate::conns::Conn;
 use crate::effects::Effect;
 use crate::egress::Notice;
-use crate::limits::{LIMIT_LOOK, LIMIT_NEWS};
 use crate::peers::Up;
 use crate::profile::{
     group_key, group_profile, missing_policies, peer_profile, prefix_limit, same_limit,
 };
 use crate::registry::GroupKey;
-use crate::{
-    ConnectTarget, Event, LimitConfig, LimitDirection, LimitEvent, PeerRole, Sink, Worker,
-};
+use crate::{ConnectTarget, Event, PeerRole, Sink, Worker};
 
 impl Worker {
     /// Does one thing that a session asked for.
@@ -132,6 +129,7 @@ impl Worker {
             group: None,
             heard: now,
             received: [false; 2],
+            held_back: [0; 2],
         });
         // The server's own routes are not reflected ones.
         let reflected = negotiated.internal && peer.config.role != PeerRole::Local;
@@ -254,15 +252,23 @@ impl Worker {
     pub(crate) fn note(&mut self, now: Time, shard: ShardId, note: &ShardNote, out: &mut dyn Sink) {
         match *note {
             ShardNote::LimitNear(peer, family) => {
-                self.limit(now, peer, family, LimitEvent::Near, out);
+                self.limit_near(now, (peer, family, Received), out);
             }
-            ShardNote::LimitReached(peer, family) => self.limit_reached(now, peer, family, out),
-            ShardNote::LimitRoom(peer, family) => {
-                self.blocked.retain(|blocked| *blocked != (peer, family));
-                self.limit(now, peer, family, LimitEvent::Room, out);
-                self.with_session(now, peer, out, |session, actions| {
-                    session.request_refresh(family, actions);
-                });
+            ShardNote::AdvertisedNear(peer, family) => {
+                self.limit_near(now, (peer, family, Advertised), out);
+            }
+            ShardNote::LimitReached(peer, family) => {
+                self.limit_reached(now, (peer, family, Received), out);
+            }
+            ShardNote::AdvertisedReached(peer, family) => {
+                self.hold_back(peer, family, shard, true);
+                self.limit_reached(now, (peer, family, Advertised), out);
+            }
+            ShardNote::LimitRoom(peer, family) => self.limit_room(now, peer, family, out),
+            ShardNote::AdvertisedRoom(peer, family) => {
+                if self.hold_back(peer, family, shard, false) {
+                    self.nothing_held_back(now, peer, family, out);
+                }
             }
             ShardNote::Swept(id) => {
                 let Some(peer) = self.peers.get_mut(id) else {
@@ -277,97 +283,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    fn limit_reached(&mut self, now: Time, id: PeerId, family: Family, out: &mut dyn Sink) {
-        let Some(peer) = self.peers.get(id) else {
-            return;
-        };
-        let Some(Some(config)) = peer.config.limits.get(family.index()) else {
-            return;
-        };
-        let LimitConfig {
-            restart_after,
-            max,
-            action,
-            ..
-        } = *config;
-        let is_up = peer.up.is_some();
-        match action {
-            thruway_rib::LimitAction::Warn => self.limit(now, id, family, LimitEvent::Over, out),
-            thruway_rib::LimitAction::Block => {
-                self.limit(now, id, family, LimitEvent::Blocking, out);
-                if !self.blocked.contains(&(id, family)) {
-                    self.blocked.push((id, family));
-                    self.look_at = self.look_at.min(now + LIMIT_LOOK);
-                }
-            }
-            thruway_rib::LimitAction::Restart if is_up => {
-                self.limit(now, id, family, LimitEvent::Restarting, out);
-                let data = limit_data(family, max);
-                let notification = Notification::max_prefixes_reached().with_data(data);
-                self.with_session(now, id, out, |session, actions| {
-                    session.stop(now, notification, restart_after, actions);
-                });
-            }
-            // Another shard's note came first.
-            thruway_rib::LimitAction::Restart => {}
-        }
-    }
-
-    /// A shard that holds routes back looks for room in its turns; where another shard made it, there
-    /// may be none for long.
-    pub(crate) fn look_for_room(&mut self, now: Time) {
-        if now < self.look_at {
-            return;
-        }
-        let peers = &self.peers;
-        let limit = |(id, family): (PeerId, Family)| {
-            let peer = peers.get(id).filter(|peer| peer.up.is_some())?;
-            peer.limits.get(family.index())?.as_ref()
-        };
-        self.blocked.retain(|blocked| limit(*blocked).is_some());
-        let has_room = |blocked: &(PeerId, Family)| {
-            limit(*blocked).is_some_and(|limit| limit.held.load(Relaxed) < limit.max)
-        };
-        if self.blocked.iter().any(has_room) {
-            self.ingress.nudge();
-        }
-        let idle = self.blocked.is_empty();
-        self.look_at = if idle { Time::NEVER } else { now + LIMIT_LOOK };
-    }
-
-    /// Says it, once for all shards.
-    fn limit(
-        &mut self,
-        now: Time,
-        id: PeerId,
-        family: Family,
-        limit: LimitEvent,
-        out: &mut dyn Sink,
-    ) {
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        let Some(Some(count)) = peer.limits.get(family.index()) else {
-            return;
-        };
-        let Some(told) = peer.stats.limit_told.get_mut(family.index()) else {
-            return;
-        };
-        if told.is_some_and(|(at, last)| last == limit && now.since(at) < LIMIT_NEWS) {
-            return;
-        }
-        *told = Some((now, limit));
-        let held = count.held.load(Relaxed);
-        out.event(Event::Limit {
-            peer: id,
-            family,
-            direction: LimitDirection::Received,
-            limit,
-            max: count.max,
-            held,
-        });
     }
 
     /// Tells a peer a family again (RFC 2918), between markers where it knows them (RFC 7313).
@@ -424,13 +339,4 @@ impl Worker {
             out.event(Event::TableSent { peer: id, family });
         }
     }
-}
-
-/// Data of a Cease/1: the family and the limit (RFC 4486 §4).
-fn limit_data(family: Family, max: u32) -> Vec<u8> {
-    let pair = family.to_wire();
-    let mut data = pair.afi.to_be_bytes().to_vec();
-    data.push(pair.safi);
-    data.extend(max.to_be_bytes());
-    data
 }

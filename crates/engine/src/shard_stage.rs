@@ -267,13 +267,14 @@ impl ShardStage {
     fn counts(&self, peer: PeerId, group: Option<GroupId>, family: Family) -> TableCounts {
         let held = self.shard.peer_counters(peer, family);
         let told = group.map_or(0, |group| self.shard.advertised(group, peer, family));
+        let held_back = group.map_or(0, |group| self.shard.held_back(group, family));
         TableCounts {
             received: held.received.into(),
             accepted: held.accepted.into(),
             stale: held.stale.into(),
             blocked: held.blocked.into(),
             advertised: told.into(),
-            held_back: 0,
+            held_back: held_back.into(),
         }
     }
 

@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 use thruway_rib::{PeerId, ShardConfig};
 use thruway_session::{Actions, ConnId, Session};
-use thruway_wire::{Family, Time};
+use thruway_wire::Time;
 
+use crate::bounds::Blocked;
 use crate::conns::Conns;
 use crate::effects::{Collect, Effect};
 use crate::egress::Egress;
@@ -67,7 +68,7 @@ pub struct Worker {
     /// Connections whose reading is off.
     pub(crate) paused: Vec<ConnId>,
     /// Peers that a limit holds back, and when to look at them next.
-    pub(crate) blocked: Vec<(PeerId, Family)>,
+    pub(crate) blocked: Vec<Blocked>,
     pub(crate) look_at: Time,
     /// Questions whether all is through, oldest first.
     pub(crate) settles: VecDeque<Settling>,
