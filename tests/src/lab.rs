@@ -1,4 +1,4 @@
-//! A laboratory: hosts as network namespaces on one bridge, made for a test and removed with it.
+//! A laboratory: hosts as network namespaces on bridges, made for a test and removed with it.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 /// Numbers the laboratories of this process, so that tests can run side by side.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Hosts on one link: 198.18.0.0/16 and fd00:18::/64, host n is `.0.n` and `::n`.
+/// Hosts on one link: 198.18.0.0/16 and fd00:18::/64, host n is `.0.n` and `::n` unless it has
+/// addresses of its own. Further links are [`Lab::network`]s.
 ///
 /// Nothing in it reaches the machine's own network: the bridge stands in a namespace, too.
 pub struct Lab {
@@ -26,6 +27,8 @@ pub struct Host {
     pub namespace: String,
     /// 1 to 254.
     pub number: u8,
+    v4: Ipv4Addr,
+    v6: Ipv6Addr,
     /// A folder of its own for configurations, sockets and logs.
     pub dir: PathBuf,
 }
@@ -63,48 +66,76 @@ impl Lab {
 
     /// Adds a host.
     pub fn host(&mut self) -> Host {
-        let number = u8::try_from(self.hosts.len() + 1).expect("at most 254 hosts");
+        let number = self.next_number();
+        let v4 = Ipv4Addr::new(198, 18, 0, number);
+        let v6 = Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, number.into());
+        self.host_at(v4, v6)
+    }
+
+    /// Adds a host with addresses of the caller's: a /16 and a /64.
+    pub fn host_at(&mut self, v4: Ipv4Addr, v6: Ipv6Addr) -> Host {
+        let host = self.bare_host(v4, v6);
+        self.plug(
+            &host,
+            "eth0",
+            "br0",
+            &[&format!("{v4}/16"), &format!("{v6}/64")],
+        );
+        host
+    }
+
+    /// Adds a host without any link; its addresses are what [`Lab::plug`] will give it.
+    pub fn bare_host(&mut self, v4: Ipv4Addr, v6: Ipv6Addr) -> Host {
+        let number = self.next_number();
         self.hosts.push(number);
         let namespace = format!("{}-{number}", self.prefix);
-        let hub = format!("{}-hub", self.prefix);
-        let port = format!("p{number}");
         must(&["netns", "add", &namespace]);
-        must(&[
-            "link", "add", "eth0", "netns", &namespace, "type", "veth", "peer", "name", &port,
-            "netns", &hub,
-        ]);
-        must(&["-n", &hub, "link", "set", &port, "master", "br0", "up"]);
+        must(&["-n", &namespace, "link", "set", "lo", "up"]);
         let dir = self.dir.path().join(number.to_string());
         fs::create_dir_all(&dir).expect("a folder for the host");
         open_to_all(&dir);
-        let host = Host {
+        Host {
             namespace,
             number,
+            v4,
+            v6,
             dir,
-        };
+        }
+    }
+
+    /// Adds a link, named as the caller likes: at most 15 letters.
+    pub fn network(&mut self, name: &str) {
+        let hub = self.hub();
+        must(&["-n", &hub, "link", "add", name, "type", "bridge"]);
+        must(&["-n", &hub, "link", "set", name, "up"]);
+    }
+
+    /// Plugs a host's device into a link, with these addresses (`ADDRESS/LENGTH`).
+    pub fn plug(&self, host: &Host, device: &str, network: &str, addrs: &[&str]) {
+        let hub = self.hub();
+        let port = format!("p{}{device}", host.number);
         let ns = host.namespace.as_str();
         must(&[
-            "-n",
-            ns,
-            "addr",
-            "add",
-            &format!("{}/16", host.v4()),
-            "dev",
-            "eth0",
+            "link", "add", device, "netns", ns, "type", "veth", "peer", "name", &port, "netns",
+            &hub,
         ]);
-        must(&[
-            "-n",
-            ns,
-            "addr",
-            "add",
-            &format!("{}/64", host.v6()),
-            "dev",
-            "eth0",
-            "nodad",
-        ]);
-        must(&["-n", ns, "link", "set", "lo", "up"]);
-        must(&["-n", ns, "link", "set", "eth0", "up"]);
-        host
+        must(&["-n", &hub, "link", "set", &port, "master", network, "up"]);
+        for addr in addrs {
+            let mut args = vec!["-n", ns, "addr", "add", addr, "dev", device];
+            if addr.contains(':') {
+                args.push("nodad");
+            }
+            must(&args);
+        }
+        must(&["-n", ns, "link", "set", device, "up"]);
+    }
+
+    fn hub(&self) -> String {
+        format!("{}-hub", self.prefix)
+    }
+
+    fn next_number(&self) -> u8 {
+        u8::try_from(self.hosts.len() + 1).expect("at most 254 hosts")
     }
 }
 
@@ -121,13 +152,13 @@ impl Host {
     /// Its IPv4 address.
     #[must_use]
     pub fn v4(&self) -> Ipv4Addr {
-        Ipv4Addr::new(198, 18, 0, self.number)
+        self.v4
     }
 
     /// Its IPv6 address.
     #[must_use]
     pub fn v6(&self) -> Ipv6Addr {
-        Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, self.number.into())
+        self.v6
     }
 
     /// One of the two.
@@ -138,6 +169,42 @@ impl Host {
         } else {
             self.v4().into()
         }
+    }
+
+    /// `ip …` on this host.
+    ///
+    /// # Panics
+    /// It fails.
+    pub fn ip(&self, args: &[&str]) {
+        let mut all = vec!["-n", &self.namespace];
+        all.extend(args);
+        must(&all);
+    }
+
+    /// What `ip …` prints on this host.
+    #[must_use]
+    pub fn ask_ip(&self, args: &[&str]) -> String {
+        output(Command::new("ip").args(["-n", &self.namespace]).args(args))
+    }
+
+    /// Makes it a router of both families.
+    pub fn forward(&self) {
+        let script = "for family in ipv4 ipv6; do \
+                      echo 1 > /proc/sys/net/$family/conf/all/forwarding || exit 1; done";
+        let mut shell = self.command("sh");
+        let status = shell.args(["-c", script]).status();
+        assert!(status.is_ok_and(|status| status.success()), "no forwarding");
+    }
+
+    /// Sends one echo request; true where the answer came within a second.
+    #[must_use]
+    pub fn reaches(&self, addr: IpAddr) -> bool {
+        let mut ping = self.command("ping");
+        ping.args(["-n", "-q", "-c", "1", "-W", "1"])
+            .arg(addr.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        ping.status().is_ok_and(|status| status.success())
     }
 
     /// A command that runs on this host.
@@ -193,6 +260,12 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends it without any chance to say goodbye, as a crash would: SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Sends SIGTERM and waits for the end; SIGKILL after ten seconds. Returns the exit code.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -36,6 +36,23 @@ impl Rig {
     /// The same with further lines for `[server]`.
     #[must_use]
     pub fn start_with(transport: &str, server: &str, peers: &str) -> Self {
+        Self::launch(transport, &format!("asn = 64500\n{server}"), peers)
+    }
+
+    /// Starts a virtual network's route server (AS 65515); `rest` is the configuration without
+    /// `[server]`.
+    #[must_use]
+    pub fn exchange(transport: &str, rest: &str) -> Self {
+        Self::launch(transport, "mode = \"exchange\"", rest)
+    }
+
+    /// The same with further lines for `[server]`.
+    #[must_use]
+    pub fn exchange_with(transport: &str, server: &str, rest: &str) -> Self {
+        Self::launch(transport, &format!("mode = \"exchange\"\n{server}"), rest)
+    }
+
+    fn launch(transport: &str, server: &str, rest: &str) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("thruway-rig")
             .tempdir()
@@ -45,33 +62,51 @@ impl Rig {
         let addr = free.local_addr().expect("its address");
         drop(free);
         let server = format!(
-            "[server]\nasn = 64500\nrouter-id = \"198.18.0.1\"\nlisten = [\"{addr}\", \"[::1]:{}\"]\n\
+            "[server]\nrouter-id = \"198.18.0.1\"\nlisten = [\"{addr}\", \"[::1]:{}\"]\n\
              api-socket = \"{}\"\ntransport = \"{transport}\"\nworkers = 2\n{server}\n",
             addr.port(),
             dir.path().join("thruway.sock").display(),
         );
-        let file = dir.path().join("thruway.toml");
-        fs::write(&file, format!("{server}{peers}")).expect("a writable folder");
-        let log = fs::File::create(dir.path().join("log")).expect("a log");
-        let child = Command::new(binary())
-            .args(["serve", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("thruway starts");
+        fs::write(dir.path().join("thruway.toml"), format!("{server}{rest}"))
+            .expect("a writable folder");
         let mut rig = Rig {
-            child,
+            child: Self::run(dir.path()),
             addr,
             dir,
             server,
         };
-        wait_until("the server answers", PATIENCE, || {
-            assert!(rig.is_alive(), "thruway serve ended:\n{}", rig.log());
-            !output(&mut rig.command("show", &["status", "--json"])).is_empty()
-        });
+        rig.wait_until_it_answers();
         rig
+    }
+
+    fn run(dir: &Path) -> Child {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("log"))
+            .expect("a log");
+        Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(dir.join("thruway.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("thruway starts")
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        wait_until("the server answers", PATIENCE, || {
+            assert!(self.is_alive(), "thruway serve ended:\n{}", self.log());
+            !output(&mut self.command("show", &["status", "--json"])).is_empty()
+        });
+    }
+
+    /// Ends it and starts it again from the same folder.
+    pub fn restart(&mut self) {
+        assert_eq!(self.terminate(), Some(0), "{}", self.log());
+        self.child = Self::run(self.dir.path());
+        self.wait_until_it_answers();
     }
 
     /// Where it takes sessions.
@@ -151,9 +186,14 @@ impl Rig {
 
     /// Writes another configuration (without `[server]`) and has it read.
     pub fn reload(&self, peers: &str) -> std::process::Output {
+        self.rewrite(peers);
+        self.command("reload", &[]).output().expect("thruway runs")
+    }
+
+    /// Writes another configuration (without `[server]`), which nobody reads yet.
+    pub fn rewrite(&self, peers: &str) {
         let file = self.dir.path().join("thruway.toml");
         fs::write(file, format!("{}{peers}", self.server)).expect("a writable folder");
-        self.command("reload", &[]).output().expect("thruway runs")
     }
 
     /// SIGTERM, and the exit code.
@@ -195,16 +235,21 @@ impl Rig {
     /// The same without waiting for the session.
     #[must_use]
     pub fn spawn(&self, n: u8, peer: PeerOptions) -> Speaker {
-        let local = Some(IpAddr::V4(client_addr(n)));
-        let link = Link::Connect {
-            remote: self.addr,
-            local,
-        };
+        self.spawn_at(client_addr(n), peer, None)
+    }
+
+    /// A neighbour at any address of 127.0.0.0/8, with a TCP MD5 key or without; the session may
+    /// come up later, or never.
+    #[must_use]
+    pub fn spawn_at(&self, addr: Ipv4Addr, peer: PeerOptions, md5: Option<&str>) -> Speaker {
         let session = SessionOptions {
-            name: format!("c{n}"),
-            link,
+            name: addr.to_string(),
+            link: Link::Connect {
+                remote: self.addr,
+                local: Some(IpAddr::V4(addr)),
+            },
             peer,
-            md5: None,
+            md5: md5.map(|key| key.as_bytes().to_vec()),
         };
         Speaker::spawn(SpeakerOptions::new(session)).expect("a speaker starts")
     }

@@ -14,7 +14,7 @@ use crate::route::{Table, read_mrt_rib};
 /// A running BIRD.
 pub struct Bird {
     host: Host,
-    _process: Process,
+    process: Process,
 }
 
 impl Bird {
@@ -27,9 +27,19 @@ impl Bird {
     /// Starts one with a configuration of the caller's.
     #[must_use]
     pub fn with_config(host: &Host, config: &str) -> Self {
+        Self::run(host, config, &["-f"])
+    }
+
+    /// Starts one after a crash: it tells its neighbours that it was restarted (RFC 4724 §4.1).
+    #[must_use]
+    pub fn recover(host: &Host, config: &str) -> Self {
+        Self::run(host, config, &["-f", "-R"])
+    }
+
+    fn run(host: &Host, config: &str, args: &[&str]) -> Self {
         let file = host.write("bird.conf", config);
         let mut command = host.command("bird");
-        command.args(["-f", "-c"]).arg(file);
+        command.args(args).arg("-c").arg(file);
         command
             .arg("-s")
             .arg(host.file("bird.ctl"))
@@ -38,12 +48,17 @@ impl Bird {
         let process = host.spawn("bird", &mut command);
         let mut bird = Bird {
             host: host.clone(),
-            _process: process,
+            process,
         };
         wait_until("BIRD answers", Duration::from_secs(20), || {
             bird.ask("show status").contains("up")
         });
         bird
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// What `birdc` answers.

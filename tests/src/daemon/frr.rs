@@ -1,7 +1,8 @@
-//! FRR's bgpd, without zebra.
+//! FRR's bgpd, with zebra where packets are to flow.
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::route::{Table, read_mrt_rib};
 /// A running bgpd.
 pub struct Frr {
     host: Host,
-    _process: Process,
+    bgpd: Process,
+    _zebra: Option<Process>,
     dumps: u32,
 }
 
@@ -22,27 +24,55 @@ impl Frr {
     /// Starts one and waits for its vty.
     #[must_use]
     pub fn start(host: &Host, speaker: &Speaker) -> Self {
-        let file = host.write("frr.conf", &config(host, speaker));
+        Self::with_config(host, &config(host, speaker))
+    }
+
+    /// Starts one with a configuration of the caller's.
+    #[must_use]
+    pub fn with_config(host: &Host, config: &str) -> Self {
+        let file = host.write("frr.conf", config);
         // bgpd takes two addresses to listen on as two `-l`.
-        let mut command = host.command("/usr/lib/frr/bgpd");
+        let mut command = bgpd(host, &file);
+        command.args(["-n", "-Z", "-S"]);
+        command.args(["-l", &host.v4().to_string(), "-l", &host.v6().to_string()]);
+        Frr::run(host, &mut command, None)
+    }
+
+    /// Starts one that is a router: zebra installs in the kernel what bgpd learns.
+    #[must_use]
+    pub fn router(host: &Host, config: &str) -> Self {
+        let socket = host.file("zserv.api");
+        let mut command = host.command("/usr/lib/frr/zebra");
         command
             .arg("-f")
-            .arg(file)
-            .arg("-i")
-            .arg(host.file("frr.pid"));
-        command.arg("--vty_socket").arg(&host.dir);
-        command.args(["-n", "-Z", "-S", "-p", "179", "-P", "0"]);
-        command.args(["-l", &host.v4().to_string(), "-l", &host.v6().to_string()]);
-        let process = host.spawn("frr", &mut command);
+            .arg(host.write("zebra.conf", "hostname frr\n"));
+        command.arg("-i").arg(host.file("zebra.pid"));
+        command.arg("-z").arg(&socket).arg("--vty_socket");
+        command.arg(&host.dir).args(["-P", "0"]);
+        let zebra = host.spawn("zebra", &mut command);
+        wait_until("zebra listens", Duration::from_secs(20), || socket.exists());
+        let mut command = bgpd(host, &host.write("frr.conf", config));
+        command.arg("-z").arg(socket);
+        Frr::run(host, &mut command, Some(zebra))
+    }
+
+    fn run(host: &Host, command: &mut Command, zebra: Option<Process>) -> Self {
+        let bgpd = host.spawn("frr", command);
         let mut frr = Frr {
             host: host.clone(),
-            _process: process,
+            bgpd,
+            _zebra: zebra,
             dumps: 0,
         };
         wait_until("FRR answers", Duration::from_secs(20), || {
             frr.ask("show version").contains("FRR")
         });
         frr
+    }
+
+    /// Ends bgpd as a crash would. What it had zebra install stays.
+    pub fn kill(&mut self) {
+        self.bgpd.kill();
     }
 
     /// What `vtysh` answers.
@@ -108,6 +138,15 @@ impl Daemon for Frr {
         }
         table
     }
+}
+
+fn bgpd(host: &Host, config: &Path) -> Command {
+    let mut command = host.command("/usr/lib/frr/bgpd");
+    command.arg("-f").arg(config);
+    command.arg("-i").arg(host.file("frr.pid"));
+    command.arg("--vty_socket").arg(&host.dir);
+    command.args(["-p", "179", "-P", "0"]);
+    command
 }
 
 fn config(host: &Host, speaker: &Speaker) -> String {
