@@ -24,6 +24,8 @@ enum Command {
     Show(thruway::show::ShowArgs),
     /// Why a prefix's best path is best, and why a peer does or does not get it.
     Explain(thruway::show::ExplainArgs),
+    /// Turn route exchange on or off: whether branches of a virtual network learn each other's routes.
+    Exchange(thruway::show::ExchangeArgs),
     /// Have a running server read its configuration again.
     Reload(thruway::show::ReloadArgs),
     /// Reset a peer's session, softly or not.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => thruway::serve::run(&args).map(done),
         Command::Show(args) => thruway::show::show(&args).map(done),
         Command::Explain(args) => thruway::show::explain(&args).map(done),
+        Command::Exchange(args) => thruway::show::exchange(&args).map(done),
         Command::Reload(args) => thruway::show::reload(&args).map(done),
         Command::Reset(args) => thruway::show::reset(&args).map(done),
         Command::Demo(args) => thruway::demo::run(&args).map(done),

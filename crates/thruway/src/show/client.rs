@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -38,6 +38,24 @@ enum Target {
 }
 
 impl Client {
+    /// A server by its address: HOST:PORT of its `api`, or the path of its Unix socket.
+    #[must_use]
+    pub fn to(address: &str) -> Self {
+        let path = address.contains('/') || Path::new(address).exists();
+        let target = if path {
+            Target::Socket(address.into())
+        } else {
+            Target::Tcp(address.to_owned())
+        };
+        Client { target }
+    }
+
+    /// True where nobody else on the way reads what is said.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.target, Target::Socket(_))
+    }
+
     /// Where `args` point, or the default socket.
     #[must_use]
     pub fn new(args: &ServerArgs) -> Self {
@@ -63,7 +81,7 @@ impl Client {
     /// No server, or the server's own words.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let body = self
-            .request(Method::GET, path)
+            .request(Method::GET, path, Vec::new())
             .await?
             .into_body()
             .collect()
@@ -72,13 +90,21 @@ impl Client {
         serde_json::from_slice(&body).context("the server's answer is not what was expected")
     }
 
-    /// Tells the server something; its answer as JSON.
+    /// Tells the server something; its answer.
     ///
     /// # Errors
     /// No server, or the server's own words.
-    pub async fn post(&self, path: &str) -> Result<serde_json::Value> {
+    pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.post_body(path, Vec::new()).await
+    }
+
+    /// The same with a body.
+    ///
+    /// # Errors
+    /// No server, or the server's own words.
+    pub async fn post_body<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
         let body = self
-            .request(Method::POST, path)
+            .request(Method::POST, path, body)
             .await?
             .into_body()
             .collect()
@@ -92,7 +118,7 @@ impl Client {
     /// # Errors
     /// No server, the server's own words, or what `each` says.
     pub async fn lines(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut body = self.request(Method::GET, path).await?.into_body();
+        let mut body = self.request(Method::GET, path, Vec::new()).await?.into_body();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else {
@@ -117,17 +143,22 @@ impl Client {
         Ok(())
     }
 
-    async fn request(&self, method: Method, path: &str) -> Result<Response<Incoming>> {
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>> {
         let response = match &self.target {
             Target::Socket(socket) => {
                 let stream = connect_unix(socket).await?;
-                exchange(stream, "thruway", method, path).await?
+                exchange(stream, "thruway", method, path, body).await?
             }
             Target::Tcp(addr) => {
                 let stream = tokio::net::TcpStream::connect(addr.as_str())
                     .await
                     .with_context(|| format!("no server answers at {addr}"))?;
-                exchange(stream, addr, method, path).await?
+                exchange(stream, addr, method, path, body).await?
             }
         };
         if response.status().is_success() {
@@ -158,6 +189,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     host: &str,
     method: Method,
     path: &str,
+    body: Vec<u8>,
 ) -> Result<Response<Incoming>> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -166,7 +198,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .method(method)
         .uri(path)
         .header("host", host)
-        .body(Empty::<Bytes>::new())?;
+        .body(Full::<Bytes>::from(body))?;
     Ok(sender.send_request(request).await?)
 }
 

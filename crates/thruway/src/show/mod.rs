@@ -1,6 +1,7 @@
 //! `thruway show …` and `thruway explain …`: questions to a running server.
 
 pub(crate) mod client;
+mod exchange;
 mod tables;
 
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
 pub use self::client::{Client, ServerArgs, encode};
+pub use self::exchange::{ExchangeArgs, exchange};
 use crate::control::model::{Failure, Peer, Route, Status};
 
 /// `thruway show`.
@@ -28,7 +30,7 @@ enum What {
     Peers,
     /// One peer, or its routes.
     Peer {
-        /// Name or address.
+        /// Name or address; or an NVA or gateway: all its sessions.
         name: String,
         /// Its routes instead: learned, rejected or advertised.
         table: Option<PeerTable>,
@@ -38,6 +40,13 @@ enum What {
         /// And its more specifics.
         #[arg(long, requires = "prefix")]
         longer: bool,
+    },
+    /// The virtual network: the switch, its NVAs and gateways, and who tells whom how much.
+    Exchange,
+    /// What hosts of the virtual network get, and whether the kernel has it.
+    Hosts {
+        /// Only within this prefix, or the longest match of an address.
+        prefix: Option<String>,
     },
     /// Routes: all, those of one prefix, or of the best match of an address.
     Routes {
@@ -85,6 +94,8 @@ pub fn show(args: &ShowArgs) -> Result<()> {
         match &args.what {
             What::Status => status(&client, json).await,
             What::Peers => peers(&client, json).await,
+            What::Exchange => exchange::show(&client, json).await,
+            What::Hosts { prefix } => exchange::hosts(&client, prefix.as_deref(), json).await,
             What::Peer {
                 name, table: None, ..
             } => peer(&client, name, json).await,
@@ -195,12 +206,28 @@ async fn peers(client: &Client, json: bool) -> Result<()> {
 }
 
 async fn peer(client: &Client, name: &str, json: bool) -> Result<()> {
-    let peer: Peer = client.get(&format!("/v1/peers/{}", encode(name))).await?;
+    let found: PeerOrSite = client.get(&format!("/v1/peers/{}", encode(name))).await?;
     if json {
-        print_json(&peer)
-    } else {
-        print(&tables::peer(&peer))
+        return print_json(&found);
     }
+    match found {
+        PeerOrSite::Peer(peer) => print(&tables::peer(&peer)),
+        PeerOrSite::Site(peers) if peers.is_empty() => {
+            print(&format!("{name}: no session has come yet"))
+        }
+        PeerOrSite::Site(peers) => {
+            let texts: Vec<String> = peers.iter().map(tables::peer).collect();
+            print(&texts.join("\n\n"))
+        }
+    }
+}
+
+/// One peer, or all of an NVA or gateway.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+enum PeerOrSite {
+    Peer(Box<Peer>),
+    Site(Vec<Peer>),
 }
 
 /// Routes as they come: a table in pieces with columns of fixed width, or lines of JSON.
@@ -267,7 +294,9 @@ pub struct ReloadArgs {
 /// # Errors
 /// What is wrong with the file: then nothing of it is in force.
 pub fn reload(args: &ReloadArgs) -> Result<()> {
-    let report = runtime()?.block_on(Client::new(&args.server).post("/v1/reload"))?;
+    let client = Client::new(&args.server);
+    let report: serde_json::Value =
+        runtime()?.block_on(client.post("/v1/reload"))?;
     if args.server.json {
         return print_json(&report);
     }
@@ -278,13 +307,20 @@ pub fn reload(args: &ReloadArgs) -> Result<()> {
         }
         _ => "none".to_owned(),
     };
-    print(&format!(
+    let mut text = format!(
         "added: {}\nremoved: {}\nchanged: {}\nunchanged: {}",
         names("added"),
         names("removed"),
         names("changed"),
         report["unchanged"]
-    ))
+    );
+    if report["exchange"].as_array().is_some_and(|list| !list.is_empty()) {
+        text += &format!("\nvirtual network: {}", names("exchange"));
+    }
+    if let Ok(report) = serde_json::from_value(report["switch"].clone()) {
+        text += &format!("\n\n{}", exchange::switch(&report));
+    }
+    print(&text)
 }
 
 /// `thruway reset`.
@@ -330,7 +366,8 @@ pub fn reset(args: &ResetArgs) -> Result<()> {
     };
     let (peer, text) = (encode(&args.peer), encode(&args.text));
     let path = format!("/v1/peers/{peer}/reset?kind={kind}&text={text}");
-    let answer = runtime()?.block_on(Client::new(&args.server).post(&path))?;
+    let client = Client::new(&args.server);
+    let answer: serde_json::Value = runtime()?.block_on(client.post(&path))?;
     if args.server.json {
         print_json(&answer)
     } else {

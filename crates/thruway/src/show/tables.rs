@@ -2,9 +2,9 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::control::model::{Peer, Route, RouteCounts, Status};
+use crate::control::model::{Peer, PeerLimit, Route, RouteCounts, Status};
 
-fn table(heading: &[&str]) -> Table {
+pub(super) fn table(heading: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if !heading.is_empty() {
@@ -13,7 +13,7 @@ fn table(heading: &[&str]) -> Table {
     table
 }
 
-fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
+pub(super) fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
     for column in columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -107,11 +107,12 @@ pub(super) fn peers(peers: &[Peer]) -> String {
     if peers.is_empty() {
         return "no peers".to_owned();
     }
+    let in_network = peers.iter().any(|peer| peer.kind.is_some());
     let mut table = table(&[
         "name",
         "address",
         "AS",
-        "role",
+        if in_network { "kind" } else { "role" },
         "state",
         "up",
         "received",
@@ -125,7 +126,7 @@ pub(super) fn peers(peers: &[Peer]) -> String {
             peer.name.clone(),
             peer.address.to_string(),
             crate::control::view::asn_text(peer.asn),
-            peer.role.clone(),
+            kind(peer),
             peer.state.clone(),
             peer.uptime_seconds.map_or_else(|| "-".to_owned(), span),
             sum(|counts| counts.received),
@@ -138,6 +139,15 @@ pub(super) fn peers(peers: &[Peer]) -> String {
     trim(&table)
 }
 
+/// What a peer is: to the virtual network with its site, or in plain BGP.
+fn kind(peer: &Peer) -> String {
+    match (peer.kind, &peer.site) {
+        (Some(kind), Some(site)) if kind.as_str() != site => format!("{kind} {site}"),
+        (Some(kind), _) => kind.to_string(),
+        (None, _) => peer.role.clone(),
+    }
+}
+
 pub(super) fn peer(peer: &Peer) -> String {
     let dash = || "-".to_owned();
     let mut table = table(&[]);
@@ -147,6 +157,9 @@ pub(super) fn peer(peer: &Peer) -> String {
     add("name", peer.name.clone());
     add("address", peer.address.to_string());
     add("AS", crate::control::view::asn_text(peer.asn));
+    if peer.kind.is_some() {
+        add("kind", kind(peer));
+    }
     add("role", peer.role.clone());
     add("state", peer.state.clone());
     add("up", peer.uptime_seconds.map_or_else(dash, span));
@@ -181,6 +194,9 @@ pub(super) fn peer(peer: &Peer) -> String {
     add("waiting", octets(peer.queued as u64));
     for (name, counts) in [("IPv4", &peer.ipv4), ("IPv6", &peer.ipv6)] {
         add(name, counts_text(counts));
+    }
+    for limit in &peer.limits {
+        add("limit", limit_text(limit));
     }
     if peer.update_errors != [0; 4] {
         let [discarded, withdrawn, disabled, reset] = peer.update_errors;
@@ -234,8 +250,31 @@ fn counts_text(counts: &RouteCounts) -> String {
         "{} received, {} accepted, {} rejected, {} advertised",
         counts.received, counts.accepted, counts.rejected, counts.advertised
     );
+    if counts.blocked > 0 {
+        text += &format!(", {} of them held back by max-prefixes", counts.blocked);
+    }
+    if counts.held_back > 0 {
+        text += &format!(", {} held back by max-advertised", counts.held_back);
+    }
     if counts.stale > 0 {
         text += &format!(", {} stale", counts.stale);
+    }
+    text
+}
+
+fn limit_text(limit: &PeerLimit) -> String {
+    let key = match limit.direction.as_str() {
+        "received" => "max-prefixes",
+        _ => "max-advertised",
+    };
+    let mut text = format!(
+        "{key} {}: {} of {}, warns at {}, then {}",
+        limit.family, limit.count, limit.limit, limit.warn_at, limit.action
+    );
+    if limit.held_back > 0 {
+        text += &format!("; {} held back", limit.held_back);
+    } else if limit.count >= u64::from(limit.warn_at) {
+        text += "; over the threshold";
     }
     text
 }
@@ -344,7 +383,7 @@ fn plural(count: usize, word: &str) -> String {
 }
 
 /// Without the blanks that fill the last column.
-fn trim(table: &Table) -> String {
+pub(super) fn trim(table: &Table) -> String {
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")
