@@ -4,15 +4,17 @@
 //! `THRUWAY_SIM_SEED=N cargo test -p thruway-tests --test sim` plays one seed again;
 //! `THRUWAY_SIM_NEW=N` sets how many new ones are tried beside the fixed ones.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thruway_engine::limits::{Bounds, RING_LEN};
-use thruway_engine::{Command, PeerRole, PolicyRef, Reset};
+use thruway_engine::{Command, LimitConfig, PeerRole, PolicyRef, Reset};
 use thruway_policy::Policy;
-use thruway_rib::{Filter, Query};
+use thruway_rib::{AddPathSend, Eligibility, Filter, LimitAction, PeerClass, PeerId, Query};
 use thruway_session::GrOffer;
 use thruway_tests::sim::host::{HostConfig, Key, Phase, Route};
+use thruway_tests::sim::model::octets;
 use thruway_tests::sim::rng::Rng;
 use thruway_tests::sim::world::{SERVER_AS, Shape, World};
 use thruway_wire::{Community, Family, FamilySet};
@@ -54,16 +56,25 @@ fn play(seed: u64) {
     let mut rng = Rng::new(seed);
     let mut world = World::new(shape(&mut rng), seed);
     let hosts = 2 + rng.below(5);
+    // In half of the worlds peers have the kinds of a route exchange.
+    let exchange = rng.one_in(2);
+    world.set_matrix(matrix(&mut rng, exchange));
     for n in 1..=hosts {
-        add_host(&mut world, &mut rng, n as u8);
+        add_host(&mut world, &mut rng, n as u8, exchange);
     }
     for step in 0..STEPS {
         let host = rng.below(hosts);
-        act(&mut world, &mut rng, host);
+        act(&mut world, &mut rng, host, exchange);
         let rounds = rng.below(6);
         world.some_rounds(rounds);
         if step % 40 == 39 {
             rest(&mut world, seed, step);
+            switch(
+                &mut world,
+                &mut rng,
+                exchange,
+                &format!("seed {seed}, step {step}"),
+            );
         }
     }
     for station in &mut world.stations {
@@ -87,6 +98,77 @@ fn rest(world: &mut World, seed: u64, step: usize) {
     let what = format!("seed {seed}, step {step}");
     world.check(&what);
     world.check_counts(&what);
+}
+
+/// The matrix changes while all is at rest: each host hears of the difference, once, and the server says
+/// when all of it is queued.
+fn switch(world: &mut World, rng: &mut Rng, exchange: bool, what: &str) {
+    let tables = |world: &World| -> Vec<BTreeMap<Key, Vec<u8>>> {
+        let tables = world.stations.iter().map(|station| &station.host.table);
+        tables
+            .map(|table| table.iter().map(|(key, set)| (*key, octets(set))).collect())
+            .collect()
+    };
+    let detached = |world: &mut World| -> u64 {
+        let statuses = world.status();
+        statuses.iter().map(|status| status.counters.detached).sum()
+    };
+    let before = (tables(world), world.told(), detached(world));
+    world.set_matrix(matrix(rng, exchange));
+    let settled = world.quiet();
+    let queued = world.told();
+    world.run();
+    world.check(&format!("{what}, after the switch"));
+    world.check_tally(what);
+    let after = (tables(world), world.told(), detached(world));
+    assert!(
+        settled.iter().all(|settled| settled.through),
+        "{what}: {settled:?}"
+    );
+    if before.2 != after.2 {
+        return; // a host that did not read is told by a walk, which repeats itself
+    }
+    assert_eq!(queued, after.1, "{what}: something was not queued yet");
+    for (at, station) in world.stations.iter().enumerate() {
+        let (old, new) = (&before.0[at], &after.0[at]);
+        let changed = new.iter().filter(|(key, set)| old.get(*key) != Some(set));
+        let gone = old.keys().filter(|key| !new.contains_key(*key));
+        let count = |told: &BTreeMap<PeerId, (u64, u64)>| {
+            told.get(&station.peer).copied().unwrap_or_default()
+        };
+        let (had, has) = (count(&before.1), count(&after.1));
+        let (announced, withdrawn) = (has.0 - had.0, has.1 - had.1);
+        let changed = changed.count() as u64;
+        // Who told a group's former best path may hear once more what it has as the next best.
+        let own = station.host.announces.len() as u64;
+        assert!(
+            (changed..=changed + own).contains(&announced),
+            "{what}: {announced} routes announced to {at}, {changed} changed"
+        );
+        assert_eq!(
+            withdrawn,
+            gone.count() as u64,
+            "{what}: withdrawn from {at}"
+        );
+    }
+}
+
+/// Who may be told whose routes: now and then not what it should be.
+fn matrix(rng: &mut Rng, exchange: bool) -> Eligibility {
+    let first = if exchange { 8 } else { 0 };
+    let mut matrix = PeerRole::eligibility();
+    if exchange {
+        // Kinds 8 to 11: network, NVA, ExpressRoute gateway, VPN gateway.
+        let on = if rng.one_in(2) { 0xf00 } else { 0 };
+        matrix.0[8] = 0xf00;
+        matrix.0[9] = 0x300 | on & 0xc00;
+        matrix.0[10] = 0x100 | on & 0xa00;
+        matrix.0[11] = 0x100 | on & 0x600;
+    }
+    if rng.one_in(3) {
+        matrix.0[first + rng.below(4)] ^= 1 << (first + rng.below(4));
+    }
+    matrix
 }
 
 fn shape(rng: &mut Rng) -> Shape {
@@ -116,14 +198,15 @@ fn shape(rng: &mut Rng) -> Shape {
     }
 }
 
-fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
-    let role = match rng.below(6) {
+fn add_host(world: &mut World, rng: &mut Rng, n: u8, exchange: bool) {
+    let role = match rng.below(7) {
         0 => PeerRole::External,
         1 => PeerRole::Internal,
         2 => PeerRole::ReflectorClient,
+        3 => PeerRole::Local,
         _ => PeerRole::RouteServerClient,
     };
-    let internal = matches!(role, PeerRole::Internal | PeerRole::ReflectorClient);
+    let internal = !matches!(role, PeerRole::External | PeerRole::RouteServerClient);
     let mut host = HostConfig::new(n);
     if internal {
         host.asn = SERVER_AS;
@@ -140,7 +223,20 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
         host.families = FamilySet::IPV4;
     }
     let no_export = rng.one_in(10);
+    let local_pref = rng.one_in(6).then_some(100);
+    let multipath = rng.one_in(2).then(|| 1 + rng.below(3) as u8);
+    let limit = rng.one_in(6).then(|| max_advertised(rng));
+    let (class, rank) = (8 + rng.below(4) as u8, rng.below(2) as u8);
     world.add(host, role, |peer| {
+        peer.local_pref = local_pref;
+        if let Some(most) = multipath {
+            peer.export.add_path = [AddPathSend::Multipath(most); 2];
+        }
+        peer.max_advertised = [limit, None];
+        if exchange {
+            (peer.class, peer.rank) = (PeerClass(class), rank);
+            peer.export.alternatives = true;
+        }
         peer.session.graceful_restart = Some(GrOffer::default());
         peer.session.long_lived = Some(20);
         if no_export {
@@ -149,8 +245,18 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8) {
     });
 }
 
+fn max_advertised(rng: &mut Rng) -> LimitConfig {
+    LimitConfig {
+        max: 1 + rng.below(12) as u32,
+        warn_at: 3,
+        action: LimitAction::Block,
+        accepted_only: false,
+        restart_after: None,
+    }
+}
+
 /// One step of the script.
-fn act(world: &mut World, rng: &mut Rng, host: usize) {
+fn act(world: &mut World, rng: &mut Rng, host: usize, exchange: bool) {
     match rng.below(27) {
         0..12 => announce(world, rng, host),
         12..15 => {
@@ -174,7 +280,7 @@ fn act(world: &mut World, rng: &mut Rng, host: usize) {
         21 => world.pass(Duration::from_millis(rng.below(3000) as u64)),
         22 => reconfigure(world, rng, host),
         23 if rng.one_in(3) => world.replace(host),
-        24 => disturb(world, rng, host),
+        24 => disturb(world, rng, host, exchange),
         _ => {
             for _ in 0..20 {
                 announce(world, rng, host);
@@ -184,17 +290,14 @@ fn act(world: &mut World, rng: &mut Rng, host: usize) {
 }
 
 /// Garbage from a peer, another matrix, a question in the middle of it all.
-fn disturb(world: &mut World, rng: &mut Rng, host: usize) {
+fn disturb(world: &mut World, rng: &mut Rng, host: usize, exchange: bool) {
     match rng.below(3) {
         0 => {
             let garbage = (0..30).map(|_| rng.next_u64() as u8);
             world.host(host).output.extend(garbage);
         }
         1 => {
-            let mut matrix = PeerRole::eligibility();
-            if rng.one_in(2) {
-                matrix.0[rng.below(4)] ^= 1 << rng.below(4);
-            }
+            let matrix = matrix(rng, exchange);
             world.set_matrix(matrix);
         }
         _ => world.ask_aside(Query::Routes(Filter::All(None))),
@@ -205,7 +308,8 @@ fn disturb(world: &mut World, rng: &mut Rng, host: usize) {
 fn reconfigure(world: &mut World, rng: &mut Rng, host: usize) {
     let accept = || Some(PolicyRef::new(Policy::accept()));
     let config = &mut world.stations[host].config;
-    match rng.below(5) {
+    match rng.below(6) {
+        5 => config.max_advertised[0] = (!rng.one_in(4)).then(|| max_advertised(rng)),
         0 => {
             config.import = if config.import.is_some() {
                 None

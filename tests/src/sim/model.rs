@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use thruway_engine::PeerRole;
-use thruway_rib::Eligibility;
+use thruway_rib::{AddPathSend, Eligibility, PeerClass};
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, code};
-use thruway_wire::{Asn, Community, NextHop, Prefix};
+use thruway_wire::{Asn, Community, Family, NextHop, Prefix};
 
 use super::host::{Phase, Route};
 use super::world::{SERVER, SERVER_AS, Station};
@@ -26,6 +26,11 @@ impl Path<'_> {
         self.station.host.config.asn != SERVER_AS
     }
 
+    /// The source reflects nothing: it is the server's own network.
+    fn local(&self) -> bool {
+        self.station.config.role == PeerRole::Local
+    }
+
     fn local_pref(&self) -> u32 {
         // RFC 8326 §4.2: on receipt from another AS.
         if self.external()
@@ -37,6 +42,9 @@ impl Path<'_> {
             return 0;
         }
         match self.route.local_pref {
+            _ if self.station.config.local_pref.is_some() => {
+                self.station.config.local_pref.unwrap_or(100)
+            }
             Some(value) if !self.external() => value,
             _ => 100,
         }
@@ -48,6 +56,15 @@ impl Path<'_> {
 
     /// Negative: this one is better (RFC 4271 §9.1.2.2). `med` is left out between neighbour ASes.
     fn compare(&self, other: &Self) -> Ordering {
+        let (a, b) = (&self.station.host.config, &other.station.host.config);
+        self.prefer(other)
+            .then(a.router_id.cmp(&b.router_id))
+            .then(a.addr.cmp(&b.addr))
+            .then(self.path_id.cmp(&other.path_id))
+    }
+
+    /// The steps before the router id.
+    fn prefer(&self, other: &Self) -> Ordering {
         let med = || {
             if self.neighbor() == other.neighbor() {
                 self.route
@@ -58,18 +75,39 @@ impl Path<'_> {
                 Ordering::Equal
             }
         };
-        let (a, b) = (&self.station.host.config, &other.station.host.config);
-        other
-            .local_pref()
-            .cmp(&self.local_pref())
+        let rank = |path: &Self| path.station.config.rank;
+        rank(other)
+            .cmp(&rank(self))
+            .then(other.local_pref().cmp(&self.local_pref()))
             .then(self.route.path.len().cmp(&other.route.path.len()))
             .then(self.route.origin.cmp(&other.route.origin))
             .then_with(med)
             .then(other.external().cmp(&self.external()))
-            .then(a.router_id.cmp(&b.router_id))
-            .then(a.addr.cmp(&b.addr))
-            .then(self.path_id.cmp(&other.path_id))
     }
+}
+
+/// The best and what ties with it, at most `most`, the better first.
+fn ties<'a>(paths: &[Path<'a>], most: usize) -> Vec<Path<'a>> {
+    let Some(first) = best(paths) else {
+        return Vec::new();
+    };
+    let same = |a: &Path<'_>, b: &Path<'_>| (a.from, a.path_id) == (b.from, b.path_id);
+    // One with a higher MED than another of its neighbour AS is out, whatever the best says to it.
+    let beaten = |path: &Path<'_>| {
+        let others = paths.iter().filter(|other| !same(other, path));
+        let mut rivals = others.filter(|other| other.neighbor() == path.neighbor());
+        rivals.any(|other| other.prefer(path) == Ordering::Less)
+    };
+    let mut left: Vec<Path<'a>> = paths.to_vec();
+    left.retain(|path| !beaten(path) && path.prefer(&first) == Ordering::Equal);
+    let mut chosen = Vec::new();
+    while chosen.len() < most
+        && let Some(next) = best(&left)
+    {
+        left.retain(|path| !same(path, &next));
+        chosen.push(next);
+    }
+    chosen
 }
 
 /// The best of some paths: first within each neighbour AS, since MED compares only there, then of
@@ -102,13 +140,13 @@ fn eligible(matrix: &Eligibility, from: &Path<'_>, to: &Station) -> bool {
     let internal = |station: &Station| {
         matches!(
             role(station),
-            PeerRole::Internal | PeerRole::ReflectorClient
+            PeerRole::Internal | PeerRole::ReflectorClient | PeerRole::Local
         )
     };
     let communities = &from.route.communities;
     let held = communities.contains(&Community::NO_ADVERTISE)
         || !internal(to) && communities.contains(&Community::NO_EXPORT);
-    let allowed = matrix.allows(role(from.station).class(), role(to).class());
+    let allowed = matrix.allows(from.station.config.class, to.config.class);
     allowed && !(held && to.config.export.interpret_communities)
 }
 
@@ -127,7 +165,7 @@ fn told(path: &Path<'_>, to: &Station) -> Vec<u8> {
         set.set_med(None);
     }
     set.set_local_pref(internal.then(|| path.local_pref()));
-    if internal && !path.external() {
+    if to.config.export.cluster.is_some() && !path.external() && !path.local() {
         let id = path.station.host.config.router_id;
         set.set_raw(code::ORIGINATOR_ID, 0x80, &id.0.to_be_bytes());
         set.set_raw(code::CLUSTER_LIST, 0x80, &SERVER);
@@ -148,6 +186,22 @@ pub type Table = BTreeMap<Prefix, BTreeSet<Vec<u8>>>;
 #[must_use]
 pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table {
     let receiver = &stations[to];
+    let mut table = Table::new();
+    for (prefix, paths) in accepted(stations) {
+        if !receiver.host.config.families.contains(prefix.family()) {
+            continue;
+        }
+        let chosen = choose(&paths, matrix, receiver, to);
+        if !chosen.is_empty() {
+            let sets = chosen.iter().map(|path| told(path, receiver)).collect();
+            table.insert(prefix, sets);
+        }
+    }
+    table
+}
+
+/// All paths that import lets in, by prefix.
+fn accepted(stations: &[Station]) -> BTreeMap<Prefix, Vec<Path<'_>>> {
     let mut by_prefix: BTreeMap<Prefix, Vec<Path<'_>>> = BTreeMap::new();
     for (from, station) in stations.iter().enumerate() {
         if station.host.phase != Phase::Up {
@@ -167,18 +221,37 @@ pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table 
             }
         }
     }
-    let mut table = Table::new();
-    for (prefix, paths) in by_prefix {
-        if !receiver.host.config.families.contains(prefix.family()) {
-            continue;
-        }
-        let chosen = choose(&paths, matrix, receiver, to);
-        if !chosen.is_empty() {
-            let sets = chosen.iter().map(|path| told(path, receiver)).collect();
-            table.insert(prefix, sets);
+    by_prefix
+}
+
+/// For each kind of source and kind of receiver: prefixes told, kept back by the matrix, and beaten by
+/// another kind's path.
+#[must_use]
+pub fn tally(
+    stations: &[Station],
+    matrix: &Eligibility,
+) -> BTreeMap<(PeerClass, PeerClass), [u64; 3]> {
+    let mut tally: BTreeMap<_, [u64; 3]> = BTreeMap::new();
+    let to_any = |to: &PeerClass| (0..32).any(|from| matrix.allows(PeerClass(from), *to));
+    let receivers: Vec<PeerClass> = (0..32).map(PeerClass).filter(to_any).collect();
+    for paths in accepted(stations).values() {
+        let class = |path: &Path<'_>| path.station.config.class;
+        let kinds: BTreeSet<PeerClass> = paths.iter().map(class).collect();
+        for &to in &receivers {
+            let may = |path: &Path<'_>| matrix.allows(class(path), to);
+            let allowed: Vec<Path<'_>> = paths.iter().copied().filter(may).collect();
+            let winner = best(&allowed).map(|best| class(&best));
+            for &from in &kinds {
+                let place = match winner {
+                    _ if !matrix.allows(from, to) => 1,
+                    Some(winner) if winner == from => 0,
+                    _ => 2,
+                };
+                tally.entry((from, to)).or_default()[place] += 1;
+            }
         }
     }
-    table
+    tally
 }
 
 fn choose<'a>(
@@ -192,7 +265,16 @@ fn choose<'a>(
     }
     let may = |path: &Path<'_>| path.from != to && eligible(matrix, path, receiver);
     if receiver.host.config.add_path_receive {
-        return paths.iter().copied().filter(may).collect();
+        let all: Vec<Path<'a>> = paths.iter().copied().filter(may).collect();
+        let [send, _] = receiver.config.export.add_path;
+        let AddPathSend::Multipath(most) = send else {
+            return all;
+        };
+        // Its own paths take part: what ties with them is used with them.
+        let eligible = |path: &Path<'_>| eligible(matrix, path, receiver);
+        let all: Vec<Path<'a>> = paths.iter().copied().filter(eligible).collect();
+        let ties = ties(&all, usize::from(most)).into_iter();
+        return ties.filter(|path| path.from != to).collect();
     }
     if receiver.config.export.alternatives {
         let rest: Vec<Path<'a>> = paths.iter().copied().filter(may).collect();
@@ -211,6 +293,16 @@ pub fn actual(station: &Station) -> Table {
     table
 }
 
+/// Takes out of what a host must have been told what its limits may hold back.
+fn hold_back(station: &Station, expected: &mut Table, actual: &Table) {
+    for (family, limit) in Family::ALL.into_iter().zip(station.config.max_advertised) {
+        let told = actual.keys().filter(|prefix| prefix.family() == family);
+        if limit.is_some_and(|limit| told.count() >= limit.max as usize) {
+            expected.retain(|prefix, _| prefix.family() != family || actual.contains_key(prefix));
+        }
+    }
+}
+
 /// The first host and prefix where a host was not told what the model says, and what both say.
 #[must_use]
 pub fn difference(stations: &[Station], matrix: &Eligibility) -> Option<(usize, Prefix, String)> {
@@ -219,7 +311,8 @@ pub fn difference(stations: &[Station], matrix: &Eligibility) -> Option<(usize, 
         .enumerate()
         .filter(|(_, station)| station.host.phase == Phase::Up);
     up.into_iter().find_map(|(index, station)| {
-        let (expected, actual) = (expected(stations, matrix, index), actual(station));
+        let (mut expected, actual) = (expected(stations, matrix, index), actual(station));
+        hold_back(station, &mut expected, &actual);
         let prefixes: BTreeSet<&Prefix> = expected.keys().chain(actual.keys()).collect();
         let prefix = prefixes
             .into_iter()

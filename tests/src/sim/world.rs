@@ -1,17 +1,17 @@
 //! Workers, hosts, the links between them, the clock, and the order of turns.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use thruway_engine::limits::{Bounds, RING_LEN};
+use thruway_engine::limits::{Bounds, RING_LEN, SETTLE_ROUNDS};
 use thruway_engine::status::WorkerStatus;
 use thruway_engine::{
     Close, Command, ConnId, ConnectTarget, Event, ExportConfig, GroupRegistry, Input, PeerConfig,
-    PeerDirectory, PeerIdPool, PeerRole, PolicyRef, QueryId, Reply, Sink, TransportConfig, Worker,
-    WorkerConfig, rings,
+    PeerDirectory, PeerIdPool, PeerRole, PolicyRef, QueryId, Reply, Settled, Sink, TransportConfig,
+    Worker, WorkerConfig, rings,
 };
 use thruway_policy::Policy;
 use thruway_rib::{
@@ -376,6 +376,63 @@ impl World {
             _ => None,
         });
         statuses.collect()
+    }
+
+    /// Asks all workers until what came so far is through, and takes turns only until then. Returns how
+    /// they stood.
+    pub fn quiet(&mut self) -> Vec<Settled> {
+        let mut last = Vec::new();
+        for _ in 0..SETTLE_ROUNDS {
+            self.queries += 1;
+            let id = QueryId(self.queries);
+            self.command_all(&Command::Settle(id));
+            last.clear();
+            let mut rounds = 0;
+            while last.len() < self.workers.len() {
+                self.round();
+                for (to, reply) in std::mem::take(&mut self.replies) {
+                    match reply {
+                        Reply::Settled(settled) if to == id => last.push(settled),
+                        _ => {}
+                    }
+                }
+                rounds += 1;
+                assert!(rounds < ROUNDS_MAX, "nothing settles");
+            }
+        }
+        last
+    }
+
+    /// By peer: routes announced to it and withdrawn from it, as queued so far.
+    pub fn told(&mut self) -> BTreeMap<PeerId, (u64, u64)> {
+        let statuses = self.status();
+        let peers = statuses.iter().flat_map(|status| &status.peers);
+        peers
+            .map(|peer| (peer.peer, (peer.told_announced, peer.told_withdrawn)))
+            .collect()
+    }
+
+    /// Panics where the shards' count of who tells whom is not the model's.
+    pub fn check_tally(&mut self, what: &str) {
+        let query = Query::Tally { eligibility: None };
+        self.ask_aside(query);
+        self.run();
+        let mut tally: BTreeMap<_, [u64; 3]> = BTreeMap::new();
+        let mut answers = 0;
+        for (_, reply) in std::mem::take(&mut self.replies) {
+            let Reply::Tally(rows) = reply else { continue };
+            answers += 1;
+            for row in rows {
+                let counts = [row.prefixes, row.kept_back, row.beaten];
+                let sum = tally.entry((row.from, row.to)).or_default();
+                sum.iter_mut()
+                    .zip(counts)
+                    .for_each(|(sum, more)| *sum += more);
+            }
+        }
+        assert_eq!(answers, self.workers.len(), "{what}: every worker answers");
+        let model = model::tally(&self.stations, &self.matrix);
+        assert_eq!(tally, model, "{what}: who tells whom");
     }
 
     /// Panics where a host was not told what the model says, with what the server has to say about it.
