@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
+use thruway_exchange::HOST_POLICY;
+use thruway_policy::PolicyDef;
 
 use super::{Config, Problem};
 
@@ -37,7 +39,8 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
             "errors": errors,
             "warnings": warnings,
             "peers": count(|config| config.peers.len()),
-            "policies": count(|config| config.policy_defs.len()),
+            "policies": count(policies),
+            "mode": loaded.as_ref().ok().map(|config| config.server.mode.as_str()),
         });
         writeln!(out, "{report:#}")?;
     } else {
@@ -49,10 +52,8 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
         }
         match &loaded {
             Ok(config) => {
-                let peers = counted(config.peers.len(), "peer", "peers");
-                let policies = counted(config.policy_defs.len(), "policy", "policies");
-                let file = args.file.display();
-                writeln!(out, "{file}: ok: {peers}, {policies}")?;
+                let (file, summary) = (args.file.display(), summary(config));
+                writeln!(out, "{file}: ok: {summary}")?;
             }
             Err(errors) => writeln!(out, "{}", counted(errors.0.len(), "error", "errors"))?,
         }
@@ -62,6 +63,28 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What the file holds, in a few words.
+fn summary(config: &Config) -> String {
+    let policies = counted(policies(config), "policy", "policies");
+    let Some(exchange) = &config.exchange else {
+        let peers = counted(config.peers.len(), "peer", "peers");
+        return format!("{peers}, {policies}");
+    };
+    let prefixes = exchange.vnet.all_prefixes().count();
+    let prefixes = counted(prefixes, "VNet prefix", "VNet prefixes");
+    let nvas = counted(exchange.nvas.len(), "NVA", "NVAs");
+    let gateways = counted(exchange.gateways.len(), "gateway", "gateways");
+    let switch = if exchange.enabled { "on" } else { "off" };
+    format!("{prefixes}, {nvas}, {gateways}, route exchange {switch}, {policies}")
+}
+
+/// Policies of the file: not those that the server makes.
+fn policies(config: &Config) -> usize {
+    let made = |def: &&PolicyDef| def.name == HOST_POLICY && config.exchange.is_some();
+    let made = config.policy_defs.iter().filter(made).count();
+    config.policy_defs.len() - made
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {
