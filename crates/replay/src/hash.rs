@@ -12,7 +12,7 @@ use crate::random::mix;
 pub(crate) struct Fast;
 
 /// One multiplication a word.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FastHasher(u64);
 
 /// A hash map over the fast hasher.

@@ -56,6 +56,9 @@ pub const CHURN_WINDOW: usize = 4;
 /// Between two portions of updates that go out at a rate.
 pub const CHURN_TURN: Duration = Duration::from_micros(500);
 
+/// Octets of messages that a load client of several receivers remembers.
+pub const MEMO_BYTES: usize = 256 << 20;
+
 /// Differences of each kind that a report shows.
 pub const EXAMPLES_MAX: usize = 5;
 

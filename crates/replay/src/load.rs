@@ -8,6 +8,7 @@ mod churn;
 mod client;
 mod expect;
 mod flap;
+mod memo;
 mod outcome;
 mod report;
 mod run;
@@ -38,10 +39,13 @@ pub struct LoadOptions {
     pub senders: Vec<Sender>,
     /// Who takes the tables back.
     pub receivers: Vec<SessionOptions>,
-    /// Senders take back what the others send, too, and must not hear what they alone sent.
+    /// Senders take back what the others send, too, and need not hear what they alone sent.
     pub exchange: bool,
     /// Sockets.
     pub transport: TransportChoice,
+    /// Sessions stand so long before the first UPDATE goes out: some servers hold back what they
+    /// have for new neighbours.
+    pub pause: Duration,
     /// How fast the tables' times pass.
     pub speed: Speed,
     /// Compare attributes too, not only count prefixes.

@@ -182,7 +182,11 @@ impl Handler for Relaying {
         if !self.exchange && self.sinks.contains(&index) {
             return;
         }
-        if self.pending.last().is_none_or(|(source, _)| *source != index) {
+        if self
+            .pending
+            .last()
+            .is_none_or(|(source, _)| *source != index)
+        {
             self.pending.push((index, Vec::new()));
         }
         let Some((_, pending)) = self.pending.last_mut() else {

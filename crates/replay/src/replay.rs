@@ -231,6 +231,7 @@ pub fn run(options: &ReplayOptions, progress: &mut dyn Progress) -> Result<Repor
         receivers: receivers?,
         exchange: false,
         transport: options.transport,
+        pause: Duration::ZERO,
         speed: options.speed,
         verify: options.verify,
         best: false,

@@ -201,6 +201,7 @@ impl Case {
             receivers: receivers.collect(),
             exchange: self.exchange,
             transport: TransportChoice::Auto,
+            pause: Duration::from_secs(2),
             speed: Speed::Max,
             verify: true,
             best: self.file.is_none(),

@@ -54,7 +54,7 @@ pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
     }
     let _ = writeln!(
         text,
-        "protocol device {{}}\ntemplate bgp client {{\n  local {SERVER} as {SERVER_AS};\n  \
+        "protocol device {{}}\ntemplate bgp rsc {{\n  local {SERVER} as {SERVER_AS};\n  \
          passive;\n  rs client;\n  hold time 180;\n  \
          ipv4 {{ import all; export all; next hop keep; }};"
     );
@@ -65,7 +65,7 @@ pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
     for (number, (addr, asn)) in site.peers.iter().enumerate() {
         let _ = writeln!(
             text,
-            "protocol bgp p{number} from client {{ neighbor {addr} as {asn}; }}"
+            "protocol bgp p{number} from rsc {{ neighbor {addr} as {asn}; }}"
         );
     }
     text
@@ -75,8 +75,10 @@ pub(super) fn frr(site: &Site) -> String {
     let mut text = format!(
         "hostname frr\nrouter bgp {SERVER_AS}\n bgp router-id {SERVER}\n \
          no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n \
-         no bgp network import-check\n timers bgp 60 180\n"
+         no bgp network import-check\n timers bgp 60 180\n coalesce-time 1000\n"
     );
+    // The time that new neighbours' first routes are held back; left alone it grows with their
+    // number to ten seconds. At its usual second it is over before the first route comes.
     for (addr, asn) in &site.peers {
         // Without zebra it knows no links, so that the check for one must go.
         let _ = writeln!(

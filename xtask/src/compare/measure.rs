@@ -36,6 +36,9 @@ pub(super) struct Run {
     pub(super) messages: (u64, u64),
     /// Prefixes that were sent and that came.
     pub(super) prefixes: (u64, u64),
+    /// Prefixes that were told back to who sent them.
+    #[serde(default)]
+    pub(super) reflected: u64,
     pub(super) churn: Option<ChurnRun>,
     pub(super) flap: Option<FlapRun>,
     /// Why the run does not count.
@@ -50,7 +53,7 @@ pub(super) struct ChurnRun {
     pub(super) updates_per_second: f64,
     /// The daemon's CPU for one update, in microseconds.
     pub(super) cpu_us: f64,
-    /// The load tool's own CPU, as a share of the time.
+    /// Updates that never arrived.
     pub(super) lost: u64,
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
@@ -208,6 +211,10 @@ fn outcome(report: &Report, observer: &Observer<'_>) -> Run {
         tool: report.cpu_seconds,
         messages: (report.sent.messages, report.received.messages),
         prefixes: (report.sent.prefixes, report.received.prefixes),
+        reflected: report
+            .differences
+            .as_ref()
+            .map_or(0, |found| found.reflected),
         ..Run::default()
     };
     // The peak while the table came: what follows has figures of its own.

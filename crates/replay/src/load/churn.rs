@@ -103,7 +103,7 @@ impl Runner<'_> {
                     for (other, receiver) in client.receivers.iter_mut().enumerate() {
                         let own = self.options.exchange && other == index;
                         if let (false, Some(tally)) = (own, &mut receiver.tally) {
-                            tally.forget(place.index(), &client.expected);
+                            tally.forget(place, &client.expected);
                         }
                     }
                 }

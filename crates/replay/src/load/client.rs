@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use super::churn::Churning;
 use super::expect::{Expected, Place};
+use super::memo::Memo;
 use super::report::Failure;
-use super::tally::{Probes, Tally};
+use super::tally::{Probes, Tally, World};
 use super::{LoadOptions, Speed};
 use crate::endpoint::Handler;
 use crate::limits::SEND_AHEAD_BYTES;
@@ -25,6 +26,7 @@ pub(super) struct Client {
     pub(super) expected: Expected,
     pub(super) clock: Option<Clock>,
     pub(super) churn: Option<Churning>,
+    pub(super) memo: Memo,
     pub(super) failures: Vec<Failure>,
     pub(super) speed: Speed,
     /// The session of the first receiver.
@@ -82,9 +84,11 @@ impl Client {
             ended: false,
             tally: None,
         });
+        let receivers: Vec<Receiver> = receivers.collect();
         Client {
             senders: senders.collect(),
-            receivers: receivers.collect(),
+            memo: Memo::new(receivers.len()),
+            receivers,
             expected: Expected::default(),
             clock: None,
             churn: None,
@@ -250,7 +254,13 @@ impl Handler for Client {
             return;
         }
         if let Some(tally) = &mut receiver.tally {
-            tally.update(body, negotiated, &self.expected, &mut clock.probes, now);
+            let world = World {
+                expected: &self.expected,
+                probes: &mut clock.probes,
+                memo: &mut self.memo,
+                now,
+            };
+            tally.update(body, negotiated, world);
         }
     }
 

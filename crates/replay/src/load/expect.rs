@@ -1,7 +1,10 @@
 //! What each receiver should hold in the end.
 
-use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetBuf, AttrSetRef, code};
-use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, Ipv6Prefix, Nlri, Prefix};
+use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetBuf, AttrSetRef, CommunityValue, code};
+use thruway_wire::{
+    Asn, Community, ExtendedCommunity, Family, FamilySet, Ipv4Prefix, Ipv6Prefix, LargeCommunity,
+    Nlri, Prefix,
+};
 
 use super::Expect;
 use crate::hash::{FastMap, fingerprint};
@@ -30,7 +33,7 @@ impl Comparison {
 
     /// The fingerprint of a set as a receiver got it.
     pub(crate) fn received(self, set: &mut AttrSetBuf) -> u32 {
-        stay_within_as(set);
+        settle(set);
         if let Comparison::Prepend(_) = self {
             set.set_next_hop(None);
             set.set_med(None);
@@ -41,7 +44,7 @@ impl Comparison {
     /// The fingerprint that a sent set should arrive with.
     pub(crate) fn sent(self, set: AttrSetRef<'_>, scratch: &mut AttrSetBuf) -> u32 {
         scratch.copy_from(set);
-        stay_within_as(scratch);
+        settle(scratch);
         if let Comparison::Prepend(server) = self {
             scratch.set_next_hop(None);
             scratch.set_med(None);
@@ -57,8 +60,9 @@ fn short(print: u64) -> u32 {
     ((print >> 32) as u32).clamp(2, u32::MAX - 1)
 }
 
-/// Takes out what has no meaning in another AS: an internal server may add or change it.
-fn stay_within_as(set: &mut AttrSetBuf) {
+/// Takes out what has no meaning in another AS, as an internal server may add or change it, and
+/// puts communities in order: they are sets, and some servers sort them.
+fn settle(set: &mut AttrSetBuf) {
     let view = set.as_ref();
     let has_cluster_list = view.meta.cluster_len > 0;
     let flags = view.meta.flags;
@@ -71,6 +75,20 @@ fn stay_within_as(set: &mut AttrSetBuf) {
     if has_cluster_list {
         set.remove(code::CLUSTER_LIST);
     }
+    sort_communities::<Community>(set);
+    sort_communities::<ExtendedCommunity>(set);
+    sort_communities::<LargeCommunity>(set);
+}
+
+fn sort_communities<C: CommunityValue + Ord>(set: &mut AttrSetBuf) {
+    let values = set.as_ref().community_values::<C>();
+    if values.clone().is_sorted_by(|a, b| a < b) {
+        return;
+    }
+    let mut values: Vec<C> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    set.set_communities(values);
 }
 
 /// A prefix's place in [`Expected`].

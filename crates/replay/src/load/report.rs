@@ -123,6 +123,9 @@ pub struct Differences {
     /// There by a path that another offered one beats: a longer AS path, or a worse ORIGIN. Counted
     /// only where that was asked for.
     pub not_best: u64,
+    /// Told to the one who sent them: no difference, since every speaker drops what its own AS is
+    /// in, but octets for nothing.
+    pub reflected: u64,
     /// Prefixes that a community kept back (RFC 1997), and that are not there.
     pub held_back: u64,
     /// Some of them.
@@ -342,6 +345,7 @@ impl fmt::Display for Differences {
             unexpected,
             changed,
             not_best,
+            reflected,
             held_back,
             examples,
         } = self;
@@ -353,6 +357,9 @@ impl fmt::Display for Differences {
                 ": {missing} missing, {unexpected} unexpected, {changed} changed, \
                  {not_best} not the best"
             )?;
+        }
+        if *reflected > 0 {
+            write!(f, "; {reflected} told back to who sent them")?;
         }
         if *held_back > 0 {
             write!(f, "; {held_back} kept back by a community")?;

@@ -65,6 +65,7 @@ impl Runner<'_> {
     fn run(&mut self) -> Result<Report, LoadError> {
         self.begin(Phase::Connecting);
         self.connect()?;
+        let up_at = Instant::now();
         let mut report = Report {
             sessions_seconds: self.began.elapsed().as_secs_f64(),
             transport: self.endpoint.kind().to_string(),
@@ -75,6 +76,9 @@ impl Runner<'_> {
         if self.client.failures.is_empty() {
             self.begin(Phase::Preparing);
             self.prepare()?;
+            while up_at.elapsed() < self.options.pause {
+                self.turn(Phase::Preparing, None)?;
+            }
             let measured = self.converge()?;
             self.begin(Phase::Checking);
             self.fill_in(&mut report, &measured);

@@ -7,6 +7,7 @@ use thruway_wire::update::{Part, UpdateView, Verdict};
 use thruway_wire::{Family, FamilySet, Prefix};
 
 use super::expect::{Comparison, Expected, Place};
+use super::memo::Memo;
 use crate::hash::FastMap;
 use crate::limits::{STRANGE_SETS_MAX, UNEXPECTED_MAX};
 use crate::peer::Negotiated;
@@ -90,6 +91,14 @@ impl Probes {
     }
 }
 
+/// What receivers share while an UPDATE is read.
+pub(crate) struct World<'a> {
+    pub(crate) expected: &'a Expected,
+    pub(crate) probes: &'a mut Probes,
+    pub(crate) memo: &'a mut Memo,
+    pub(crate) now: Instant,
+}
+
 /// One receiver's table and counts.
 pub(crate) struct Tally {
     seen: Seen,
@@ -99,6 +108,8 @@ pub(crate) struct Tally {
     pub(crate) unexpected: FastMap<Prefix, ()>,
     /// Sets that nobody sent, for the report: kept by fingerprint, a bounded number of them.
     pub(crate) strange: FastMap<u32, AttrSet>,
+    /// Prefixes that came back to who sent them.
+    pub(crate) reflected: u64,
     pub(crate) messages: u64,
     pub(crate) announced: u64,
     pub(crate) withdrawn: u64,
@@ -121,6 +132,7 @@ impl Tally {
             left: expected.required(),
             unexpected: FastMap::default(),
             strange: FastMap::default(),
+            reflected: 0,
             messages: 0,
             announced: 0,
             withdrawn: 0,
@@ -163,23 +175,25 @@ impl Tally {
     }
 
     /// What came for this prefix so far does not count: it must come again.
-    pub(crate) fn forget(&mut self, index: usize, expected: &Expected) {
-        if ![ABSENT, OWN].contains(&self.seen.take(index)) {
-            self.left += u64::from(expected.is_required(index));
-        }
+    pub(crate) fn forget(&mut self, place: Place, expected: &Expected) {
+        self.take(place, expected);
     }
 
-    pub(crate) fn update(
-        &mut self,
-        body: &[u8],
-        negotiated: &Negotiated,
-        expected: &Expected,
-        probes: &mut Probes,
-        now: Instant,
-    ) {
+    pub(crate) fn update(&mut self, body: &[u8], negotiated: &Negotiated, mut world: World<'_>) {
         self.messages += 1;
+        if self.recalled(body, &mut world) {
+            return;
+        }
+        let World {
+            expected,
+            probes,
+            memo,
+            now,
+        } = world;
         let view = UpdateView::parse(body, &negotiated.context());
+        memo.begin();
         if view.verdict() != Verdict::Ok {
+            memo.spoil();
             self.malformed += 1;
             let describe = || {
                 view.error()
@@ -193,20 +207,31 @@ impl Tally {
         }
         let nlri = self.announced + self.withdrawn;
         for prefix in view.withdrawn4() {
-            self.withdraw(expected.place4(&prefix.prefix), prefix.prefix, expected);
+            let place = expected.place4(&prefix.prefix);
+            memo.note(place);
+            self.withdraw(place, prefix.prefix, expected);
         }
         for prefix in view.withdrawn6() {
-            self.withdraw(expected.place6(&prefix.prefix), prefix.prefix, expected);
+            let place = expected.place6(&prefix.prefix);
+            memo.note(place);
+            self.withdraw(place, prefix.prefix, expected);
         }
+        let mut only = None;
         for (part, family) in view.announced() {
             let print = self.print_of(&view, part, expected);
+            // Withdrawals before it, or another run, make a message that is read each time.
+            if only.replace(print).is_some() || self.announced + self.withdrawn != nlri {
+                memo.spoil();
+            }
             match family {
                 Family::Ipv4 => view.announced4(part).for_each(|nlri| {
                     let place = expected.place4(&nlri.prefix);
+                    memo.note(place);
                     self.announce(place, nlri.prefix, print, expected, probes, now);
                 }),
                 Family::Ipv6 => view.announced6().for_each(|nlri| {
                     let place = expected.place6(&nlri.prefix);
+                    memo.note(place);
                     self.announce(place, nlri.prefix, print, expected, probes, now);
                 }),
             }
@@ -214,6 +239,29 @@ impl Tally {
         if self.announced + self.withdrawn != nlri {
             self.changed_at = Some(now);
         }
+        memo.learn(body, only);
+    }
+
+    /// True where the same message came before, at any receiver.
+    fn recalled(&mut self, body: &[u8], world: &mut World<'_>) -> bool {
+        let expected = world.expected;
+        let Some((lesson, places)) = world.memo.recall(body) else {
+            return false;
+        };
+        match lesson.print {
+            Some(print) => {
+                self.announced += places.len() as u64;
+                for place in places {
+                    self.put(*place, print, expected, world.probes, world.now);
+                }
+            }
+            None => {
+                self.withdrawn += places.len() as u64;
+                places.iter().for_each(|place| self.take(*place, expected));
+            }
+        }
+        self.changed_at = Some(world.now);
+        true
     }
 
     fn print_of(&mut self, view: &UpdateView<'_>, part: Part, expected: &Expected) -> u32 {
@@ -265,12 +313,22 @@ impl Tally {
             }
             return;
         };
+        self.put(place, print, expected, probes, now);
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        place: Place,
+        print: u32,
+        expected: &Expected,
+        probes: &mut Probes,
+        now: Instant,
+    ) {
         let index = place.index();
         match self.seen.put(index, print) {
             ABSENT => self.left -= u64::from(expected.is_required(index)),
-            OWN if self.unexpected.len() < UNEXPECTED_MAX => {
-                self.unexpected.insert(prefix.into(), ());
-            }
+            OWN => self.reflected += 1,
             _ => {}
         }
         if place.is_probe() {
@@ -282,16 +340,18 @@ impl Tally {
     fn withdraw(&mut self, place: Option<Place>, prefix: impl Into<Prefix>, expected: &Expected) {
         self.withdrawn += 1;
         match place {
-            Some(place) => match self.seen.take(place.index()) {
-                ABSENT => {}
-                OWN => {
-                    self.unexpected.remove(&prefix.into());
-                }
-                _ => self.left += u64::from(expected.is_required(place.index())),
-            },
+            Some(place) => self.take(place, expected),
             None => {
                 self.unexpected.remove(&prefix.into());
             }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, place: Place, expected: &Expected) {
+        let index = place.index();
+        if ![ABSENT, OWN].contains(&self.seen.take(index)) {
+            self.left += u64::from(expected.is_required(index));
         }
     }
 

@@ -66,6 +66,7 @@ fn load(to: &Relay, table: Table, receivers: u32) -> LoadOptions {
             .collect(),
         exchange: false,
         transport: TransportChoice::Auto,
+        pause: Duration::ZERO,
         speed: Speed::Max,
         verify: true,
         best: false,

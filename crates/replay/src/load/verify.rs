@@ -67,6 +67,7 @@ impl Comparing<'_> {
                 },
             }
         }
+        found.reflected += self.tally.reflected;
         found.unexpected += self.tally.unexpected.len() as u64;
         for prefix in self.tally.unexpected.keys() {
             self.example(found, *prefix, "unexpected", None, None);
