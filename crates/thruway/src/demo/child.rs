@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -21,14 +21,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with these route-server clients: name, address, AS.
-    pub(crate) fn start(peers: impl Iterator<Item = (&'static str, IpAddr, u32)>) -> Result<Self> {
+    /// Starts a server with the configuration that `config` makes of its address and its socket.
+    pub(crate) fn start(config: impl FnOnce(SocketAddr, &Path) -> String) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("thruway-demo").tempdir()?;
         let socket = dir.path().join("thruway.sock");
         // Asks the kernel for a free port; the server takes it a moment later.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let file = dir.path().join("thruway.toml");
-        std::fs::write(&file, config(addr, &socket, peers))?;
+        std::fs::write(&file, config(addr, &socket))?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", "--config"])
             .arg(&file)
@@ -97,25 +97,4 @@ fn follow(log: impl Read, kept: &Mutex<String>, ready: &std::sync::mpsc::SyncSen
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(kept, "{line}");
     }
-}
-
-fn config(
-    addr: SocketAddr,
-    socket: &Path,
-    peers: impl Iterator<Item = (&'static str, IpAddr, u32)>,
-) -> String {
-    let mut text = format!(
-        "[server]\nasn = 64500\nrouter-id = \"198.18.0.1\"\nlisten = [\"{addr}\"]\n\
-         api-socket = \"{}\"\n\n[peer-group.clients]\nrole = \"route-server-client\"\n\
-         import = \"accept\"\nexport = \"accept\"\npassive = true\nnext-hop = \"any\"\n",
-        socket.display()
-    );
-    for (name, addr, asn) in peers {
-        let _ = write!(
-            text,
-            "\n[[peer]]\nname = \"{name}\"\naddress = \"{addr}\"\nasn = {asn}\n\
-             group = \"clients\"\n"
-        );
-    }
-    text
 }

@@ -9,16 +9,16 @@ pub(crate) struct LiveView {
 }
 
 impl LiveView {
-    /// A bar for each peer and the number of routes it is to learn.
-    pub(crate) fn new<'a>(peers: impl Iterator<Item = (&'static str, &'a usize)>) -> Self {
+    /// A bar for each peer and the number of routes that it will or did have.
+    pub(crate) fn new(peers: impl Iterator<Item = (&'static str, usize)>) -> Self {
         let all = MultiProgress::new();
         let style = ProgressStyle::with_template(
-            "  {prefix:<8} {bar:40} {human_pos:>9} / {human_len} routes, {per_sec}",
+            "  {prefix:<20} {bar:40} {human_pos:>9} / {human_len} routes, {per_sec}",
         );
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bars = peers.map(|(name, goal)| {
+        let bars = peers.map(|(name, most)| {
             let bar = all
-                .add(ProgressBar::new(*goal as u64))
+                .add(ProgressBar::new(most as u64))
                 .with_style(style.clone());
             bar.with_prefix(name)
         });
