@@ -16,11 +16,14 @@ use thruway_rib::{Filter, Query};
 use thruway_wire::{Family, Prefix};
 
 use super::bus::{Bus, Rows};
-use super::exchange;
 use super::model::{Failure, Route};
 use super::view::Snapshot;
+use super::{exchange, forecast};
 use crate::serve::daemon::Daemon;
 use crate::serve::describe::Export;
+
+/// Octets of a configuration that somebody asks about, its sets included.
+const PROPOSAL_MAX: usize = 64 << 20;
 
 /// The routes of the API.
 pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
@@ -35,7 +38,9 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/exchange", get(exchange::show).post(exchange::switch))
         .route("/v1/hosts", get(exchange::hosts))
+        .route("/v1/check", post(forecast::check))
         .route("/metrics", get(metrics))
+        .layer(axum::extract::DefaultBodyLimit::max(PROPOSAL_MAX))
         .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
         .with_state(daemon)
 }

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family as Metric;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::exchange::states;
 use super::model::{Peer, RouteCounts};
 use super::view::Snapshot;
 use crate::serve::daemon::Daemon;
@@ -31,13 +32,27 @@ struct KindLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    peer: String,
+    family: String,
+    direction: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemberLabels {
+    name: String,
+    kind: &'static str,
+}
+
 type Number = Gauge<i64, std::sync::atomic::AtomicI64>;
 type Real = Gauge<f64, AtomicU64>;
 
 pub(super) fn text(daemon: &Daemon, snapshot: &Snapshot) -> Result<String> {
     let mut registry = Registry::with_prefix("thruway");
     server(daemon, snapshot, &mut registry);
-    peers(snapshot, &mut registry);
+    peers(daemon, snapshot, &mut registry);
+    network(daemon, snapshot, &mut registry);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -69,14 +84,16 @@ fn server(daemon: &Daemon, snapshot: &Snapshot, registry: &mut Registry) {
     registry.register("uptime_seconds", "Seconds since the start", uptime);
 }
 
-fn peers(snapshot: &Snapshot, registry: &mut Registry) {
+fn peers(daemon: &Daemon, snapshot: &Snapshot, registry: &mut Registry) {
     let up = Metric::<PeerLabels, Number>::default();
     let flaps = Metric::<PeerLabels, Number>::default();
     let queued = Metric::<PeerLabels, Number>::default();
     let silence = Metric::<PeerLabels, Real>::default();
     let routes = Metric::<FamilyLabels, Number>::default();
-    for peer in snapshot.peers() {
-        let peer: Peer = snapshot.peer(peer);
+    let mut list: Vec<Peer> = snapshot.peers().map(|it| snapshot.peer(it)).collect();
+    daemon.fill_in_configured(&mut list);
+    limits(&list, registry);
+    for peer in list {
         let labels = PeerLabels {
             peer: peer.name.clone(),
             address: peer.address.to_string(),
@@ -112,13 +129,77 @@ fn peers(snapshot: &Snapshot, registry: &mut Registry) {
     registry.register("peer_routes", "Routes by peer, family and kind", routes);
 }
 
-fn kinds(counts: RouteCounts) -> [(&'static str, u64); 5] {
+/// Peers' limits: the largest count, where it warns, and what counts.
+fn limits(peers: &[Peer], registry: &mut Registry) {
+    let largest = Metric::<LimitLabels, Number>::default();
+    let threshold = Metric::<LimitLabels, Number>::default();
+    let count = Metric::<LimitLabels, Number>::default();
+    for peer in peers {
+        for limit in &peer.limits {
+            let labels = LimitLabels {
+                peer: peer.name.clone(),
+                family: limit.family.clone(),
+                direction: limit.direction.clone(),
+            };
+            largest.get_or_create(&labels).set(limit.limit.into());
+            threshold.get_or_create(&labels).set(limit.warn_at.into());
+            count.get_or_create(&labels).set(clamp(limit.count));
+        }
+    }
+    registry.register("peer_limit", "Largest number of prefixes", largest);
+    registry.register("peer_limit_threshold", "Where a limit warns", threshold);
+    registry.register("peer_limit_count", "What counts against a limit", count);
+}
+
+/// The switch, NVAs and gateways, and hosts' routes.
+fn network(daemon: &Daemon, snapshot: &Snapshot, registry: &mut Registry) {
+    let Some(exchange) = daemon.network() else {
+        return;
+    };
+    let enabled = Number::default();
+    enabled.set(i64::from(exchange.position().switch.enabled));
+    registry.register("exchange_enabled", "1 where route exchange is on", enabled);
+    let sessions = Metric::<MemberLabels, Number>::default();
+    let healthy = Metric::<MemberLabels, Number>::default();
+    for member in states(daemon, snapshot) {
+        let labels = MemberLabels {
+            name: member.name.clone(),
+            kind: member.kind.as_str(),
+        };
+        let up = member.sessions.iter();
+        let up = up.filter(|session| session.uptime_seconds.is_some());
+        let count = i64::try_from(up.count()).unwrap_or(i64::MAX);
+        sessions.get_or_create(&labels).set(count);
+        let value = i64::from(member.state == "up");
+        healthy.get_or_create(&labels).set(value);
+    }
+    registry.register("member_sessions_up", "Established sessions", sessions);
+    let help = "1 where an NVA or gateway has all sessions that it needs";
+    registry.register("member_healthy", help, healthy);
+    let routes = Metric::<KindLabels, Number>::default();
+    let totals = exchange.hosts().map(|handle| handle.totals());
+    let totals = totals.unwrap_or_default();
+    for (kind, value) in [
+        ("known", totals.routes),
+        ("in_kernel", totals.in_kernel),
+        ("error", totals.errors),
+        ("waiting", totals.waiting),
+        ("leftover", totals.leftovers),
+    ] {
+        routes.get_or_create(&KindLabels { kind }).set(clamp(value));
+    }
+    registry.register("hosts_routes", "Routes of hosts by state", routes);
+}
+
+fn kinds(counts: RouteCounts) -> [(&'static str, u64); 7] {
     [
         ("received", counts.received),
         ("accepted", counts.accepted),
         ("rejected", counts.rejected),
         ("stale", counts.stale),
+        ("blocked", counts.blocked),
         ("advertised", counts.advertised),
+        ("held_back", counts.held_back),
     ]
 }
 

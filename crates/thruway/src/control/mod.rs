@@ -2,9 +2,11 @@
 
 pub(crate) mod bus;
 mod exchange;
+mod forecast;
 pub(crate) mod http;
 pub(crate) mod log;
 mod metrics;
 pub mod model;
 pub mod network;
+pub mod plan;
 pub(crate) mod view;

@@ -279,6 +279,8 @@ fn cell(cell: &MatrixCell) -> String {
         (true, _) => number(cell.prefixes),
         (false, true) if cell.kept_back > 0 => format!("off ({})", number(cell.kept_back)),
         (false, true) => "off".to_owned(),
+        // Hosts have the network's own prefixes anyway.
+        (false, false) if cell.from == cell.to && cell.to == Kind::Network => "system".to_owned(),
         (false, false) => "never".to_owned(),
     }
 }
@@ -297,7 +299,8 @@ fn legend(cells: &[&MatrixCell]) -> String {
     for cell in cells {
         if let (false, false, Some(why)) = (cell.allowed, is_switched(cell), &cell.why_not) {
             let (from, to) = (cell.from.source(), cell.to.receiver());
-            text += &format!("\nnever    {from} to {to}: {why}");
+            let word = self::cell(cell);
+            text += &format!("\n{word:<8} {from} to {to}: {why}");
         }
     }
     let beaten = cells.iter().filter(|cell| cell.beaten > 0);
