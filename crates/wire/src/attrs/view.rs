@@ -168,7 +168,7 @@ impl<'a> AttrSetRef<'a> {
     #[must_use]
     pub fn origin_as(&self) -> Asn {
         match self.as_path().segments().last() {
-            Some((super::SegmentType::Sequence, asns)) => asns.last().unwrap_or(Asn::ZERO),
+            Some((super::SegmentType::Sequence, mut asns)) => asns.next_back().unwrap_or(Asn::ZERO),
             _ => Asn::ZERO,
         }
     }
