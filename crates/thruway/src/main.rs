@@ -32,8 +32,8 @@ enum Command {
     Reset(thruway::show::ResetArgs),
     /// Watch a server carry a table between real BGP sessions on loopback.
     Demo(thruway::demo::DemoArgs),
-    /// Check a configuration file.
-    Check(thruway::config::CheckArgs),
+    /// Check a configuration file, what it would do to a running server, or two instances.
+    Check(thruway::show::CheckCommand),
     /// Play MRT files into a BGP speaker.
     Replay(thruway_replay::cli::ReplayArgs),
     /// Write a realistic table as MRT.
@@ -52,9 +52,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => thruway::show::reload(&args).map(done),
         Command::Reset(args) => thruway::show::reset(&args).map(done),
         Command::Demo(args) => thruway::demo::run(&args).map(done),
-        Command::Check(args) => {
-            thruway::config::check(&args, &mut std::io::stdout().lock()).map_err(Into::into)
-        }
+        Command::Check(args) => thruway::show::check(&args),
         Command::Replay(args) => thruway_replay::cli::replay(&args),
         Command::Generate(args) => thruway_replay::cli::generate(&args),
         Command::Decode(args) => thruway::decode::run(&args).map(done),

@@ -1,7 +1,9 @@
 //! `thruway show …` and `thruway explain …`: questions to a running server.
 
+mod against;
 pub(crate) mod client;
 mod exchange;
+mod instances;
 mod tables;
 
 use std::io::{self, Write};
@@ -9,8 +11,10 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
+pub use self::against::{CheckCommand, check};
 pub use self::client::{Client, ServerArgs, encode};
 pub use self::exchange::{ExchangeArgs, exchange};
+pub use self::instances::InstancesArgs;
 use crate::control::model::{Failure, Peer, Route, Status};
 
 /// `thruway show`.
