@@ -21,6 +21,8 @@ fn the_demo_shows_the_switch() {
     let errors = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{errors}");
     let outcome: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let sources = ["VNet", "on-premises 1", "on-premises 2", "on-premises 3"];
+    assert_eq!(outcome["sources"], Value::from(sources.to_vec()));
     let hosts = [0, 4_000, 10_000, 4_000];
     let apart = [[2, 0, 0, 0]; 4];
     let on = [

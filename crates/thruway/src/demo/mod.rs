@@ -71,6 +71,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     )?;
     let outcome = Outcome {
         scale: args.scale,
+        sources: report::sources(),
         sessions_up_ms: sessions_up.as_millis(),
         loaded_ms: loaded.as_millis(),
         apart: show(scene.apart()?, quiet)?,

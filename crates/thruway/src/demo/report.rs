@@ -13,6 +13,8 @@ use super::network::{PREMISES, SOURCES};
 pub(crate) struct Outcome {
     /// So many times the usual tables.
     pub(crate) scale: u32,
+    /// What the numbers of `routes` stand for.
+    pub(crate) sources: Vec<&'static str>,
     /// Until all sessions were up.
     pub(crate) sessions_up_ms: u128,
     /// From then until the server had all tables.
@@ -101,6 +103,12 @@ impl fmt::Display for Known {
             None => writeln!(f),
         }
     }
+}
+
+/// Where routes come from, in the order of their numbers.
+pub(crate) fn sources() -> Vec<&'static str> {
+    let premises = PREMISES.iter().map(|premises| premises.name);
+    std::iter::once("VNet").chain(premises).collect()
 }
 
 /// A number with commas.

@@ -176,7 +176,7 @@ pub(super) fn read_gateway(kind: Kind, section: &Section<'_>, reader: &mut Reade
 }
 
 /// Why a VPN gateway of one instance is refused.
-const ACTIVE_ACTIVE: &str = "a VPN gateway must be active-active: two instances with a session each. \
+const ACTIVE_ACTIVE: &str = "A VPN gateway must be active-active: two instances with a session each. \
                              Where only one is active, its failure takes all routes away until the \
                              other one has come up and told them again";
 
@@ -189,20 +189,20 @@ fn check_vpn(
     match mode {
         Some(mode) if mode.value == "active-active" => {}
         Some(mode) => {
-            let message = format!("found `{}`: {ACTIVE_ACTIVE}", mode.value);
+            let message = format!("found `{}`. {ACTIVE_ACTIVE}", mode.value);
             reader.error_at(mode, message);
         }
         None if written => {}
         None => {
             let key = format!("{}.mode", gateway.path);
-            let message = format!("the key is missing. {ACTIVE_ACTIVE}: mode = \"active-active\"");
+            let message = format!("write mode = \"active-active\". {ACTIVE_ACTIVE}");
             reader.error(gateway.line, &key, message);
         }
     }
     for subnet in &gateway.subnets {
         let host = Prefix::host(subnet.value.addr()).prefix_len();
         if subnet.value.prefix_len() == host {
-            let message = format!("{} holds one instance: {ACTIVE_ACTIVE}", subnet.value);
+            let message = format!("{} holds one instance. {ACTIVE_ACTIVE}", subnet.value);
             reader.error_at(subnet, message);
         }
     }
@@ -210,7 +210,7 @@ fn check_vpn(
         let of_family = |spot: &&Spot<IpAddr>| Prefix::host(spot.value).family() == family;
         let mut instances = gateway.instances.iter().filter(of_family);
         if let (Some(only), None) = (instances.next(), instances.next()) {
-            let message = format!("there is one {family} instance: {ACTIVE_ACTIVE}");
+            let message = format!("there is one {family} instance. {ACTIVE_ACTIVE}");
             reader.error_at(only, message);
         }
     }

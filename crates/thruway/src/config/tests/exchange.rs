@@ -268,7 +268,7 @@ fn exclusions_are_a_policy_of_the_nvas_sessions() {
     assert_eq!(*names, ["sdwan-10.0.2.4", "sdwan-10.0.2.5"]);
 }
 
-const ACTIVE_ACTIVE: &str = "a VPN gateway must be active-active: two instances with a session each. \
+const ACTIVE_ACTIVE: &str = "A VPN gateway must be active-active: two instances with a session each. \
      Where only one is active, its failure takes all routes away until the other one has come up \
      and told them again";
 
@@ -465,26 +465,26 @@ fn a_vpn_gateway_is_active_active() {
     assert_eq!(
         errors("subnet = '10.0.255.16/28'"),
         [format!(
-            "t.toml:7: gateway.vpn.mode: the key is missing. {ACTIVE_ACTIVE}: mode = \"active-active\""
+            "t.toml:7: gateway.vpn.mode: write mode = \"active-active\". {ACTIVE_ACTIVE}"
         )]
     );
     assert_eq!(
         errors("subnet = '10.0.255.16/28'\nmode = 'active-standby'"),
         [format!(
-            "t.toml:9: gateway.vpn.mode: found `active-standby`: {ACTIVE_ACTIVE}"
+            "t.toml:9: gateway.vpn.mode: found `active-standby`. {ACTIVE_ACTIVE}"
         )]
     );
     let one = "instances = ['10.0.255.20', 'fd00:10:0:ff::1', 'fd00:10:0:ff::2']";
     assert_eq!(
         errors(&format!("mode = 'active-active'\n{one}")),
         [format!(
-            "t.toml:9: gateway.vpn.instances: there is one ipv4 instance: {ACTIVE_ACTIVE}"
+            "t.toml:9: gateway.vpn.instances: there is one ipv4 instance. {ACTIVE_ACTIVE}"
         )]
     );
     assert_eq!(
         errors("mode = 'active-active'\nsubnet = '10.0.255.20'"),
         [format!(
-            "t.toml:9: gateway.vpn.subnet: 10.0.255.20/32 holds one instance: {ACTIVE_ACTIVE}"
+            "t.toml:9: gateway.vpn.subnet: 10.0.255.20/32 holds one instance. {ACTIVE_ACTIVE}"
         )]
     );
 }
