@@ -272,7 +272,7 @@ impl Kernel {
         if matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local()) {
             return Err(format!("next hop {addr} is link-local and names no link"));
         }
-        let route = route?;
+        let route = route.map_err(|why| format!("next hop {addr}: {why}"))?;
         match route.kind {
             RouteType::Unicast => {}
             RouteType::Local => return Err(format!("next hop {addr} is this host's own")),
@@ -318,7 +318,7 @@ fn longest(routes: &[Route], addr: IpAddr) -> Result<Route, String> {
         (route.prefix.prefix_len(), preferred)
     });
     best.cloned()
-        .ok_or_else(|| format!("only routes of this server lead to next hop {addr}"))
+        .ok_or_else(|| "only routes of this server lead to it".to_owned())
 }
 
 impl AsFd for Monitor {

@@ -224,7 +224,7 @@ impl Table {
             }
             (Err(Refusal::Exists), _) => {
                 self.edit(*prefix, false, |entry| {
-                    entry.problem = Some(Problem::Foreign)
+                    entry.problem = Some(Problem::Foreign);
                 });
                 return true;
             }
