@@ -209,7 +209,15 @@ async fn explain(
     let to = match &parameters.to {
         None => None,
         Some(name) => {
-            let peer = snapshot.find(name).ok_or_else(|| unknown(name))?;
+            let peer = match daemon.find_peers(&snapshot, name).as_slice() {
+                [] => return Err(unknown(name)),
+                [one] => *one,
+                all => {
+                    let names: Vec<&str> = all.iter().map(|peer| &*peer.name).collect();
+                    let names = names.join(", ");
+                    return Err(bad(format!("{name} has several sessions: {names}")));
+                }
+            };
             let group = peer
                 .group
                 .ok_or_else(|| bad(format!("{name} has no session")))?;
@@ -326,7 +334,10 @@ async fn reset(
     Parameters(parameters): Parameters<ResetParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
-    let peer = snapshot.find(&name).ok_or_else(|| unknown(&name))?;
+    let found = daemon.find_peers(&snapshot, &name);
+    if found.is_empty() {
+        return Err(unknown(&name));
+    }
     let text = parameters.text;
     let kind = match parameters.kind.as_str() {
         "soft-in" => Reset::SoftIn,
@@ -340,15 +351,16 @@ async fn reset(
             )));
         }
     };
-    let home = daemon.home(peer.addr.ip());
-    daemon.bus().command(
-        home,
-        Command::Reset {
+    for peer in &found {
+        let command = Command::Reset {
             peer: peer.peer,
-            kind,
-        },
-    )?;
-    Ok(Json(serde_json::json!({ "peer": &*peer.name, "reset": parameters.kind })).into_response())
+            kind: kind.clone(),
+        };
+        daemon.bus().command(daemon.home(peer.addr.ip()), command)?;
+    }
+    let names: Vec<&str> = found.iter().map(|peer| &*peer.name).collect();
+    let answer = serde_json::json!({ "peer": names.join(", "), "reset": parameters.kind });
+    Ok(Json(answer).into_response())
 }
 
 async fn reload(State(daemon): Shared) -> Result<Response, Problem> {

@@ -26,6 +26,10 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
         }
         Event::Down { peer, reason } => {
             daemon.instance_changed(*peer, false);
+            // At the end it goes first, as it should.
+            if daemon.is_stopping() {
+                return;
+            }
             down(&daemon.peer_name(*peer), reason, "down");
         }
         Event::AttemptFailed { peer, reason } => {

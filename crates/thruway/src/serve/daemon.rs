@@ -86,6 +86,11 @@ impl Daemon {
         self.exchange.as_ref()
     }
 
+    /// The virtual network has begun to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::is_stopping)
+    }
+
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.state().config)

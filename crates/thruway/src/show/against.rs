@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use toml::{Table, Value};
 
 use super::client::Client;
-use super::exchange::number;
+use super::exchange::{number, prefixes};
 use super::instances::{InstancesArgs, instances};
 use super::{print, print_json, runtime, tables};
 use crate::config::{self, CheckArgs, Config};
@@ -184,17 +184,17 @@ impl Forecast {
         }
         for effect in &self.effects {
             lines.push(format!(
-                "  {} to {}: {} prefixes, now {}",
+                "  {} to {}: {}, now {}",
                 effect.from.source(),
                 effect.to.receiver(),
-                number(effect.then),
+                prefixes(effect.then),
                 number(effect.now)
             ));
         }
         if let Some(Move { from, to }) = &self.preference {
             lines.push(format!(
-                "preference: {from} to {to}; for {} prefixes another kind of source wins",
-                number(self.contested)
+                "preference: {from} to {to}; for {} another kind of source wins",
+                prefixes(self.contested)
             ));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));

@@ -198,6 +198,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .method(method)
         .uri(path)
         .header("host", host)
+        .header("content-type", "application/json")
         .body(Full::<Bytes>::from(body))?;
     Ok(sender.send_request(request).await?)
 }

@@ -9,7 +9,7 @@ use super::client::{Client, ServerArgs, encode};
 use super::tables::{self, span};
 use super::{print, print_json, runtime};
 use crate::control::network::{ExchangeView, HostsSummary, MatrixCell, Member, SwitchReport};
-use crate::hosts::{HostHop, HostRoute, HostsView};
+use crate::hosts::{HostRoute, HostsView};
 
 /// `thruway exchange`.
 #[derive(Args, Debug)]
@@ -99,7 +99,11 @@ pub(super) async fn hosts(client: &Client, prefix: Option<&str>, json: bool) -> 
     if json {
         print_json(&view)
     } else {
-        print(&draw_hosts(&view))
+        let none = match prefix {
+            Some(prefix) if view.routes.is_empty() => format!("\nno route for {prefix}"),
+            _ => String::new(),
+        };
+        print(&(draw_hosts(&view) + &none))
     }
 }
 
@@ -118,6 +122,12 @@ pub(super) fn number(count: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// So many prefixes.
+pub(super) fn prefixes(count: u64) -> String {
+    let word = if count == 1 { "prefix" } else { "prefixes" };
+    format!("{} {word}", number(count))
 }
 
 fn draw(view: &ExchangeView) -> String {
@@ -294,7 +304,7 @@ fn is_switched(cell: &MatrixCell) -> bool {
 fn legend(cells: &[&MatrixCell]) -> String {
     let mut text = String::new();
     if cells.iter().any(|cell| !cell.allowed && is_switched(cell)) {
-        text += "\noff (n)  route exchange is off, which keeps back n prefixes: thruway exchange on";
+        text += "\noff (n)  route exchange is off, which keeps back n prefixes: `thruway exchange on`";
     }
     for cell in cells {
         if let (false, false, Some(why)) = (cell.allowed, is_switched(cell), &cell.why_not) {
@@ -306,8 +316,8 @@ fn legend(cells: &[&MatrixCell]) -> String {
     let beaten = cells.iter().filter(|cell| cell.beaten > 0);
     for cell in beaten {
         let (from, to) = (cell.from.source(), cell.to.receiver());
-        let count = number(cell.beaten);
-        text += &format!("\n{from} to {to}: for {count} prefixes another source is better");
+        let count = prefixes(cell.beaten);
+        text += &format!("\n{from} to {to}: for {count} another source is better");
     }
     text
 }
@@ -342,43 +352,30 @@ fn draw_hosts(view: &HostsView) -> String {
     if view.routes.is_empty() {
         return text;
     }
-    let mut table = tables::table(&["prefix", "state", "next hop", "via", ""]);
+    text += &format!("\n\n {:<20} {:<9} {:<16} via", "prefix", "state", "next hop");
     for route in &view.routes {
-        add_host_route(&mut table, route);
+        add_host_route(&mut text, route);
     }
-    format!("{text}\n\n{}", tables::trim(&table))
+    text
 }
 
 /// A line for each next hop.
-fn add_host_route(table: &mut Table, route: &HostRoute) {
-    let via = |hop: &HostHop| {
-        let one = |gateway: &crate::hosts::HostGateway| {
-            format!("{} dev {}", gateway.gateway, gateway.interface)
-        };
-        let all: Vec<String> = hop.via.iter().map(one).collect();
-        all.join(", ")
-    };
-    let error = |hop: Option<&HostHop>| {
-        let of_hop = hop.and_then(|hop| hop.error.clone());
-        let errors: Vec<String> = route.error.clone().into_iter().chain(of_hop).collect();
-        errors.join("; ")
-    };
-    let first = route.next_hops.first();
-    table.add_row([
-        route.network.to_string(),
-        route.state.to_string(),
-        first.map_or_else(String::new, |hop| hop.address.to_string()),
-        first.map_or_else(String::new, via),
-        error(first),
-    ]);
-    for hop in route.next_hops.iter().skip(1) {
-        table.add_row([
-            String::new(),
-            String::new(),
-            hop.address.to_string(),
-            via(hop),
-            hop.error.clone().unwrap_or_default(),
-        ]);
+fn add_host_route(text: &mut String, route: &HostRoute) {
+    let mut place = (route.network.to_string(), route.state.to_string());
+    for hop in &route.next_hops {
+        let mut via: Vec<String> = hop
+            .via
+            .iter()
+            .map(|gateway| format!("{} dev {}", gateway.gateway, gateway.interface))
+            .collect();
+        via.extend(hop.error.clone());
+        let (network, state) = std::mem::take(&mut place);
+        let next_hop = hop.address.to_string();
+        let line = format!(" {network:<20} {state:<9} {next_hop:<16} {}", via.join(", "));
+        *text += &format!("\n{}", line.trim_end());
+    }
+    if let Some(error) = &route.error {
+        *text += &format!("\n   {error}");
     }
 }
 
