@@ -1,4 +1,8 @@
 //! `thruway demo` ends well, and what it measured is what the matrix says.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is wrong"
+)]
 
 use std::process::Command;
 
