@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use thruway_engine::{
-    Command, ConnId, Event, Input, LimitConfig, LimitEvent, PeerRole, PolicyRef, QueryId,
-    RangeConfig, Refusal, Reply, Reset,
+    Command, ConnId, Event, Input, LimitConfig, LimitDirection, LimitEvent, PeerRole, PolicyRef,
+    QueryId, RangeConfig, Refusal, Reply, Reset,
 };
 use thruway_policy::Policy;
 use thruway_rib::{Eligibility, Filter, LimitAction, NotTold, Query, Rejection, Step};
@@ -396,6 +396,171 @@ fn a_limit_blocks_and_refills() {
         assert!(limits(world).contains(&LimitEvent::Room));
         world.check("with room again");
         assert_eq!(world.host(1).table.len(), 10);
+    });
+}
+
+/// A host that may be told 10 IPv4 prefixes, another that tells 14, and one that tells two of them too.
+fn limited_out(world: &mut World, action: LimitAction) {
+    world.add(HostConfig::new(1), CLIENT, |peer| {
+        peer.max_advertised[0] = Some(LimitConfig {
+            max: 10,
+            warn_at: 8,
+            action,
+            accepted_only: false,
+            restart_after: Some(Duration::from_secs(30)),
+        });
+    });
+    world.add(HostConfig::new(2), CLIENT, |_| {});
+    world.add(HostConfig::new(3), CLIENT, |_| {});
+    for n in 0..10 {
+        world.host(1).announce(v4(n), route(2, &[]));
+        world.host(1).announce(v6(n), route6(2, &[]));
+    }
+    for n in 0..30 {
+        world.host(0).announce(v4(100 + n), route(1, &[]));
+    }
+    world.settle();
+    assert_eq!(world.host(0).table.len(), 10 + 10);
+    assert_eq!(told_of(world), [LimitEvent::Near]);
+    // Other paths of the same prefixes are no more prefixes.
+    for n in 0..10 {
+        world.host(2).announce(v4(n), route(3, &[]));
+        world.host(1).announce(v4(n), route(2, &[5]));
+    }
+    world.run();
+    assert_eq!(told_of(world), [LimitEvent::Near]);
+    for n in 10..14 {
+        world.host(1).announce(v4(n), route(2, &[]));
+    }
+    world.run();
+}
+
+/// News of limits on what a host is told.
+fn told_of(world: &World) -> Vec<LimitEvent> {
+    let events = world.events.iter().filter_map(|(_, event)| match event {
+        Event::Limit {
+            direction: LimitDirection::Advertised,
+            limit,
+            max: 10 | 12,
+            family: Family::Ipv4,
+            ..
+        } => Some(*limit),
+        _ => None,
+    });
+    events.collect()
+}
+
+/// Sessions that ended.
+fn downs(world: &World) -> usize {
+    let down = |event: &&(usize, Event)| matches!(event.1, Event::Down { .. });
+    world.events.iter().filter(down).count()
+}
+
+fn held_back(world: &mut World) -> u64 {
+    let statuses = world.status();
+    let tables = statuses.iter().flat_map(|status| &status.tables);
+    tables
+        .map(|table| table.family(Family::Ipv4).held_back)
+        .sum()
+}
+
+#[test]
+fn a_limit_on_what_is_told_holds_back_and_fills_up() {
+    scene(|world| {
+        limited_out(world, LimitAction::Block);
+        assert_eq!(told_of(world).last(), Some(&LimitEvent::Blocking));
+        assert_eq!((world.host(0).table.len(), held_back(world)), (10 + 10, 4));
+        world.check("over the limit");
+        for host in [1, 2] {
+            world.host(host).withdraw(v4(3));
+        }
+        // Another shard may have made the room.
+        world.pass(Duration::from_secs(2));
+        assert_eq!((world.host(0).table.len(), held_back(world)), (10 + 10, 3));
+        world.check("with room again");
+        // More in place.
+        let limit = world.stations[0].config.max_advertised[0].as_mut();
+        limit.expect("it has one").max = 12;
+        world.reconfigure(0);
+        world.pass(Duration::from_secs(2));
+        assert_eq!((world.host(0).table.len(), held_back(world)), (12 + 10, 1));
+        world.host(1).withdraw(v4(13));
+        world.pass(Duration::from_secs(2));
+        assert_eq!(told_of(world).last(), Some(&LimitEvent::Room));
+        assert_eq!((world.host(0).table.len(), held_back(world)), (12 + 10, 0));
+        assert_eq!(downs(world), 0);
+        world.check_counts("below the limit");
+    });
+}
+
+#[test]
+fn a_limit_on_what_is_told_warns() {
+    scene(|world| {
+        limited_out(world, LimitAction::Warn);
+        assert_eq!(told_of(world), [LimitEvent::Near, LimitEvent::Over]);
+        assert_eq!(world.host(0).table.len(), 14 + 10);
+        world.check("over the limit");
+    });
+}
+
+#[test]
+fn a_limit_on_what_is_told_restarts_the_session() {
+    scene(|world| {
+        limited_out(world, LimitAction::Restart);
+        assert_eq!(told_of(world).last(), Some(&LimitEvent::Restarting));
+        let last = world.host(0).notifications.last().cloned();
+        let last = last.expect("it was told why");
+        assert_eq!((last.code, last.subcode), (6, 1));
+        assert_eq!(world.host(0).phase, Phase::Down);
+        for n in 10..14 {
+            world.host(1).withdraw(v4(n));
+        }
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        world.check("when it came back");
+        assert_eq!(world.host(0).table.len(), 10 + 10);
+    });
+}
+
+#[test]
+fn a_local_preference_takes_the_place_of_the_peers() {
+    scene(|world| {
+        let internal = |n: u8| HostConfig {
+            asn: SERVER_AS,
+            ..HostConfig::new(n)
+        };
+        let role = PeerRole::ReflectorClient;
+        for n in 1..=2 {
+            world.add(internal(n), role, |peer| peer.local_pref = Some(100));
+        }
+        world.add(internal(3), PeerRole::Local, |_| {});
+        for n in 1..=3 {
+            let route = Route {
+                path: vec![70],
+                local_pref: Some(100 + u32::from(n)),
+                ..route(n, &[])
+            };
+            world
+                .host(usize::from(n) - 1)
+                .announce(v4(n.into()), route.clone());
+            world.host(usize::from(n) - 1).announce(v4(0), route);
+        }
+        world.settle();
+        world.check("with gateways");
+        let of = |world: &World, host: usize, n: u32| {
+            let set = world.stations[host].host.table[&v4(n)].as_ref();
+            (set.local_pref(), set.originator_id().is_some())
+        };
+        assert_eq!(of(world, 2, 1), (Some(100), false), "hosts");
+        assert_eq!(of(world, 0, 2), (Some(100), true));
+        assert_eq!(of(world, 0, 3), (Some(103), false), "the server's own");
+        // It changes in place: the peer is asked to tell its routes anew.
+        world.stations[1].config.local_pref = Some(300);
+        world.reconfigure(1);
+        world.run();
+        world.check("with another preference");
+        assert_eq!(of(world, 0, 2).0, Some(300));
+        assert_eq!(downs(world), 0);
     });
 }
 

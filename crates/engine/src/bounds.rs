@@ -123,7 +123,11 @@ impl Worker {
         let Some(told) = told.and_then(|told| told.get_mut(direction as usize)) else {
             return;
         };
-        if told.is_some_and(|(at, last)| last == limit && now.since(at) < LIMIT_NEWS) {
+        let covered = |last: LimitEvent| {
+            let near = limit == LimitEvent::Near && last != LimitEvent::Room;
+            last == limit || near
+        };
+        if told.is_some_and(|(at, last)| covered(last) && now.since(at) < LIMIT_NEWS) {
             return;
         }
         *told = Some((now, limit));

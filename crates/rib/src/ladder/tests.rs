@@ -181,6 +181,24 @@ fn late_rows() -> Vec<Row> {
 }
 
 #[test]
+fn paths_tie_where_only_the_steps_from_the_router_id_on_tell_them_apart() {
+    for (step, better, worse) in early_rows().into_iter().chain(late_rows()) {
+        let ladder = Ladder::new(LadderConfig::default(), &[worse, better]);
+        let top = ladder.paths.iter().map(|path| path.digest).max();
+        let top = top.expect("two paths");
+        let level = (0..).zip(&ladder.paths);
+        let level = level.filter(|(_, path)| path.digest == top);
+        let mut ties: Vec<Candidate> = level
+            .map(|(index, path)| Candidate::new(index, path))
+            .collect();
+        ladder.judge().ties(&mut ties, top);
+        let indexes: Vec<u32> = ties.iter().map(|tie| tie.index).collect();
+        let expected: &[u32] = if step < Step::RouterId { &[1] } else { &[0, 1] };
+        assert_eq!(indexes, expected, "{step}");
+    }
+}
+
+#[test]
 fn each_step_decides_alone() {
     for (step, better, worse) in early_rows().into_iter().chain(late_rows()) {
         for swap in [false, true] {
