@@ -392,6 +392,49 @@ fn a_next_hop_is_never_reached_by_a_route_of_ours() {
 }
 
 #[test]
+fn a_link_without_carrier_is_no_way() {
+    let Some((_lab, host)) = host("a_link_without_carrier_is_no_way") else {
+        return;
+    };
+    for args in [
+        "link add up1 type veth peer name far1",
+        "addr add 203.0.113.1/24 dev up1",
+        "addr add fd00:19::1/64 dev up1 nodad",
+        "link set up1 up",
+        "link set far1 up",
+    ] {
+        host.ip(&args.split(' ').collect::<Vec<_>>());
+    }
+    let mut driver = Driver::start(&host, &["254", "20", "4"]);
+    driver.tell(&[
+        "announce 10.1.0.0/16 1 198.18.0.2",
+        "announce 10.1.0.0/16 2 203.0.113.2",
+        "announce 10.2.0.0/16 1 203.0.113.2",
+        "announce fd00:9::/48 1 fd00:18::2",
+        "announce fd00:9::/48 2 fd00:19::2",
+        "end",
+    ]);
+    let all = [
+        ("10.1.0.0/16", "198.18.0.2@eth0 203.0.113.2@up1"),
+        ("10.2.0.0/16", "203.0.113.2@up1"),
+        ("fd00:9::/48", "fd00:18::2@eth0 fd00:19::2@up1"),
+    ];
+    wait_routes(&host, "254", &all);
+    host.ip(&["link", "set", "far1", "down"]);
+    let half = [
+        ("10.1.0.0/16", "198.18.0.2@eth0"),
+        ("fd00:9::/48", "fd00:18::2@eth0"),
+    ];
+    wait_routes(&host, "254", &half);
+    let (_, error) = driver.state("10.2.0.0/16");
+    let error = error.expect("its link is down");
+    assert!(error.contains("up1"), "{error}");
+    host.ip(&["link", "set", "far1", "up"]);
+    wait_routes(&host, "254", &all);
+    driver.stop();
+}
+
+#[test]
 fn a_crash_leaves_no_stale_route_behind() {
     let Some((_lab, host)) = host("a_crash_leaves_no_stale_route_behind") else {
         return;

@@ -26,8 +26,12 @@ pub(super) struct Routing {
     compare_at: Option<Instant>,
     /// When refused routes are tried again.
     retry_at: Option<Instant>,
-    /// Neither of the long works begins before.
-    rest_until: Instant,
+    /// No comparison begins before.
+    compare_rest: Instant,
+    /// No lookup of all next hops begins before.
+    resolve_rest: Instant,
+    /// The kernel could not be asked: nothing is written before the next comparison.
+    paused: bool,
 }
 
 impl Routing {
@@ -46,7 +50,9 @@ impl Routing {
             resolve_at: None,
             compare_at: None,
             retry_at: None,
-            rest_until: Instant::now(),
+            compare_rest: Instant::now(),
+            resolve_rest: Instant::now(),
+            paused: false,
         })
     }
 
@@ -57,8 +63,9 @@ impl Routing {
     }
 
     /// When it wants its turn.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        let now = self.more.then(Instant::now);
+    pub(super) fn wake_at(&self, table: &Shared) -> Option<Instant> {
+        let busy = self.more || (!self.paused && table.lock().has_work());
+        let now = busy.then(Instant::now);
         let times = [now, self.resolve_at, self.compare_at, self.retry_at];
         times.into_iter().flatten().min()
     }
@@ -102,7 +109,8 @@ impl Routing {
         match self.kernel.installed() {
             Ok(found) => {
                 table.lock().adopt(found, keep_leftovers);
-                self.rest(begun);
+                self.compare_rest = rest(begun);
+                self.paused = false;
             }
             Err(error) => {
                 tracing::warn!("cannot read the kernel's table: {error}");
@@ -113,6 +121,7 @@ impl Routing {
 
     /// Takes all routes out of the kernel: at the end, and before they go elsewhere.
     pub(super) fn clear(&mut self, table: &Shared) {
+        self.paused = false;
         table.lock().retire();
         while self.write(table) {
             // What others do now is of no interest, but must not fill the buffer.
@@ -122,6 +131,9 @@ impl Routing {
 
     /// Writes a batch. False where there is nothing to write, or the kernel cannot be asked at all.
     fn write(&mut self, table: &Shared) -> bool {
+        if self.paused {
+            return false;
+        }
         let changes = table.lock().changes(BATCH);
         if changes.is_empty() {
             return false;
@@ -132,6 +144,7 @@ impl Routing {
                 // Nobody knows how much of it was done.
                 tracing::warn!("cannot write to the kernel's table: {error}");
                 self.compare_at = Some(Instant::now() + RETRY);
+                self.paused = true;
                 return false;
             }
         };
@@ -166,13 +179,13 @@ impl Routing {
             self.compare_soon();
         }
         if notes.resolve || concerns(&notes, &table) {
-            let at = self.rest_until.max(Instant::now() + RESOLVE_DELAY);
+            let at = self.resolve_rest.max(Instant::now() + RESOLVE_DELAY);
             self.resolve_at.get_or_insert(at);
         }
     }
 
     fn compare_soon(&mut self) {
-        let at = self.rest_until.max(Instant::now() + RESYNC_DELAY);
+        let at = self.compare_rest.max(Instant::now() + RESYNC_DELAY);
         self.compare_at.get_or_insert(at);
     }
 
@@ -188,14 +201,14 @@ impl Routing {
                 self.resolve_at = Some(begun + RETRY);
             }
         }
-        self.rest(begun);
+        self.resolve_rest = rest(begun);
     }
+}
 
-    /// The work that began then took long enough to rest from it.
-    fn rest(&mut self, begun: Instant) {
-        let now = Instant::now();
-        self.rest_until = self.rest_until.max(now + (now - begun) * RESYNC_REST);
-    }
+/// When work that began then may be done again.
+fn rest(begun: Instant) -> Instant {
+    let now = Instant::now();
+    now + (now - begun) * RESYNC_REST
 }
 
 /// A route of others over some next hop came or went.

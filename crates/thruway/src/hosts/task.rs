@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use thruway_wire::{Family, FamilySet};
@@ -103,15 +103,14 @@ impl Task {
     /// Waits for something to do; while the kernel still lacks something, only looks. True where
     /// the stream is ready.
     fn wait(&self) -> bool {
-        let busy = self.routing.is_some() && self.shared.lock().has_work();
-        let wake = self.routing.as_ref().and_then(Routing::wake_at);
+        let routing = self.routing.as_ref();
+        let wake = routing.and_then(|routing| routing.wake_at(&self.shared));
         let wake = [self.sweep_at, wake].into_iter().flatten().min();
         let left = wake.map(|at| at.saturating_duration_since(Instant::now()));
-        let left = if busy { Some(Duration::ZERO) } else { left };
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         let bell = self.bell.as_fd();
         let mut fds = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
-        if let Some(routing) = &self.routing {
+        if let Some(routing) = routing {
             fds.push(PollFd::from_borrowed_fd(routing.monitor(), PollFlags::IN));
         }
         if let Some(speaker) = &self.speaker {
