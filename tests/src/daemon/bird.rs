@@ -51,6 +51,11 @@ impl Bird {
             process,
         };
         wait_until("BIRD answers", Duration::from_secs(20), || {
+            assert!(
+                bird.process.is_alive(),
+                "BIRD ended: {}",
+                bird.process.log()
+            );
             bird.ask("show status").contains("up")
         });
         bird

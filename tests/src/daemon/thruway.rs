@@ -103,10 +103,10 @@ impl Thruway {
         self.process.log()
     }
 
-    /// The state of a peer.
+    /// The state of a peer; null where there is none, as before a neighbour of a range connects.
     #[must_use]
     pub fn peer(&self, name: &str) -> Value {
-        self.show(&["peer", name])
+        self.try_show(&["peer", name]).unwrap_or_default()
     }
 
     /// Waits until a peer is Established.

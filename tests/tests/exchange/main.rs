@@ -1,0 +1,13 @@
+//! Route exchange as an operator sees it: the matrix, the switch, the limits, and real packets.
+
+#[macro_use]
+mod both;
+
+mod instances;
+mod limits;
+mod matrix;
+mod restart;
+mod scale;
+mod stage;
+mod switch;
+mod topology;
