@@ -195,9 +195,7 @@ impl Rows {
                 Ok(Some(Reply::Done)) => self.open -= 1,
                 Ok(Some(Reply::Busy)) => {
                     self.open = 0;
-                    return Some(Err(anyhow!(
-                        "a worker has too many questions waiting"
-                    )));
+                    return Some(Err(anyhow!("a worker has too many questions waiting")));
                 }
                 Ok(Some(Reply::Status(_) | Reply::Settled(_) | Reply::Tally(_))) => {}
                 Ok(None) | Err(_) => {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use axum::extract::State;
 use axum::response::Json;
 use thruway_engine::status::PeerStatus;
-use thruway_exchange::{Kind, Preference, cell, eligibility};
+use thruway_exchange::{HOST_POLICY, Kind, Preference, cell, eligibility};
 use thruway_rib::{Eligibility, Filter, LimitAction, PeerId, Query};
 use thruway_wire::{Family, Prefix};
 
@@ -44,7 +44,7 @@ async fn forecast(daemon: &Daemon, old: &Config, new: &Config) -> Result<Forecas
         restart: texts(&diff.restart),
         server: texts(&diff.server),
         exchange: texts(&diff.exchange),
-        policies: diff.policies.clone(),
+        policies: policies(&diff),
         added: diff.added.clone(),
         removed: diff
             .removed
@@ -63,6 +63,12 @@ async fn forecast(daemon: &Daemon, old: &Config, new: &Config) -> Result<Forecas
         forecast.notes.push(note);
     }
     Ok(forecast)
+}
+
+/// The operator's own that change.
+fn policies(diff: &Diff) -> Vec<String> {
+    let own = diff.policies.iter().filter(|name| *name != HOST_POLICY);
+    own.cloned().collect()
 }
 
 fn texts(keys: &[&'static str]) -> Vec<String> {
@@ -199,19 +205,23 @@ impl Survey {
                 let Some(kind) = kinds.get(&row.peer).filter(|_| row.rejection.is_none()) else {
                     continue;
                 };
-                let known = survey.prefixes.entry(row.prefix).or_default();
-                let index = *kind as usize;
-                known.kinds |= 1 << index;
-                if let Some(owner) = known.only.get_mut(index) {
-                    *owner = Some(match owner {
-                        Some(Owner::One(peer)) if *peer != row.peer => Owner::Many,
-                        Some(Owner::Many) => Owner::Many,
-                        _ => Owner::One(row.peer),
-                    });
-                }
+                survey.add(row.prefix, row.peer, *kind);
             }
         }
         Ok(survey)
+    }
+
+    /// One accepted path.
+    fn add(&mut self, prefix: Prefix, peer: PeerId, kind: Kind) {
+        let known = self.prefixes.entry(prefix).or_default();
+        known.kinds |= 1 << (kind as usize);
+        if let Some(owner) = known.only.get_mut(kind as usize) {
+            *owner = Some(match owner {
+                Some(Owner::One(first)) if *first != peer => Owner::Many,
+                Some(Owner::Many) => Owner::Many,
+                _ => Owner::One(peer),
+            });
+        }
     }
 
     /// Prefixes for which another kind of source would win.
@@ -264,7 +274,12 @@ fn limits(
         daemon.fill_in_configured(&mut peers);
         let [peer] = peers;
         let kind = kind_of(old, status);
+        let agreed = status.negotiated.as_ref().map(|it| it.families);
+        let agreed = agreed.unwrap_or_default();
         for (family, counts) in [(Family::Ipv4, &peer.ipv4), (Family::Ipv6, &peer.ipv6)] {
+            if !agreed.contains(family) {
+                continue;
+            }
             list.extend(received(after, &peer.name, family, counts));
             let told = match (kind, on) {
                 (Some(kind), Some((now, then))) if now != then => {
@@ -343,5 +358,56 @@ fn exceeded(
         count,
         fits: false,
         effect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NVA: PeerId = PeerId(1);
+    const EXPRESS_ROUTE: PeerId = PeerId(2);
+    const VPN: PeerId = PeerId(3);
+
+    fn survey(paths: &[(&str, PeerId, Kind)]) -> Survey {
+        let mut survey = Survey::default();
+        for (prefix, peer, kind) in paths {
+            survey.add(prefix.parse().expect("a prefix"), *peer, *kind);
+        }
+        survey
+    }
+
+    #[test]
+    fn a_peer_is_told_what_its_cell_allows_and_not_its_own() {
+        let survey = survey(&[
+            ("10.1.0.0/16", NVA, Kind::Nva),
+            ("10.2.0.0/16", EXPRESS_ROUTE, Kind::ExpressRoute),
+            ("10.3.0.0/16", NVA, Kind::Nva),
+            ("10.3.0.0/16", PeerId(9), Kind::Nva),
+            ("fd00::/16", EXPRESS_ROUTE, Kind::ExpressRoute),
+        ]);
+        let told = |peer, kind, family, on| survey.told(peer, kind, family, on);
+        assert_eq!(told(NVA, Kind::Nva, Family::Ipv4, false), 1);
+        assert_eq!(told(NVA, Kind::Nva, Family::Ipv4, true), 2);
+        assert_eq!(told(NVA, Kind::Nva, Family::Ipv6, true), 1);
+        assert_eq!(told(VPN, Kind::Vpn, Family::Ipv4, false), 0);
+        assert_eq!(told(VPN, Kind::Vpn, Family::Ipv4, true), 3);
+        let express_route = told(EXPRESS_ROUTE, Kind::ExpressRoute, Family::Ipv4, true);
+        assert_eq!(express_route, 2);
+    }
+
+    #[test]
+    fn a_preference_matters_where_kinds_meet() {
+        let survey = survey(&[
+            ("10.1.0.0/16", NVA, Kind::Nva),
+            ("10.1.0.0/16", EXPRESS_ROUTE, Kind::ExpressRoute),
+            ("10.2.0.0/16", VPN, Kind::Vpn),
+            ("10.2.0.0/16", NVA, Kind::Nva),
+            ("10.3.0.0/16", VPN, Kind::Vpn),
+        ]);
+        let contested = |before, after| survey.contested(before, after);
+        assert_eq!(contested(Preference::ExpressRoute, Preference::Vpn), 1);
+        assert_eq!(contested(Preference::Vpn, Preference::AsPath), 1);
+        assert_eq!(contested(Preference::Vpn, Preference::Vpn), 0);
     }
 }

@@ -85,7 +85,8 @@ impl Snapshot {
 
     /// True for the network's own session.
     pub(crate) fn is_local(&self, id: PeerId) -> bool {
-        self.get(id).is_some_and(|peer| peer.role == PeerRole::Local)
+        self.get(id)
+            .is_some_and(|peer| peer.role == PeerRole::Local)
     }
 
     pub(crate) fn group(&self, id: PeerId) -> Option<GroupId> {

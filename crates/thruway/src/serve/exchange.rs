@@ -68,9 +68,16 @@ impl Exchange {
     /// `None` outside of exchange mode.
     pub(super) fn new(config: &Config) -> Option<Self> {
         let file = config.exchange.as_ref()?;
-        let state = state_file::read(&config.server.state);
+        let path = &config.server.state;
+        let state = state_file::read(path);
+        let had_state = state.is_some();
+        let position = Position::new(file.enabled, state);
+        if had_state && position.state.is_none() {
+            // Kept, it would come back to life when the file returns to what it said before.
+            state_file::remove(path);
+        }
         let inner = Inner {
-            position: Position::new(file.enabled, state),
+            position,
             hosts: None,
             seen: HashMap::new(),
         };
@@ -196,7 +203,6 @@ impl Daemon {
         let enabled = position.switch.enabled;
         exchange.lock().position = position;
         if file_won {
-            // Kept, it would come back to life when the file returns to what it said before.
             state_file::remove(&config.server.state);
         }
         if before.switch.enabled == enabled {

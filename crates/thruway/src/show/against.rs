@@ -162,7 +162,10 @@ impl Forecast {
     fn text(&self) -> String {
         let mut lines = Vec::new();
         if !self.restart.is_empty() {
-            lines.push(format!("takes a restart: [server] {}", self.restart.join(", ")));
+            lines.push(format!(
+                "takes a restart: [server] {}",
+                self.restart.join(", ")
+            ));
         }
         let listed = |what: &str, names: &[String]| {
             (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))

@@ -118,7 +118,10 @@ impl Client {
     /// # Errors
     /// No server, the server's own words, or what `each` says.
     pub async fn lines(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut body = self.request(Method::GET, path, Vec::new()).await?.into_body();
+        let mut body = self
+            .request(Method::GET, path, Vec::new())
+            .await?
+            .into_body();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame?.into_data() else {

@@ -279,7 +279,8 @@ fn matrix(view: &ExchangeView) -> String {
     }
     let shown = |cell: &&MatrixCell| kinds.contains(&cell.from) && kinds.contains(&cell.to);
     let cells: Vec<&MatrixCell> = view.matrix.iter().filter(shown).collect();
-    let mut text = format!("{table}\nPrefixes whose best path that the cell allows comes from there.");
+    let mut text =
+        format!("{table}\nPrefixes whose best path that the cell allows comes from there.");
     text += &legend(&cells);
     text
 }
@@ -304,7 +305,8 @@ fn is_switched(cell: &MatrixCell) -> bool {
 fn legend(cells: &[&MatrixCell]) -> String {
     let mut text = String::new();
     if cells.iter().any(|cell| !cell.allowed && is_switched(cell)) {
-        text += "\noff (n)  route exchange is off, which keeps back n prefixes: `thruway exchange on`";
+        text +=
+            "\noff (n)  route exchange is off, which keeps back n prefixes: `thruway exchange on`";
     }
     for cell in cells {
         if let (false, false, Some(why)) = (cell.allowed, is_switched(cell), &cell.why_not) {
@@ -352,7 +354,10 @@ fn draw_hosts(view: &HostsView) -> String {
     if view.routes.is_empty() {
         return text;
     }
-    text += &format!("\n\n {:<20} {:<9} {:<16} via", "prefix", "state", "next hop");
+    text += &format!(
+        "\n\n {:<20} {:<9} {:<16} via",
+        "prefix", "state", "next hop"
+    );
     for route in &view.routes {
         add_host_route(&mut text, route);
     }
@@ -371,7 +376,10 @@ fn add_host_route(text: &mut String, route: &HostRoute) {
         via.extend(hop.error.clone());
         let (network, state) = std::mem::take(&mut place);
         let next_hop = hop.address.to_string();
-        let line = format!(" {network:<20} {state:<9} {next_hop:<16} {}", via.join(", "));
+        let line = format!(
+            " {network:<20} {state:<9} {next_hop:<16} {}",
+            via.join(", ")
+        );
         *text += &format!("\n{}", line.trim_end());
     }
     if let Some(error) = &route.error {

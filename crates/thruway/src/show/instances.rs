@@ -188,12 +188,7 @@ fn numbered<'p, K: std::hash::Hash + Eq>(
     peers.map(|(at, peer)| (key(peer), at)).collect()
 }
 
-fn session(
-    peer: &str,
-    what: &'static str,
-    a: Option<String>,
-    b: Option<String>,
-) -> Difference {
+fn session(peer: &str, what: &'static str, a: Option<String>, b: Option<String>) -> Difference {
     Difference {
         peer: peer.to_owned(),
         table: "session",
@@ -217,7 +212,9 @@ impl Side {
             .with_context(|| address.to_owned())?;
         let router_id = std::net::Ipv4Addr::from(status.router_id.0);
         let listen = status.listen.iter().map(std::net::SocketAddr::ip);
-        let ends = peers.iter().filter_map(|peer| Some(peer.local_address?.ip()));
+        let ends = peers
+            .iter()
+            .filter_map(|peer| Some(peer.local_address?.ip()));
         let own = listen.chain(ends).chain([router_id.into()]);
         Ok(Side {
             client,
@@ -360,7 +357,12 @@ impl Told {
     }
 
     fn verdict(&self) -> String {
-        if self.rejected { "rejected" } else { "accepted" }.to_owned()
+        if self.rejected {
+            "rejected"
+        } else {
+            "accepted"
+        }
+        .to_owned()
     }
 
     fn text(&self) -> String {

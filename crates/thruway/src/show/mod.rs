@@ -299,8 +299,7 @@ pub struct ReloadArgs {
 /// What is wrong with the file: then nothing of it is in force.
 pub fn reload(args: &ReloadArgs) -> Result<()> {
     let client = Client::new(&args.server);
-    let report: serde_json::Value =
-        runtime()?.block_on(client.post("/v1/reload"))?;
+    let report: serde_json::Value = runtime()?.block_on(client.post("/v1/reload"))?;
     if args.server.json {
         return print_json(&report);
     }
@@ -318,7 +317,10 @@ pub fn reload(args: &ReloadArgs) -> Result<()> {
         names("changed"),
         report["unchanged"]
     );
-    if report["exchange"].as_array().is_some_and(|list| !list.is_empty()) {
+    if report["exchange"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
+    {
         text += &format!("\nvirtual network: {}", names("exchange"));
     }
     if let Ok(report) = serde_json::from_value(report["switch"].clone()) {
