@@ -7,7 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use thruway_tests::lab::{Host, Lab, wait_until};
+use thruway_tests::daemon::{Thruway, binary};
+use thruway_tests::lab::{Host, Lab, Process, output, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Leftovers of an earlier run go ten seconds after the table came.
@@ -603,4 +604,92 @@ fn a_hundred_thousand_routes_take_seconds() {
         let limit = Duration::from_secs(30);
         assert!(installed < limit && removed < limit, "seconds, not minutes");
     }
+}
+
+/// The server in a network of 198.18.0.0/16, with a table for its hosts.
+fn serve(server: &Host, nva: &Host, hosts: &str) -> Thruway {
+    let (address, nva) = (server.v4(), nva.v4());
+    let config = format!(
+        "[server]\nmode = \"exchange\"\nrouter-id = \"{address}\"\n\
+         listen = [\"{address}:179\"]\n\
+         [vnet]\nprefixes = [\"198.18.0.0/16\"]\n\
+         [[nva]]\nname = \"sdwan\"\nasn = 65001\naddresses = [\"{nva}\"]\n\
+         [hosts]\nmetric = 20\nprotocol = {PROTOCOL}\n{hosts}\n"
+    );
+    Thruway::start(server, "auto", &config)
+}
+
+/// An NVA with a generated table of so many prefixes.
+fn play(nva: &Host, server: &Host, count: u64) -> Process {
+    let table = nva.file(&format!("{count}.mrt"));
+    let mut generate = nva.command(binary());
+    generate.args(["generate", "--ipv4", &count.to_string(), "-o"]);
+    output(generate.arg(&table));
+    let mut replay = nva.command(binary());
+    replay
+        .args(["replay", "--to", &server.v4().to_string()])
+        .args(["--local-as", "65001", "--next-hop", &nva.v4().to_string()])
+        .args(["--stay", "600", "--timeout", "600"])
+        .arg(&table);
+    nva.spawn("replay", &mut replay)
+}
+
+fn listed(host: &Host, table: &str) -> u64 {
+    let args = ["-o", "route", "show", "table", table, "proto", PROTOCOL];
+    host.ask_ip(&args).lines().count() as u64
+}
+
+fn wait_listed(host: &Host, table: &str, count: u64) {
+    let what = format!("table {table} has {count} routes");
+    wait_until(&what, Duration::from_secs(60), || {
+        listed(host, table) == count
+    });
+}
+
+#[test]
+fn the_server_keeps_its_hosts_table() {
+    const COUNT: u64 = 20_000;
+    let Some(mut lab) = Lab::new("the_server_keeps_its_hosts_table") else {
+        return;
+    };
+    let (server, nva) = (lab.host(), lab.host());
+    let thruway = serve(&server, &nva, "table = 100");
+    let mut neighbor = play(&nva, &server, COUNT);
+    wait_listed(&server, "100", COUNT);
+    let via = format!("via {} dev eth0", nva.v4());
+    let all = server.ask_ip(&["route", "show", "table", "100"]);
+    let other = all.lines().find(|line| !line.contains(&via));
+    assert_eq!(other, None, "all {via}");
+    let hosts = thruway.show(&["hosts"]);
+    assert_eq!(hosts["totals"]["inKernel"], COUNT);
+
+    // A crash: traffic goes on, and half of the routes do not come back.
+    let killed = output(
+        server
+            .command("kill")
+            .args(["-KILL", &thruway.id().to_string()]),
+    );
+    assert_eq!(killed, "");
+    neighbor.terminate();
+    drop(thruway);
+    assert_eq!(listed(&server, "100"), COUNT);
+    let mut thruway = serve(&server, &nva, "table = 100");
+    let _neighbor = play(&nva, &server, COUNT / 2);
+    wait_listed(&server, "100", COUNT / 2);
+    let hosts = thruway.show(&["hosts"]);
+    let total = |name: &str| hosts["totals"][name].as_u64().expect("a counter");
+    assert_eq!(total("routes"), COUNT / 2);
+    // What both tables have was not touched.
+    assert_eq!(total("removed"), COUNT / 2 + total("installed"));
+
+    // Another table by a reload, and nothing at the end.
+    let file = server.file("thruway.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    server.write("thruway.toml", &text.replace("table = 100", "table = 200"));
+    let said = thruway.text("reload", &[]);
+    wait_until(&format!("reload: {said}"), PATIENCE, || {
+        listed(&server, "200") == COUNT / 2 && listed(&server, "100") == 0
+    });
+    assert_eq!(thruway.terminate(), Some(0));
+    assert_eq!(listed(&server, "200"), 0);
 }
