@@ -20,7 +20,7 @@ use super::view::Snapshot;
 use crate::config::{Config, Diff, MaxPrefixes, Peer as PeerFile, PeerChange};
 use crate::serve::daemon::Daemon;
 use crate::serve::describe::action_name;
-use crate::serve::exchange::file_of;
+use crate::serve::exchange::{file_of, kind_of};
 
 /// `POST /v1/check`.
 pub(super) async fn check(
@@ -158,14 +158,6 @@ async fn network(
         }
     }
     Ok(Some((now, then)))
-}
-
-/// The kind of a peer.
-fn kind_of(config: &Config, peer: &PeerStatus) -> Option<Kind> {
-    if peer.role == thruway_engine::PeerRole::Local {
-        return Some(Kind::Network);
-    }
-    file_of(config, &peer.name, peer.range.as_deref())?.kind
 }
 
 /// Which kinds know each prefix.

@@ -11,8 +11,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use thruway_engine::status::PeerStatus;
 use thruway_engine::{Command, Reset};
-use thruway_rib::{Filter, Query};
+use thruway_rib::{Filter, NotTold, Query};
 use thruway_wire::{Family, Prefix};
 
 use super::bus::{Bus, Rows};
@@ -206,27 +207,45 @@ async fn explain(
         .as_deref()
         .ok_or_else(|| bad("explain needs a prefix"))?;
     let prefix: Prefix = text.parse().map_err(bad)?;
-    let to = match &parameters.to {
+    let receiver = match &parameters.to {
         None => None,
-        Some(name) => {
-            let peer = match daemon.find_peers(&snapshot, name).as_slice() {
-                [] => return Err(unknown(name)),
-                [one] => *one,
-                all => {
-                    let names: Vec<&str> = all.iter().map(|peer| &*peer.name).collect();
-                    let names = names.join(", ");
-                    return Err(bad(format!("{name} has several sessions: {names}")));
-                }
-            };
-            let group = peer
-                .group
-                .ok_or_else(|| bad(format!("{name} has no session")))?;
-            Some((peer.peer, group))
+        Some(name) => Some(one_peer(&daemon, &snapshot, name)?),
+    };
+    let to = match receiver {
+        None => None,
+        Some(peer) => {
+            let missing = || bad(format!("{} has no session", peer.name));
+            Some((peer.peer, peer.group.ok_or_else(missing)?))
         }
     };
     let mut rows = daemon.bus().query(Query::Explain { prefix, to })?;
     let found = collect(&mut rows).await?;
-    Ok(all_lines(found.iter().map(|row| snapshot.route(row))))
+    Ok(all_lines(found.iter().map(|row| {
+        let mut route = snapshot.route(row);
+        if let (Some(Err(NotTold::Matrix)), Some(to)) = (&row.told, receiver)
+            && let Some(why) = daemon.why_not(&snapshot, row.peer, to)
+        {
+            route.told = Some(why);
+        }
+        route
+    })))
+}
+
+/// The one peer of a name.
+fn one_peer<'s>(
+    daemon: &Daemon,
+    snapshot: &'s Snapshot,
+    name: &str,
+) -> Result<&'s PeerStatus, Problem> {
+    match daemon.find_peers(snapshot, name).as_slice() {
+        [] => Err(unknown(name)),
+        [one] => Ok(*one),
+        all => {
+            let names: Vec<&str> = all.iter().map(|peer| &*peer.name).collect();
+            let names = names.join(", ");
+            Err(bad(format!("{name} has several sessions: {names}")))
+        }
+    }
 }
 
 async fn collect(rows: &mut Rows) -> Result<Vec<thruway_rib::RouteRow>, Problem> {

@@ -54,7 +54,7 @@ impl Snapshot {
         self.workers.iter().flat_map(|worker| &worker.peers)
     }
 
-    fn get(&self, id: PeerId) -> Option<&PeerStatus> {
+    pub(crate) fn get(&self, id: PeerId) -> Option<&PeerStatus> {
         let (worker, peer) = *self.by_id.get(&id)?;
         self.workers.get(worker)?.peers.get(peer)
     }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use thruway_engine::limits::SETTLE_ROUNDS;
-use thruway_engine::{Command, Settled};
-use thruway_exchange::{Kind, SetBy, Switch, SwitchState, eligibility};
+use thruway_engine::status::PeerStatus;
+use thruway_engine::{Command, PeerRole, Settled};
+use thruway_exchange::{Kind, SetBy, Switch, SwitchState, eligibility, why_not};
 use thruway_rib::{Eligibility, PeerId};
 use thruway_wire::Prefix;
 
 use super::daemon::Daemon;
-use super::local::LOCAL_NAME;
 use super::state_file;
 use crate::config::{Config, Peer as PeerFile, Target};
 use crate::control::network::{SwitchPeer, SwitchReport};
@@ -232,7 +232,7 @@ impl Daemon {
             settled,
             announced: 0,
             withdrawn: 0,
-            peers: self.told(&config, &before, &after),
+            peers: Self::told(&config, &before, &after),
             behind: behind(&after),
             state_file: config.server.state.display().to_string(),
             warning: position.warning,
@@ -273,8 +273,21 @@ impl Daemon {
         }
     }
 
+    /// Why the matrix keeps a source's routes from a receiver.
+    pub(crate) fn why_not(
+        &self,
+        snapshot: &Snapshot,
+        from: PeerId,
+        to: &PeerStatus,
+    ) -> Option<String> {
+        let enabled = self.exchange.as_ref()?.position().switch.enabled;
+        let config = self.config();
+        let from = kind_of(&config, snapshot.get(from)?)?;
+        why_not(from, kind_of(&config, to)?, enabled).map(str::to_owned)
+    }
+
     /// What peers were told between two moments.
-    fn told(&self, config: &Config, before: &Snapshot, after: &Snapshot) -> Vec<SwitchPeer> {
+    fn told(config: &Config, before: &Snapshot, after: &Snapshot) -> Vec<SwitchPeer> {
         let then: HashMap<PeerId, (u64, u64)> = before
             .peers()
             .map(|peer| (peer.peer, (peer.told_announced, peer.told_withdrawn)))
@@ -283,15 +296,9 @@ impl Daemon {
         let mut list: Vec<SwitchPeer> = up
             .map(|peer| {
                 let (announced, withdrawn) = then.get(&peer.peer).copied().unwrap_or_default();
-                let file = file_of(config, &peer.name, peer.range.as_deref());
-                let local = *peer.name == *LOCAL_NAME;
                 SwitchPeer {
                     name: peer.name.to_string(),
-                    kind: if local {
-                        Some(Kind::Network)
-                    } else {
-                        file.and_then(|file| file.kind)
-                    },
+                    kind: kind_of(config, peer),
                     announced: peer.told_announced.saturating_sub(announced),
                     withdrawn: peer.told_withdrawn.saturating_sub(withdrawn),
                 }
@@ -344,6 +351,14 @@ fn behind(snapshot: &Snapshot) -> Vec<String> {
         .peers()
         .filter(|peer| peer.behind || peer.queued > 0);
     late.map(|peer| peer.name.to_string()).collect()
+}
+
+/// What a peer is to the virtual network.
+pub(crate) fn kind_of(config: &Config, peer: &PeerStatus) -> Option<Kind> {
+    if peer.role == PeerRole::Local {
+        return Some(Kind::Network);
+    }
+    file_of(config, &peer.name, peer.range.as_deref())?.kind
 }
 
 /// The file's part of a peer: its own, or its range's.

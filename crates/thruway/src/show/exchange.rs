@@ -132,10 +132,8 @@ pub(super) fn prefixes(count: u64) -> String {
 
 fn draw(view: &ExchangeView) -> String {
     let mut text = tables::trim(&facts(view));
-    for (name, list) in [("warning", &view.warning)] {
-        if let Some(line) = list {
-            text += &format!("\n{name}: {line}");
-        }
+    if let Some(warning) = &view.warning {
+        text += &format!("\nwarning: {warning}");
     }
     text += &format!("\n\n{}", tables::trim(&members(&view.members)));
     text += &format!("\n\n{}", matrix(view));
@@ -146,6 +144,7 @@ fn facts(view: &ExchangeView) -> Table {
     let mut table = tables::table(&[]);
     let by = match view.set_by.as_str() {
         "file" => format!("set by the file {}", view.config),
+        _ if view.warning.is_some() => "set by a command (not kept, see the warning)".to_owned(),
         _ => format!("set by a command (kept in {})", view.state_file),
     };
     let mut position = format!("{}, {by}, since {}", on_off(view.enabled), view.since);
@@ -382,7 +381,11 @@ fn add_host_route(text: &mut String, route: &HostRoute) {
         );
         *text += &format!("\n{}", line.trim_end());
     }
-    if let Some(error) = &route.error {
+    let of_hop = |error: &String| {
+        let mut hops = route.next_hops.iter();
+        hops.any(|hop| hop.error.as_ref().is_some_and(|it| error.contains(it)))
+    };
+    if let Some(error) = route.error.as_ref().filter(|error| !of_hop(error)) {
         *text += &format!("\n   {error}");
     }
 }
