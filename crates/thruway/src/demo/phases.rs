@@ -81,7 +81,7 @@ impl<'a> Scene<'a> {
 
     /// The switch is off, and each knows its own side and the network.
     pub(crate) fn apart(&self) -> Result<Phase> {
-        let arrived = self.arrivals(false, Instant::now())?;
+        let arrived = self.arrivals(false, Instant::now(), false)?;
         self.phase("apart", None, arrived)
     }
 
@@ -90,7 +90,7 @@ impl<'a> Scene<'a> {
         let path = format!("/v1/exchange?enabled={on}");
         let started = Instant::now();
         let (answer, arrived) = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| self.arrivals(on, started));
+            let waiting = scope.spawn(|| self.arrivals(on, started, !self.quiet));
             let answer = self.runtime.block_on(self.client.post(&path));
             (answer, waiting.join())
         });
@@ -102,7 +102,7 @@ impl<'a> Scene<'a> {
     }
 
     /// When each member had all that the switch's position gives it, and no more.
-    fn arrivals(&self, on: bool, started: Instant) -> Result<Vec<Duration>> {
+    fn arrivals(&self, on: bool, started: Instant, live: bool) -> Result<Vec<Duration>> {
         let goals: Vec<usize> = MEMBERS
             .iter()
             .map(|member| network::due(member, self.scale, on).iter().sum())
@@ -114,7 +114,7 @@ impl<'a> Scene<'a> {
         };
         let most = held().zip(&goals).map(|(held, goal)| held.max(*goal));
         let labels = MEMBERS.iter().map(|member| member.label);
-        let live = (!self.quiet).then(|| LiveView::new(labels.zip(most)));
+        let live = live.then(|| LiveView::new(labels.zip(most)));
         let arrived = std::thread::scope(|scope| {
             let mut waiting = Vec::new();
             for (speaker, goal) in self.speakers.iter().zip(&goals) {
