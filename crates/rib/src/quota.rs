@@ -204,8 +204,16 @@ impl Quota {
             return;
         }
         let room = limit.room().min(EGRESS_BATCH_NLRI_MAX as u32);
-        self.waiting
-            .first(room, |slot| table.touch(slot, &mut core.log));
+        self.waiting.first(room, |slot| {
+            // An entry to come brings the group there anyhow. Another one would take its place, also
+            // for another group that waits for it: two could keep each other from ever getting there.
+            let logged = table
+                .slot(slot)
+                .and_then(|slot| core.log.position(slot.logged()));
+            if logged.is_none_or(|position| position < cursor) {
+                table.touch(slot, &mut core.log);
+            }
+        });
         // Those that find no room after all are asked again when these have been looked at.
         self.asked = core.log.end();
     }

@@ -8,8 +8,8 @@ use thruway_wire::Family;
 
 use crate::tests::{Bed, group, path, profile};
 use crate::{
-    AddPathSend, AdvertisedLimit, Audience, Filter, GroupId, GroupProfile, LimitAction, NotTold,
-    OutRun, PeerId, Query, QueryCursor, ShardEvent, ShardNote,
+    AddPathSend, AdvertisedLimit, Audience, EgressBatch, EgressSink, Filter, GroupId, GroupProfile,
+    LimitAction, NotTold, OutRun, PeerId, Query, QueryCursor, ShardEvent, ShardNote,
 };
 
 const MEMBER: u16 = 9;
@@ -219,6 +219,48 @@ fn with_several_paths_prefixes_count() {
     bed.withdraw(2, "10.1.0.0/16");
     bed.turn();
     assert_eq!(said(&bed), (vec![2, 2], vec![1]));
+}
+
+struct Ignore;
+
+impl EgressSink for Ignore {
+    fn has_room(&self, _: GroupId) -> bool {
+        true
+    }
+
+    fn batch(&mut self, _: EgressBatch) {}
+}
+
+#[test]
+fn two_groups_that_wait_for_the_same_prefix_both_get_there() {
+    let limits = [limit(1, LimitAction::Block), limit(2, LimitAction::Block)];
+    let mut bed = bed(limited(&limits[0]));
+    bed.event(ShardEvent::PeerUp(Arc::new(profile(8))));
+    let other = GroupProfile {
+        id: GroupId(1),
+        to: Some(Arc::new(profile(8))),
+        ..limited(&limits[1])
+    };
+    bed.event(ShardEvent::Group(Arc::new(other)));
+    bed.event(ShardEvent::Join(GroupId(1), PeerId(8)));
+    announce(&mut bed, 1, 0..6);
+    bed.turn();
+    bed.withdraw(1, "10.0.0.0/16");
+    bed.withdraw(1, "10.1.0.0/16");
+    bed.shard.apply(&mut bed.batch);
+    // Each turn is for one entry of the log, of one group.
+    let mut turns = 0;
+    while !bed.shard.idle() {
+        bed.shard.run_groups(1, &mut Ignore);
+        turns += 1;
+        assert!(turns < 200, "they keep each other waiting");
+    }
+    let counts = |group, member| {
+        let shard = &bed.shard;
+        let told = shard.advertised(GroupId(group), PeerId(member), V4);
+        (told, shard.held_back(GroupId(group), V4))
+    };
+    assert_eq!((counts(0, MEMBER), counts(1, 8)), ((1, 3), (2, 2)));
 }
 
 #[test]
