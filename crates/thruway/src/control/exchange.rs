@@ -22,6 +22,7 @@ use super::network::{
 };
 use super::view::Snapshot;
 use crate::config::{self, Config};
+use crate::hosts::HostRoute;
 use crate::serve::daemon::Daemon;
 use crate::serve::exchange::{Exchange, file_of};
 use crate::serve::state_file::time_text;
@@ -252,7 +253,7 @@ pub(super) async fn hosts(
     State(daemon): Shared,
     Parameters(parameters): Parameters<HostsParameters>,
 ) -> Result<Response, Problem> {
-    let (exchange, _) = running(&daemon)?;
+    let (exchange, config) = running(&daemon)?;
     let Some(handle) = exchange.hosts() else {
         return Err(anyhow::anyhow!("the hosts' side has not started yet").into());
     };
@@ -261,6 +262,10 @@ pub(super) async fn hosts(
     let mut view = tokio::task::spawn_blocking(move || handle.view())
         .await
         .map_err(anyhow::Error::from)?;
+    let most = config.exchange.as_ref().map_or(1, |file| file.max_paths);
+    for route in &mut view.routes {
+        keep_hops(route, most);
+    }
     match wanted {
         None => {}
         Some(Select::Within(prefix)) => view.routes.retain(|route| prefix.covers(route.network)),
@@ -273,6 +278,17 @@ pub(super) async fn hosts(
         }
     }
     Ok(Json(view).into_response())
+}
+
+/// Keeps the next hops that count: at most so many of those that can be used.
+fn keep_hops(route: &mut HostRoute, most: u8) {
+    let mut left = most;
+    route.next_hops.retain(|hop| {
+        let counts = hop.error.is_none();
+        let kept = !counts || left > 0;
+        left -= u8::from(counts && kept);
+        kept
+    });
 }
 
 enum Select {

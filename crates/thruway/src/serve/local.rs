@@ -24,7 +24,7 @@ pub(crate) const LOCAL_NAME: &str = "network";
 /// Its address: no neighbour has it, and it is never on the wire.
 pub(super) const LOCAL_ADDR: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Between attempts to bring the session back.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
+const RESTART_PAUSE: Duration = Duration::from_millis(300);
 /// How long the peer stays Idle after its session broke: nobody attacks it from outside.
 const IDLE_HOLD: Duration = Duration::from_millis(100);
 
@@ -33,7 +33,9 @@ pub(super) fn peer(config: &Config, id: PeerId) -> Option<PeerConfig> {
     let exchange = config.exchange.as_ref()?;
     let asn = config.server.asn;
     let policy = config.policies.get(HOST_POLICY).map(Arc::clone);
-    let paths = AddPathSend::Multipath(max_paths(config));
+    // The hosts' side takes as many as it is set to; were the number told here, another one would
+    // take another session, and the network's prefixes would go for as long.
+    let paths = AddPathSend::Multipath(u8::MAX);
     let offer = AddPathOffer {
         receive: false,
         send: true,
@@ -84,11 +86,6 @@ fn hygiene(config: &Config) -> Hygiene {
         next_hop: NextHopCheck::Any,
         interpret_communities: false,
     }
-}
-
-/// Next hops of one host route at most.
-pub(super) fn max_paths(config: &Config) -> u8 {
-    config.exchange.as_ref().map_or(1, |it| it.max_paths)
 }
 
 /// Where hosts' routes are installed, if anywhere.

@@ -157,12 +157,11 @@ impl Daemon {
         if new.exchange.is_some() {
             let known = state.peers.get(LOCAL_NAME).copied();
             let id = self.number(known)?;
-            let same = old.is_some_and(|old| local::max_paths(old) == local::max_paths(new))
-                && !policies.iter().any(|name| name == HOST_POLICY);
+            let changed = policies.iter().any(|name| name == HOST_POLICY);
             let change = match known {
                 None => Change::Added,
-                Some(_) if same => Change::None,
-                Some(_) => Change::Changed,
+                Some(_) if changed => Change::Changed,
+                Some(_) => Change::None,
             };
             singles.extend(local::peer(new, id).map(|peer| (peer, change)));
         }
