@@ -8,6 +8,8 @@ mod churn;
 mod client;
 mod expect;
 mod flap;
+#[cfg(test)]
+mod members;
 mod memo;
 mod outcome;
 mod report;

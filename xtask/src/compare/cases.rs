@@ -62,116 +62,76 @@ impl Case {
         }
     }
 
-    /// All cases, at the size that was asked for.
-    pub(super) fn all(args: &CompareArgs) -> Vec<Case> {
-        let scaled = |count: u32| ((f64::from(count) * args.scale) as u32).max(100);
-        let members = ((700.0 * args.scale) as usize).clamp(10, 700);
-        let a = "1 sender x 500k prefixes -> 1 receiver";
-        let churn = |rate| ChurnOptions {
+    fn exchange(self) -> Self {
+        let exchange = true;
+        Case { exchange, ..self }
+    }
+
+    fn contested(self) -> Self {
+        let contested = true;
+        Case { contested, ..self }
+    }
+
+    fn churn(self, args: &CompareArgs, rate: Option<u32>) -> Self {
+        let churn = Some(ChurnOptions {
             duration: Duration::from_secs(args.churn_seconds),
             in_flight: 20_000,
             rate,
-        };
-        let exchange = |case: Case| Case {
-            exchange: true,
-            ..case
-        };
-        let contested = |case: Case| Case {
-            contested: true,
-            ..case
-        };
-        let half_million = scaled(500_000);
-        let mut cases = vec![
-            Case::new("A", a, 1, 1, half_million),
-            contested(Case::new(
-                "B",
-                "2 senders x the same 500k, contested -> 4 receivers",
-                2,
-                4,
-                half_million,
-            )),
-            exchange(Case::new(
-                "C",
-                "10 peers x 100k disjoint, each gets the rest",
-                10,
-                0,
-                scaled(1_000_000),
-            )),
-            exchange(Case::new(
-                "D",
-                "50 peers x 10k disjoint, each gets the rest",
-                50,
-                0,
-                half_million,
-            )),
-            exchange(Case::new(
-                "E",
-                "8 peers x 4k disjoint, each gets the rest (a cloud hub)",
-                8,
-                0,
-                scaled(32_000),
-            )),
-            contested(Case::new(
-                "F",
-                "10 senders x the same 500k, contested -> 1 receiver",
-                10,
-                1,
-                half_million,
-            )),
-            Case {
-                churn: Some(churn(None)),
-                ..Case::new(
-                    "G",
-                    "churn from A's end, 20,000 updates in flight",
-                    1,
-                    1,
-                    half_million,
-                )
-            },
-            Case {
-                churn: Some(churn(Some(5000))),
-                ..Case::new(
-                    "G5k",
-                    "churn from A's end, 5,000 updates a second",
-                    1,
-                    1,
-                    half_million,
-                )
-            },
-            Case {
-                exchange: true,
-                flap: (members / 14).max(1),
-                ..Case::new(
-                    "clients",
-                    "700 route-server clients x 572 prefixes, all to all",
-                    members,
-                    0,
-                    members as u32 * 572,
-                )
-            },
-            Case {
-                ipv6: scaled(200_000),
-                large: true,
-                ..contested(Case::new(
-                    "feeds",
-                    "20 feeds x 1M IPv4 + 200k IPv6 prefixes -> 1 receiver",
-                    20,
-                    1,
-                    scaled(1_000_000),
-                ))
-            },
-        ];
-        cases.push(Case {
-            file: recorded_table(),
-            ..Case::new(
-                "table",
-                "a real full table (577k prefixes, 2015) -> 1 receiver",
-                1,
-                1,
-                0,
-            )
         });
-        cases
+        Case { churn, ..self }
+    }
+
+    /// All cases, at the size that was asked for.
+    pub(super) fn all(args: &CompareArgs) -> Vec<Case> {
+        let scaled = |count: u32| ((f64::from(count) * args.scale) as u32).max(100);
+        let (half, whole) = (scaled(500_000), scaled(1_000_000));
+        let a = "1 sender x 500k prefixes -> 1 receiver";
+        let b = "2 senders x the same 500k, contested -> 4 receivers";
+        let c = "10 peers x 100k disjoint, each gets the rest";
+        let d = "50 peers x 10k disjoint, each gets the rest";
+        let e = "8 peers x 4k disjoint, each gets the rest (a cloud hub)";
+        let f = "10 senders x the same 500k, contested -> 1 receiver";
+        let g = "churn from A's end, 20,000 updates in flight";
+        let g5k = "churn from A's end, 5,000 updates a second";
+        vec![
+            Case::new("A", a, 1, 1, half),
+            Case::new("B", b, 2, 4, half).contested(),
+            Case::new("C", c, 10, 0, whole).exchange(),
+            Case::new("D", d, 50, 0, half).exchange(),
+            Case::new("E", e, 8, 0, scaled(32_000)).exchange(),
+            Case::new("F", f, 10, 1, half).contested(),
+            Case::new("G", g, 1, 1, half).churn(args, None),
+            Case::new("G5k", g5k, 1, 1, half).churn(args, Some(5000)),
+            Case::clients(args),
+            Case::feeds(whole, scaled(200_000)),
+            Case::table(),
+        ]
+    }
+
+    fn clients(args: &CompareArgs) -> Case {
+        let members = ((700.0 * args.scale) as usize).clamp(10, 700);
+        let title = "700 route-server clients x 572 prefixes, all to all";
+        Case {
+            flap: (members / 14).max(1),
+            ..Case::new("clients", title, members, 0, members as u32 * 572).exchange()
+        }
+    }
+
+    fn feeds(ipv4: u32, ipv6: u32) -> Case {
+        let title = "20 feeds x 1M IPv4 + 200k IPv6 prefixes -> 1 receiver";
+        Case {
+            ipv6,
+            large: true,
+            ..Case::new("feeds", title, 20, 1, ipv4).contested()
+        }
+    }
+
+    fn table() -> Case {
+        let title = "a real full table (577k prefixes, 2015) -> 1 receiver";
+        Case {
+            file: recorded_table(),
+            ..Case::new("table", title, 1, 1, 0)
+        }
     }
 
     /// Sessions in all.

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::lab::SERVER;
 
-/// The server's AS number: one for documentation (RFC 5398).
-pub(super) const SERVER_AS: u32 = 64_500;
+/// The server's AS number: a private one of four octets (RFC 6996). Recorded paths hold every other
+/// kind, those for documentation, too.
+pub(super) const SERVER_AS: u32 = 4_200_000_000;
 
 /// What a server should be.
 #[derive(Clone, Debug)]

@@ -259,36 +259,35 @@ fn churn_run(churn: &load::Churn, observer: &Observer<'_>) -> ChurnRun {
 
 /// Why a run is void: a session failed, a table differs.
 fn trouble(report: &Report) -> Option<String> {
+    let mut text = String::new();
     if let Some(failure) = report.failures.first() {
-        let more = report.failures.len() - 1;
-        let more = if more > 0 {
-            format!(" (and {more} more)")
-        } else {
-            String::new()
-        };
-        return Some(format!("{}: {}{more}", failure.session, failure.error));
+        text = format!("{}: {}", failure.session, failure.error);
+        match report.failures.len() - 1 {
+            0 => {}
+            more => text.push_str(&format!(" (and {more} more)")),
+        }
     }
-    let differences = report.differences.as_ref()?;
-    if differences.total() == 0 {
-        return None;
+    let differences = report
+        .differences
+        .as_ref()
+        .filter(|found| found.total() > 0);
+    let Some(found) = differences else {
+        return Some(text).filter(|text| !text.is_empty());
+    };
+    if !text.is_empty() {
+        text.push_str("; ");
     }
-    let example = differences.examples.first().map(|example| {
-        let text = |side: &Option<String>| side.clone().unwrap_or_default();
-        format!(
-            "; {} {} at {}: sent {}, received {}",
-            example.kind,
-            example.prefix,
-            example.receiver,
-            text(&example.sent),
-            text(&example.received)
-        )
-    });
-    Some(format!(
-        "wrong table: {} missing, {} unexpected, {} changed, {} not the best{}",
-        differences.missing,
-        differences.unexpected,
-        differences.changed,
-        differences.not_best,
-        example.unwrap_or_default()
-    ))
+    text.push_str(&format!(
+        "wrong table: {} missing, {} unexpected, {} changed, {} not the best",
+        found.missing, found.unexpected, found.changed, found.not_best
+    ));
+    if let Some(example) = found.examples.first() {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_owned());
+        let (sent, received) = (side(&example.sent), side(&example.received));
+        text.push_str(&format!(
+            "; {} {} at {}: sent {sent}, received {received}",
+            example.kind, example.prefix, example.receiver
+        ));
+    }
+    Some(text)
 }

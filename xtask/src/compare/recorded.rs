@@ -8,6 +8,8 @@ use thruway_replay::generate::Viewpoint;
 use thruway_replay::progress::Silent;
 use thruway_replay::replay::{Feeds, PeerChoice};
 use thruway_replay::table::Table;
+use thruway_wire::Asn;
+use thruway_wire::attrs::AttrSet;
 
 /// The first peer's routes, as a session of `view` tells them.
 pub(super) fn tables(file: &Path, view: &Viewpoint) -> Result<Vec<Table>> {
@@ -16,5 +18,11 @@ pub(super) fn tables(file: &Path, view: &Viewpoint) -> Result<Vec<Table>> {
     let feeds = Feeds::read(&files, &first, 1, &mut Silent, Instant::now())
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let feed = feeds.feeds.first().context("nobody says anything in it")?;
-    Ok(vec![feed.external(view.asn, view.next_hop4.into())])
+    let table = feed.external(view.asn, view.next_hop4.into());
+    // RFC 7607 forbids AS 0; four routes of the recorded table have it, and not every daemon obeys.
+    let lawful = table.with_sets(|_, set| {
+        let is_lawful = !set.as_path().contains(Asn::ZERO);
+        is_lawful.then(|| AttrSet::new(set))
+    });
+    Ok(vec![lawful])
 }

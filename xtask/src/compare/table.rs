@@ -214,7 +214,7 @@ fn cell(row: &Row) -> String {
         wall, cpu, growth, ..
     } = median;
     match row.daemon.as_str() {
-        "ceiling" => format!("{}", short(wall)),
+        "ceiling" => short(wall),
         _ => format!("{} / {} / {growth:.0}", short(wall), short(cpu)),
     }
 }

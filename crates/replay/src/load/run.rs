@@ -165,7 +165,12 @@ impl Runner<'_> {
                 );
             }
         }
-        let expected = builder.finish();
+        self.expect(builder.finish(), comparison);
+        Ok(())
+    }
+
+    /// Sets up what receivers wait for, and whose way is timed.
+    fn expect(&mut self, expected: Expected, comparison: Comparison) {
         for sender in &mut self.client.senders {
             for (chunk_index, chunk) in sender.packed.chunks.iter().enumerate() {
                 let groups = sender
@@ -192,7 +197,6 @@ impl Runner<'_> {
             receiver.tally = Some(tally);
         }
         self.client.expected = expected;
-        Ok(())
     }
 
     /// Sends everything and waits until it is everywhere.

@@ -18,24 +18,32 @@ const SINK: Asn = Asn(65_000);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn relay(transport: TransportChoice, sinks: usize, tamper: Option<Tamper>) -> Relay {
-    let asn = Asn(64_500);
+    relay_with(transport, sinks, false, tamper)
+}
+
+pub(super) fn relay_with(
+    transport: TransportChoice,
+    sinks: usize,
+    exchange: bool,
+    tamper: Option<Tamper>,
+) -> Relay {
     let options = RelayOptions {
         listen: LOOPBACK,
-        asn,
+        asn: Asn(64_500),
         sink_asn: SINK,
         sinks,
-        exchange: false,
+        exchange,
         transport,
         tamper,
     };
     Relay::spawn(options).unwrap()
 }
 
-fn session(name: &str, to: &Relay, asn: Asn, id: u32) -> SessionOptions {
+pub(super) fn session(name: &str, to: SocketAddr, asn: Asn, id: u32) -> SessionOptions {
     SessionOptions {
         name: name.to_owned(),
         link: Link::Connect {
-            remote: to.addr(),
+            remote: to,
             local: None,
         },
         peer: PeerOptions::new(asn, RouterId(id)),
@@ -43,7 +51,7 @@ fn session(name: &str, to: &Relay, asn: Asn, id: u32) -> SessionOptions {
     }
 }
 
-fn generated(ipv4: u32, ipv6: u32) -> Table {
+pub(super) fn generated(ipv4: u32, ipv6: u32) -> Table {
     let options = GenerateOptions {
         ipv4,
         ipv6,
@@ -56,13 +64,13 @@ fn generated(ipv4: u32, ipv6: u32) -> Table {
 fn load(to: &Relay, table: Table, receivers: u32) -> LoadOptions {
     let asn = Viewpoint::default().asn;
     let sender = Sender {
-        session: session("s", to, asn, 1),
+        session: session("s", to.addr(), asn, 1),
         table: Arc::new(table),
     };
     LoadOptions {
         senders: vec![sender],
         receivers: (0..receivers)
-            .map(|n| session(&format!("r{n}"), to, SINK, 100 + n))
+            .map(|n| session(&format!("r{n}"), to.addr(), SINK, 100 + n))
             .collect(),
         exchange: false,
         transport: TransportChoice::Auto,
@@ -138,7 +146,7 @@ fn disjoint_senders_all_arrive() {
         .map(|(n, share)| Sender {
             session: session(
                 &format!("s{n}"),
-                &relay,
+                relay.addr(),
                 Asn(64_601 + n as u32),
                 1 + n as u32,
             ),
