@@ -9,11 +9,12 @@ use thruway_tests::lab::wait_until;
 use thruway_tests::rig::{PATIENCE, Rig, prefix};
 use thruway_wire::attrs::AttrSet;
 
-use crate::stage::{Actor, ER0, FIREWALL, SDWAN, VPN0, VPN1, config};
+use crate::stage::{Actor, ER0, FIREWALL, SDWAN, SERVER_AS, VPN0, VPN1, config};
 
 on_both! {
     equal_instances_are_equal,
     every_difference_is_named,
+    a_session_that_one_lacks_is_named,
 }
 
 /// Two servers with the same configuration, and neighbours with a session to each.
@@ -119,27 +120,52 @@ fn every_difference_is_named(transport: &str) {
         "172.20.4.0/24",
         &thruway_tests::rig::set(SDWAN.path, FIREWALL.next_hop(false), &SDWAN.communities()),
     );
-    pair.wait_paths([11, 11]);
-    let (said, good) = pair.check();
-    println!("{said}");
-    assert!(!good, "{said}");
-    for (text, word) in [
+    let refused = &[SDWAN.asn, SERVER_AS];
+    pair.tell(SDWAN, 0, "172.20.5.0/24", &plain);
+    pair.tell(SDWAN, 1, "172.20.5.0/24", &SDWAN.tells_with(false, refused));
+    let wanted = [
         ("172.20.1.0/24", "missing"),
         ("172.20.2.0/24", "missing"),
         ("172.20.3.0/24", "AS path"),
         ("172.20.4.0/24", "next hop"),
-    ] {
-        let lines = said.lines().filter(|line| line.contains(text));
-        assert!(
-            lines.clone().any(|line| line.contains(word)),
-            "{text}: no {word}: {said}"
-        );
+        ("172.20.5.0/24", "missing"),
+    ];
+    let mut said = String::new();
+    wait_until("all differences are named", PATIENCE, || {
+        let (text, good) = pair.check();
+        said = text;
         // Both who tells it and who is told of it.
-        let session = |actor: Actor| lines.clone().any(|line| line.contains(&actor.session()));
-        assert!(session(SDWAN) && session(ER0), "{text}: {said}");
-    }
-    assert!(
-        !said.contains(&SDWAN.prefix(false).to_string()),
-        "it is the same: {said}"
-    );
+        !good
+            && wanted.iter().all(|(prefix, word)| {
+                let line = |actor: Actor| {
+                    let has = |line: &str| {
+                        line.contains(prefix)
+                            && line.contains(word)
+                            && line.contains(&actor.session())
+                    };
+                    said.lines().any(has)
+                };
+                let teller = line(SDWAN) || *prefix == "172.20.5.0/24";
+                teller && [FIREWALL, ER0, VPN0, VPN1].into_iter().all(line)
+            })
+    });
+    println!("{said}");
+    let same = SDWAN.prefix(false).to_string();
+    assert!(!said.contains(&same), "it is the same: {said}");
+}
+
+fn a_session_that_one_lacks_is_named(transport: &str) {
+    let mut pair = Pair::open(transport);
+    pair.speakers.retain(|(actor, _)| *actor != SDWAN);
+    // It comes back to one of them only.
+    let back = pair.rigs[0].spawn_at(SDWAN.addr, SDWAN.options(), None);
+    back.established(PATIENCE).expect("it comes back");
+    let mut said = String::new();
+    wait_until("the session is named", PATIENCE, || {
+        let (text, good) = pair.check();
+        said = text;
+        let has = |line: &str| line.contains(&SDWAN.session()) && line.contains("session");
+        !good && said.lines().any(has)
+    });
+    println!("{said}");
 }

@@ -18,12 +18,14 @@ use crate::stage::{
 on_both! {
     routes_sent_again_count_once,
     a_limit_on_what_is_told_holds_back_and_kills_no_session,
+    what_is_held_back_follows_when_there_is_room,
     a_limit_may_only_warn,
     a_limit_on_what_is_told_may_end_the_session,
     each_direction_has_its_own_limit,
     timers_are_settable,
     md5_keys_work_for_nvas_and_gateways,
     hundreds_of_peers_are_no_limit,
+    a_changed_file_is_forecast,
 }
 
 /// 172.20.0.0/24 and on.
@@ -95,11 +97,9 @@ fn routes_sent_again_count_once(transport: &str) {
     expect(stage.speaker(FIREWALL), "1,000 routes", |table| {
         ipv4(table) == 1_000 + 2
     });
-    assert!(
-        stage.rig.log().contains("near the prefix limit"),
-        "{}",
-        stage.rig.log()
-    );
+    wait_until("it is near", PATIENCE, || {
+        stage.rig.log().contains("near the prefix limit")
+    });
     assert_eq!(stage.rig.peer(&SDWAN.session())["flaps"], 0);
     // The next one is.
     stage.tell(SDWAN, &[prefix("172.31.255.0/24")], &again);
@@ -162,8 +162,21 @@ fn a_limit_on_what_is_told_holds_back_and_kills_no_session(transport: &str) {
             })
     });
     assert_eq!(stage.speaker(ER0).with_table(kept), before);
+    assert_eq!(stage.sessions(), sessions, "no session may end over this");
+}
 
-    // Where there is room again the rest follows by itself.
+fn what_is_held_back_follows_when_there_is_room(transport: &str) {
+    let keys = "max-advertised = { limit = 100, action = \"block\" }";
+    let stage = Stage::with(transport, &with_keys("", keys), &CAST);
+    let (routes, session) = (many(300), ER0.session());
+    let sessions = stage.sessions();
+    stage.tell(SDWAN, &routes, &SDWAN.tells(false));
+    expect(stage.speaker(ER0), "up to the limit", |table| {
+        ipv4(table) == 100
+    });
+    let before: Vec<Prefix> = stage
+        .speaker(ER0)
+        .with_table(|table| table.iter().map(|(nlri, _)| nlri.prefix).collect());
     let gone: Vec<Prefix> = routes
         .iter()
         .copied()
@@ -182,8 +195,9 @@ fn a_limit_on_what_is_told_holds_back_and_kills_no_session(transport: &str) {
         ipv4(table) == 150
     });
     stage.reload(&with_keys("", &keys.replace("100", "50")));
-    wait_until("it says so", PATIENCE, || {
-        stage.rig.log().contains("held=150 max=50")
+    wait_until("it is shown", PATIENCE, || {
+        let now = limit(&stage, &session, "advertised");
+        now["limit"] == 50 && now["count"] == 150
     });
     assert_eq!(stage.speaker(ER0).with_table(ipv4), 150);
     stage.reload(&with_keys("", ""));
@@ -303,6 +317,51 @@ fn hundreds_of_peers_are_no_limit(transport: &str) {
             table.get(SDWAN.prefix(false)).is_some()
         });
     }
+}
+
+/// What the reference lets its operators find out by losing sessions.
+fn a_changed_file_is_forecast(transport: &str) {
+    let stage = Stage::with(transport, &with_keys("", ""), &CAST);
+    stage.switch("off");
+    stage.tell(SDWAN, &many(300), &SDWAN.tells(false));
+    expect(stage.speaker(FIREWALL), "all", |table| {
+        ipv4(table) == 300 + 2
+    });
+    let against = stage.rig.file("thruway.sock").display().to_string();
+    let config = std::fs::read_to_string(stage.rig.file("thruway.toml")).expect("it is there");
+    let ask = |name: &str, text: &str| {
+        let (said, good) = check(name, text, &["--against", &against]);
+        println!("--- {name}:\n{said}");
+        assert!(good, "{name}: {said}");
+        said
+    };
+    let keys = |nva: &str, gateway: &str| {
+        let server = config.split("[vnet]").next().unwrap_or_default();
+        format!("{server}{}", with_keys(nva, gateway))
+    };
+    let said = ask("the same", &config);
+    assert!(!said.contains("reset"), "{said}");
+    let said = ask("a hold time", &keys("hold-time = 30", ""));
+    assert!(
+        said.contains("reset") && said.contains(&SDWAN.session()),
+        "{said}"
+    );
+    let said = ask(
+        "a limit",
+        &keys("max-prefixes = { limit = 100, action = \"restart\" }", ""),
+    );
+    assert!(
+        said.contains(&SDWAN.session()) && said.contains("300"),
+        "{said}"
+    );
+    let said = ask(
+        "another NVA",
+        &keys("", "").replace("127.0.1.1", "127.0.1.3"),
+    );
+    assert!(said.contains(&SDWAN.session()), "{said}");
+    // Nothing of that happened.
+    assert_eq!(stage.rig.peer(&SDWAN.session())["flaps"], 0);
+    assert_eq!(stage.rig.peer(&SDWAN.session())["holdTime"], 90);
 }
 
 /// Runs `thruway check` on a configuration; what it prints, and whether it is content.

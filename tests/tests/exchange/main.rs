@@ -3,6 +3,7 @@
 #[macro_use]
 mod both;
 
+mod choice;
 mod instances;
 mod limits;
 mod matrix;

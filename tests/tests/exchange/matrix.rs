@@ -1,15 +1,17 @@
 //! Who is told what, with which attributes: every cell, both positions of the switch, both families.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use serde_json::{Value, json};
+use thruway_replay::speaker::Speaker;
 use thruway_tests::lab::wait_until;
-use thruway_tests::rig::{PATIENCE, prefix, set};
+use thruway_tests::rig::{PATIENCE, Rig, client, expect, prefix, set};
 use thruway_wire::{Community, Prefix};
 
 use crate::stage::{
     Actor, CAST, ER0, ER1, FIREWALL, SDWAN, SERVER_AS, Stage, VPN0, VPN1, config, expect_facts,
-    expect_path, network,
+    expect_path, facts, network,
 };
 
 on_both! {
@@ -21,6 +23,8 @@ on_both! {
     hosts_use_equal_paths_together,
     hosts_are_spared_what_is_inside_the_network,
     a_path_with_our_as_is_a_loop,
+    routes_are_shown_as_operators_know_them,
+    transparent_mode_touches_nothing,
 }
 
 /// Who hears whom, by hand; `network` are the VNet's and its peered networks' prefixes.
@@ -339,4 +343,76 @@ fn a_path_with_our_as_is_a_loop(transport: &str) {
         why.contains("65515")
     });
     assert!(why.contains("172.29.0.0/16"), "{why}");
+}
+
+fn routes_are_shown_as_operators_know_them(transport: &str) {
+    let stage = Stage::open(transport, "enabled = true");
+    stage.all_tell();
+    let session = VPN0.session();
+    stage.hears(VPN0, "on", &prefixes("network sdwan firewall er0 er1"));
+    let routes = |name: &str, table: &str, prefix: &str| {
+        stage.rig.show(&["peer", name, table, "--prefix", prefix])[0].clone()
+    };
+    let learned = routes(&session, "learned", "172.16.5.0/24");
+    let told = routes(&session, "advertised", "172.16.1.0/24");
+    let local = stage.rig.addr().ip().to_string();
+    for (route, wanted) in [
+        (
+            learned,
+            json!({
+                "network": "172.16.5.0/24", "nextHop": "10.0.99.5", "asPath": "65030",
+                "origin": "Igp", "sourcePeer": "127.0.3.4", "localAddress": local, "weight": 32768,
+            }),
+        ),
+        (
+            told,
+            json!({
+                "network": "172.16.1.0/24", "nextHop": "10.0.99.1", "asPath": "4200000001 64999",
+                "origin": "EBgp", "sourcePeer": "127.0.1.1", "localAddress": local, "weight": 32768,
+            }),
+        ),
+    ] {
+        for (key, value) in wanted.as_object().expect("an object") {
+            assert_eq!(&route[key], value, "{key}: {route}");
+        }
+    }
+    // All sessions of a gateway under its name.
+    let all = stage.rig.show(&["peer", "vpn", "learned"]);
+    let of = |route: &Value| route["network"].as_str().unwrap_or_default().to_owned();
+    let all: BTreeSet<String> = all.as_array().into_iter().flatten().map(of).collect();
+    let wanted: BTreeSet<String> = prefixes("vpn0 vpn1")
+        .iter()
+        .map(Prefix::to_string)
+        .collect();
+    assert_eq!(all, wanted);
+}
+
+fn transparent_mode_touches_nothing(transport: &str) {
+    let peers = "[peer-group.clients]\npassive = true\nimport = \"accept\"\nexport = \"accept\"\n";
+    let peers = format!("{peers}{}{}", client(1, ""), client(2, ""));
+    let rig = Rig::start_with(transport, "mode = \"transparent\"", &peers);
+    let (one, two) = (rig.connect(1), rig.connect(2));
+    let shared = prefix("203.0.113.0/24");
+    let tell = |speaker: &Speaker, path: &[u32], number: u8| {
+        let set = set(
+            path,
+            Ipv4Addr::new(10, 0, 99, number).into(),
+            &[Community(64_601 << 16 | 1)],
+        );
+        speaker.announce_prefixes(&[shared], set.as_ref());
+    };
+    tell(&one, &[64_601, 65_001], 1);
+    tell(&two, &[64_602], 2);
+    let sees = |speaker: &Speaker, path: &str, next_hop: &str| {
+        expect(speaker, path, |table| {
+            table.get(shared).is_some_and(|set| {
+                let facts = facts(set.as_ref());
+                facts.starts_with(&format!("path [{path}] via {next_hop} "))
+                    && facts.contains("communities [\"64601:1\"]")
+            })
+        });
+    };
+    // Each its own best: neither its own, nor our AS, nor our address.
+    sees(&one, "64602", "10.0.99.2");
+    sees(&two, "64601 65001", "10.0.99.1");
 }

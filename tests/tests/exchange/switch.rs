@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use thruway_tests::lab::wait_until;
-use thruway_tests::rig::PATIENCE;
+use thruway_tests::rig::{OPEN, PATIENCE, Rig, clients, prefix};
 use thruway_wire::Prefix;
 
 use crate::stage::{
@@ -18,6 +18,8 @@ on_both! {
     a_peered_network_comes_and_goes,
     a_gateway_comes_and_goes,
     one_vpn_instance_is_degraded,
+    a_neighbour_that_does_not_read_holds_nobody_up,
+    a_late_neighbour_gets_what_the_switch_allows,
 }
 
 /// NLRI that each of the cast got: announced and withdrawn.
@@ -314,4 +316,82 @@ fn one_vpn_instance_is_degraded(transport: &str) {
     stage.enter(VPN0);
     stage.enter(VPN1);
     is(&stage, "up");
+}
+
+fn a_neighbour_that_does_not_read_holds_nobody_up(transport: &str) {
+    let stage = Stage::open(transport, "enabled = false");
+    let many: Vec<Prefix> = (0..60_000u32)
+        .map(|n| {
+            prefix(&format!(
+                "{}.{}.{}.0/24",
+                12 + n / 65_536,
+                n / 256 % 256,
+                n % 256
+            ))
+        })
+        .collect();
+    // Many sets, so that it takes many messages.
+    for (number, group) in (0..).zip(many.chunks(2)) {
+        let path = [65_020, 200_000 + number];
+        stage.tell(ER0, group, &ER0.tells_with(false, &path));
+    }
+    stage.wait_paths(many.len() as u64 + 3);
+    stage.speaker(FIREWALL).set_reading(false);
+    let answer = stage.switch("on");
+    assert_eq!(answer["settled"], true, "{answer}");
+    assert_eq!(
+        answer["behind"],
+        serde_json::json!([FIREWALL.session()]),
+        "{answer}"
+    );
+    // The others have it when the answer comes, or in a moment.
+    for actor in [SDWAN, VPN0, VPN1] {
+        let speaker = stage.speaker(actor);
+        let done = speaker.wait_for(|table| table.len() == many.len() + 3, PATIENCE);
+        done.unwrap_or_else(|error| panic!("{}: {error}", actor.name));
+    }
+    assert!(stage.speaker(FIREWALL).stats().announced < many.len() as u64);
+    stage.speaker(FIREWALL).set_reading(true);
+    let speaker = stage.speaker(FIREWALL);
+    let done = speaker.wait_for(|table| table.len() == many.len() + 3, PATIENCE);
+    done.unwrap_or_else(|error| panic!("it reads again: {error}"));
+}
+
+fn a_late_neighbour_gets_what_the_switch_allows(transport: &str) {
+    let cast = [SDWAN, ER0, VPN0];
+    let mut stage = Stage::with(transport, &config("enabled = false", ""), &cast);
+    stage.all_tell();
+    stage.wait_paths(9);
+    let hear = |stage: &Stage, actor: Actor, sources: &[Actor]| {
+        let prefixes = sources
+            .iter()
+            .flat_map(|a| [a.prefix(false), a.prefix(true)]);
+        stage.hears(
+            actor,
+            "late",
+            &network().into_iter().chain(prefixes).collect(),
+        );
+    };
+    stage.enter(FIREWALL);
+    stage.enter(ER1);
+    hear(&stage, FIREWALL, &[SDWAN]);
+    hear(&stage, ER1, &[]);
+    stage.leave(ER1);
+    stage.leave(FIREWALL);
+    stage.switch("on");
+    stage.enter(FIREWALL);
+    stage.enter(ER1);
+    hear(&stage, FIREWALL, &[SDWAN, ER0, VPN0]);
+    hear(&stage, ER1, &[SDWAN, VPN0]);
+}
+
+#[test]
+fn other_modes_have_no_switch() {
+    let rig = Rig::start("auto", &clients(1, OPEN));
+    let out = rig
+        .command("exchange", &["on"])
+        .output()
+        .expect("thruway runs");
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(!out.status.success() && error.contains("mode"), "{error}");
 }

@@ -113,6 +113,13 @@ table = 254
         Thruway::start(&self.server, transport, &self.config("enabled = false"))
     }
 
+    /// The same, but the VPN gateway comes over IPv6.
+    fn thruway_with_vpn_over_ipv6(&self) -> Thruway {
+        let config = self.config("enabled = false");
+        let config = config.replace("10.0.255.16/28", "fd00:10::ff10/124");
+        Thruway::start(&self.server, "auto", &config)
+    }
+
     /// The NVA: FRR as a router, with `more` prefixes of 11.1.0.0/16 upward.
     pub(crate) fn start_nva(&self, more: usize) -> Frr {
         Frr::router(&self.nva, &frr(&self.nva, 65001, 1, more))
@@ -124,9 +131,9 @@ table = 254
         Frr::router(host, &frr(host, SERVER_AS, 3, more))
     }
 
-    /// A VPN gateway's instance of GoBGP, which forwards nothing.
+    /// A VPN gateway's instance of GoBGP over IPv6, which forwards nothing.
     pub(crate) fn start_gobgp(&self, instance: usize) -> GoBgp {
-        let mut neighbor = Neighbor::new(SERVER.into(), SERVER_AS);
+        let mut neighbor = Neighbor::new(self.server.addr(true), SERVER_AS);
         neighbor.families = Family::ALL.to_vec();
         let speaker = Speaker {
             asn: SERVER_AS,
@@ -316,7 +323,7 @@ fn packets(transport: &str) {
     };
     let thruway = net.thruway(transport);
     let (_nva, _er) = (net.start_nva(0), net.start_expressroute(0));
-    let (_vpn0, _vpn1) = (net.start_vpn(0, 0), net.start_vpn(1, 0));
+    let (_vpn0, vpn1) = (net.start_vpn(0, 0), net.start_vpn(1, 0));
     wait_sessions(&thruway, &NAMES);
 
     net.wait_host_reaches(&SITES);
@@ -345,6 +352,17 @@ fn packets(transport: &str) {
         before,
         "sessions lost, refreshes sent"
     );
+
+    // One VPN instance goes: the gateway is degraded, and packets flow by the other one.
+    drop(vpn1);
+    wait_until("the VPN gateway is degraded", PATIENCE, || {
+        let members = thruway.show(&["exchange"])["members"].take();
+        let mut members = members.as_array().into_iter().flatten();
+        members.any(|member| member["name"] == "vpn" && member["state"] == "degraded")
+    });
+    switch(&thruway, "on");
+    net.wait_sites_reach(&SITES);
+    net.wait_host_reaches(&SITES);
 }
 
 #[test]
@@ -357,32 +375,37 @@ fn packets_follow_the_switch_over_epoll() {
     packets("epoll");
 }
 
-/// The second run: GoBGP is the VPN gateway.
+/// The second run: GoBGP is the VPN gateway, over IPv6.
 #[test]
 fn gobgp_is_a_vpn_gateway() {
     let Some(net) = Net::new("exchange: GoBGP") else {
         return;
     };
-    let mut thruway = net.thruway("auto");
+    let mut thruway = net.thruway_with_vpn_over_ipv6();
     let (mut nva, mut er) = (net.start_nva(0), net.start_expressroute(0));
     let mut vpn = [net.start_gobgp(0), net.start_gobgp(1)];
-    wait_sessions(&thruway, &NAMES);
-    let from = IpAddr::V4(SERVER);
+    wait_sessions(&thruway, &NAMES[..2]);
+    wait_sessions(&thruway, &["vpn-fd00:10::ff14", "vpn-fd00:10::ff15"]);
     // The network's own: 10.0.0.0/16, 10.1.0.0/16 and fd00:10::/48; then those of two sites more.
     for (position, v4, v6) in [("off", 2, 1), ("on", 4, 3), ("off", 2, 1)] {
         switch(&thruway, position);
-        let daemons: [&mut dyn Daemon; 2] = [&mut nva, &mut er];
-        for daemon in daemons
-            .into_iter()
-            .chain(vpn.iter_mut().map(|d| d as &mut dyn Daemon))
-        {
+        let has = |daemon: &mut dyn Daemon, from: IpAddr| {
             for (family, count) in [(Family::Ipv4, v4), (Family::Ipv6, v6)] {
                 let what = format!("{} has {count} {family} routes, {position}", daemon.name());
                 wait_until(&what, PATIENCE, || daemon.count(family, from) == count);
             }
-        }
+        };
+        has(&mut nva, net.server.addr(false));
+        has(&mut er, net.server.addr(false));
+        vpn.iter_mut()
+            .for_each(|instance| has(instance, net.server.addr(true)));
         net.wait_host_reaches(&[1, 2]);
     }
     assert_eq!(disturbances(&thruway).0, 0);
     assert_eq!(thruway.terminate(), Some(0), "{}", thruway.log());
+    let left = net.server.ask_ip(&["route", "show", "proto", "179"]);
+    assert!(
+        left.is_empty(),
+        "routes that the server left behind: {left}"
+    );
 }
