@@ -282,7 +282,7 @@ fn limit_text(limit: &PeerLimit) -> String {
 /// Column widths that hold most routes; longer values push the rest of their line.
 pub(super) fn route_heading() -> String {
     format!(
-        "   {:<20} {:<16} {:<14} {:>5} {:>6}  {}",
+        "   {:<20} {:<16} {:<24} {:>5} {:>6}  {}",
         "prefix", "next hop", "peer", "MED", "pref", "path"
     )
 }
@@ -299,7 +299,7 @@ pub(super) fn route_line(route: &Route) -> String {
         .next_hop
         .map_or_else(|| "-".to_owned(), |addr| addr.to_string());
     let mut line = format!(
-        " {mark} {:<20} {:<16} {:<14} {:>5} {:>6}  {} {}",
+        " {mark} {:<20} {:<16} {:<24} {:>5} {:>6}  {} {}",
         route.network.to_string(),
         next_hop,
         route.peer,
