@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -24,7 +24,10 @@ struct Driver {
 
 impl Driver {
     fn start(host: &Host, args: &[&str]) -> Self {
-        let mut command = host.command(env!("CARGO_BIN_EXE_hosts"));
+        Driver::spawn(host.command(env!("CARGO_BIN_EXE_hosts")), args)
+    }
+
+    fn spawn(mut command: Command, args: &[&str]) -> Self {
         command
             .args(args)
             .stdin(Stdio::piped())
@@ -488,6 +491,23 @@ fn routes_stay_at_the_end_where_they_should() {
     driver.wait_total("inKernel", 1);
     driver.stop();
     wait_routes(&host, "100", &[("10.1.0.0/16", "198.18.0.2@eth0")]);
+}
+
+#[test]
+fn without_the_capability_each_route_says_so() {
+    let Some((_lab, host)) = host("without_the_capability_each_route_says_so") else {
+        return;
+    };
+    let mut command = host.command("setpriv");
+    command.args(["--bounding-set", "-net_admin", env!("CARGO_BIN_EXE_hosts")]);
+    let mut driver = Driver::spawn(command, &["254", "20", "4"]);
+    driver.tell(&["announce 10.1.0.0/16 1 198.18.0.2", "end"]);
+    driver.wait_total("errors", 1);
+    let (state, error) = driver.state("10.1.0.0/16");
+    assert_eq!(state, "in-rib");
+    let error = error.expect("the kernel does not let it");
+    assert!(error.contains("not permitted"), "{error}");
+    driver.stop();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use thruway_wire::Prefix;
 use super::Shared;
 use super::kernel::{Kernel, Monitor, Notes};
 use super::limits::{BATCH, RESOLVE_DELAY, RESYNC_DELAY, RESYNC_REST, RETRY};
-use super::table::Table;
+use super::table::{Refusal, Table};
 use super::view::KernelTable;
 
 /// The kernel's side of the task.
@@ -32,6 +32,8 @@ pub(super) struct Routing {
     resolve_rest: Instant,
     /// The kernel could not be asked: nothing is written before the next comparison.
     paused: bool,
+    /// What the log said last about a refused route.
+    complaint: String,
 }
 
 impl Routing {
@@ -53,6 +55,7 @@ impl Routing {
             compare_rest: Instant::now(),
             resolve_rest: Instant::now(),
             paused: false,
+            complaint: String::new(),
         })
     }
 
@@ -152,8 +155,9 @@ impl Routing {
         let mut table = table.lock();
         let mut left = changes.iter();
         for (outcome, change) in outcomes.into_iter().zip(left.by_ref()) {
-            if outcome.is_err() {
+            if let Err(refusal) = &outcome {
                 self.retry_at.get_or_insert(Instant::now() + RETRY);
+                complain(&mut self.complaint, change.prefix, refusal);
             }
             uncertain |= table.done(change, outcome);
         }
@@ -195,13 +199,30 @@ impl Routing {
         }
         let begun = Instant::now();
         match self.kernel.resolve(hops) {
-            Ok(found) => table.lock().resolved(found),
+            Ok(found) => {
+                for (next_hop, way) in table.lock().resolved(found) {
+                    match way {
+                        Ok(()) => tracing::info!(%next_hop, "hosts reach a next hop again"),
+                        Err(why) => tracing::warn!("hosts: {why}"),
+                    }
+                }
+            }
             Err(error) => {
                 tracing::warn!("cannot look next hops up: {error}");
                 self.resolve_at = Some(begun + RETRY);
             }
         }
         self.resolve_rest = rest(begun);
+    }
+}
+
+/// Says why the kernel refused a route, not for each of many.
+fn complain(last: &mut String, prefix: Prefix, refusal: &Refusal) {
+    if let Refusal::Other(why) = refusal
+        && why != last
+    {
+        tracing::warn!("the kernel refuses hosts' routes, {prefix} first: {why}");
+        last.clone_from(why);
     }
 }
 

@@ -168,14 +168,25 @@ impl Table {
     }
 
     /// What next hops resolve to now. Prefixes with one that resolves otherwise than before are
-    /// queued.
-    pub(crate) fn resolved(&mut self, found: Vec<(IpAddr, Lookup)>) {
-        let changed: Vec<HopId> = found
-            .into_iter()
-            .filter_map(|(addr, lookup)| self.hops.set(addr, lookup))
-            .collect();
+    /// queued. Gives next hops that cannot be reached any more, or can again.
+    pub(crate) fn resolved(
+        &mut self,
+        found: Vec<(IpAddr, Lookup)>,
+    ) -> Vec<(IpAddr, Result<(), String>)> {
+        let mut changed: Vec<HopId> = Vec::new();
+        let mut news = Vec::new();
+        for (addr, lookup) in found {
+            let way = lookup.as_ref().map(|_| ()).map_err(Clone::clone);
+            let Some((id, was_lost)) = self.hops.set(addr, lookup) else {
+                continue;
+            };
+            changed.push(id);
+            if was_lost || way.is_err() {
+                news.push((addr, way));
+            }
+        }
         if changed.is_empty() {
-            return;
+            return news;
         }
         let users = self
             .entries
@@ -185,6 +196,7 @@ impl Table {
         for prefix in users {
             self.edit(prefix, true, Entry::reconsider);
         }
+        news
     }
 
     /// True where something may have to be written.

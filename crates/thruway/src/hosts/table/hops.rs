@@ -95,16 +95,17 @@ impl NextHops {
         self.ids.keys().copied().collect()
     }
 
-    /// What an address resolves to. Gives its id where that is news.
-    pub(super) fn set(&mut self, addr: IpAddr, lookup: Lookup) -> Option<HopId> {
+    /// What an address resolves to. Where that is news: its id, and whether it could not be reached
+    /// before.
+    pub(super) fn set(&mut self, addr: IpAddr, lookup: Lookup) -> Option<(HopId, bool)> {
         let id = *self.ids.get(&addr)?;
         let slot = self.slots.get_mut(id.0 as usize)?;
         let lookup = Some(lookup);
         if slot.lookup == lookup {
             return None;
         }
-        slot.lookup = lookup;
-        Some(id)
+        let old = std::mem::replace(&mut slot.lookup, lookup);
+        Some((id, matches!(old, Some(Err(_)))))
     }
 
     /// All are to be looked up again.

@@ -170,7 +170,8 @@ fn unreachable_next_hops_are_left_out_and_shown() {
     assert_eq!(error_of(&table, one), (HostState::InRib, why));
     assert_eq!(table.totals().errors, 1);
     // It becomes reachable through a router, then not at all.
-    table.resolved(vec![(addr("10.0.0.99"), Ok(gateways(&["10.0.0.1"])))]);
+    let news = table.resolved(vec![(addr("10.0.0.99"), Ok(gateways(&["10.0.0.1"])))]);
+    assert_eq!(news, [(addr("10.0.0.99"), Ok(()))]);
     assert_eq!(
         work(&mut table, done).sorted(),
         [
@@ -179,7 +180,8 @@ fn unreachable_next_hops_are_left_out_and_shown() {
         ]
     );
     assert_eq!(table.totals().errors, 0);
-    table.resolved(vec![(addr("10.0.0.99"), Err("gone".into()))]);
+    let news = table.resolved(vec![(addr("10.0.0.99"), Err("gone".into()))]);
+    assert_eq!(news, [(addr("10.0.0.99"), Err("gone".into()))]);
     assert_eq!(
         work(&mut table, done).sorted(),
         ["remove 10.8.0.0/16", "replace 10.9.0.0/16 10.0.0.2"]
