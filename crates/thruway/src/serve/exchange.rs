@@ -64,6 +64,16 @@ pub(crate) struct Seen {
     pub(crate) down: Option<SystemTime>,
 }
 
+/// How far a command has come.
+struct Settling {
+    /// How long that took.
+    took: Duration,
+    /// It has gone through all workers, into neighbours' queues.
+    through: bool,
+    /// And all neighbours have taken it.
+    read: bool,
+}
+
 impl Exchange {
     /// `None` outside of exchange mode.
     pub(super) fn new(config: &Config) -> Option<Self> {
@@ -220,7 +230,7 @@ impl Daemon {
         if was != enabled {
             self.send_matrix(Eligibility(eligibility(enabled)))?;
         }
-        let (settled, took) = self.settle(start).await?;
+        let settling = self.settle(start).await?;
         let after = self.snapshot().await?;
         let position = self.exchange.as_ref().map(Exchange::position);
         let position = position.context("the server does not run in exchange mode")?;
@@ -228,12 +238,16 @@ impl Daemon {
         let mut report = SwitchReport {
             enabled,
             changed: was != enabled,
-            took_ms: took.as_secs_f64() * 1000.0,
-            settled,
+            took_ms: settling.took.as_secs_f64() * 1000.0,
+            settled: settling.through,
             announced: 0,
             withdrawn: 0,
             peers: Self::told(&config, &before, &after),
-            behind: behind(&after),
+            behind: if settling.read {
+                Vec::new()
+            } else {
+                behind(&after)
+            },
             state_file: config.server.state.display().to_string(),
             warning: position.warning,
         };
@@ -245,30 +259,40 @@ impl Daemon {
             ms = report.took_ms,
             announced = report.announced,
             withdrawn = report.withdrawn,
-            settled,
+            settled = report.settled,
+            behind = report.behind.len(),
             "route exchange"
         );
         Ok(report)
     }
 
     /// Waits until what was ordered has gone through all workers and out of neighbours' queues.
-    /// False: it took too long. And how long it took.
-    async fn settle(&self, start: Instant) -> Result<(bool, Duration)> {
+    async fn settle(&self, start: Instant) -> Result<Settling> {
         let mut rounds = 0;
+        let mut through = None;
         loop {
             let answers = self.bus.settle().await?;
             let took = start.elapsed();
             if answers.iter().all(|answer| answer.through) {
                 rounds += 1;
             }
-            let waits = |answer: &Settled| answer.queued > 0 || answer.behind > 0;
+            let settling = |took, through, read| Settling {
+                took,
+                through,
+                read,
+            };
             if rounds >= SETTLE_ROUNDS {
-                if !answers.iter().any(waits) || took > READ_PATIENCE {
-                    return Ok((true, took));
+                let told = *through.get_or_insert(took);
+                let waits = |answer: &Settled| answer.queued > 0 || answer.behind > 0;
+                if !answers.iter().any(waits) {
+                    return Ok(settling(took, true, true));
+                }
+                if took > told + READ_PATIENCE {
+                    return Ok(settling(told, true, false));
                 }
                 tokio::time::sleep(READ_LOOK).await;
             } else if took > SWITCH_PATIENCE {
-                return Ok((false, took));
+                return Ok(settling(took, false, false));
             }
         }
     }

@@ -48,8 +48,12 @@ pub(super) fn switch(report: &SwitchReport) -> String {
     let position = on_off(report.enabled);
     let mut text = match (report.changed, report.settled) {
         (false, _) => format!("route exchange was {position} already"),
-        (true, true) => format!(
+        (true, true) if report.behind.is_empty() => format!(
             "route exchange is {position}: in effect everywhere after {:.1} ms",
+            report.took_ms
+        ),
+        (true, true) => format!(
+            "route exchange is {position}: told to everybody after {:.1} ms, but not read by all",
             report.took_ms
         ),
         (true, false) => format!(
