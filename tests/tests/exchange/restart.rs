@@ -206,3 +206,36 @@ fn bird_crashes_for_good() {
     });
     drop(victim);
 }
+
+/// A gateway's sessions come from a subnet; a peer of that kind is kept over its restart, too.
+#[test]
+fn a_gateway_crashes_and_returns() {
+    let Some(net) = Net::new("exchange: restart of a gateway") else {
+        return;
+    };
+    let thruway = net.thruway("auto");
+    switch(&thruway, "on");
+    let gateway = |prefixes| {
+        let text = bird(&net.vpn[0], prefixes, 120);
+        text.replace("as 65001", "as 65515")
+            .replace(" multihop;\n", "")
+    };
+    let mut vpn = Bird::with_config(&net.vpn[0], &gateway(&BEFORE));
+    let mut witness = net.start_expressroute(0);
+    witness_has(&mut witness, "before", &BEFORE);
+    let stale = || {
+        let peer = thruway.peer("vpn-10.0.255.20");
+        ["ipv4", "ipv6"].map(|family| peer[family]["stale"].as_u64().unwrap_or(0))
+    };
+    vpn.kill();
+    wait_until("its routes are stale", PATIENCE, || stale() == [3, 1]);
+    // The switch moves stale routes like others.
+    switch(&thruway, "off");
+    witness_has(&mut witness, "off, while it is away", &[]);
+    switch(&thruway, "on");
+    witness_has(&mut witness, "on, while it is away", &BEFORE);
+    vpn = Bird::recover(&net.vpn[0], &gateway(&AFTER));
+    witness_has(&mut witness, "after", &AFTER);
+    wait_until("nothing is stale", PATIENCE, || stale() == [0, 0]);
+    drop(vpn);
+}

@@ -1,6 +1,6 @@
 //! 10,000 prefixes of ExpressRoute, 4,000 of an NVA and 4,000 of a VPN gateway: how long the switch
-//! takes. The times are printed, not judged: `cargo test --release -p thruway-tests --test exchange
-//! -- --nocapture scale`.
+//! takes. The times are printed, not judged:
+//! `cargo test -p thruway-tests --test exchange -- --nocapture --test-threads=1 scale`.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
