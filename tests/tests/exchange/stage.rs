@@ -94,7 +94,8 @@ impl Actor {
     pub(crate) fn session(self) -> String {
         let site = match self.name {
             "er0" | "er1" => "expressroute",
-            "vpn0" | "vpn1" => "vpn",
+            "vpn0" | "vpn1" | "vpn2" => "vpn",
+            "second" => "sdwan",
             nva => nva,
         };
         format!("{site}-{}", self.addr)
@@ -174,13 +175,16 @@ impl Stage {
         stage
     }
 
-    /// One more of the cast connects.
+    /// One more of the cast connects, again and again: one that has just left is refused for a while
+    /// (RFC 4271 §8.1.1, DampPeerOscillations).
     pub(crate) fn enter(&mut self, actor: Actor) {
-        let speaker = self.rig.spawn_at(actor.addr, actor.options(), None);
-        if let Err(error) = speaker.established(PATIENCE) {
-            panic!("{}: {error}\n{}", actor.name, self.rig.log());
-        }
-        self.speakers.push((actor, speaker));
+        let mut up = None;
+        wait_until(&format!("{} is there", actor.name), PATIENCE, || {
+            let speaker = self.rig.spawn_at(actor.addr, actor.options(), None);
+            up = speaker.established(PATIENCE).is_ok().then_some(speaker);
+            up.is_some()
+        });
+        self.speakers.extend(up.map(|speaker| (actor, speaker)));
     }
 
     /// One of the cast leaves: its connection breaks off.

@@ -1,6 +1,6 @@
 //! The switch and other changes on the running server: only differences go out, no session notices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use thruway_tests::lab::wait_until;
@@ -20,6 +20,10 @@ on_both! {
     one_vpn_instance_is_degraded,
     a_neighbour_that_does_not_read_holds_nobody_up,
     a_late_neighbour_gets_what_the_switch_allows,
+    exclusions_follow_the_network,
+    an_nva_gets_another_address,
+    a_gateways_subnet_grows,
+    many_hands_on_the_switch,
 }
 
 /// NLRI that each of the cast got: announced and withdrawn.
@@ -383,6 +387,100 @@ fn a_late_neighbour_gets_what_the_switch_allows(transport: &str) {
     stage.enter(ER1);
     hear(&stage, FIREWALL, &[SDWAN, ER0, VPN0]);
     hear(&stage, ER1, &[SDWAN, VPN0]);
+}
+
+fn exclusions_follow_the_network(transport: &str) {
+    let stage = Stage::open(transport, "enabled = true");
+    let inside = ["10.3.1.0/24", "fd00:20:0:1::/64"].map(prefix);
+    for (prefix, v6) in inside.into_iter().zip([false, true]) {
+        stage.tell(SDWAN, &[prefix], &SDWAN.tells(v6));
+    }
+    let next_hops = [false, true].map(|v6| SDWAN.next_hop(v6));
+    let both: BTreeSet<_> = inside.into_iter().zip(next_hops).collect();
+    let sessions = stage.sessions();
+    for _ in 0..2 {
+        stage.hosts_hear("outside of the network", &both);
+        stage.reload(&with_peered("\"10.3.0.0/16\", \"fd00:20::/48\""));
+        stage.hosts_hear("inside of a peered network", &BTreeSet::new());
+        stage.reload(&config("enabled = true", ""));
+    }
+    stage.hosts_hear("outside again", &both);
+    assert_eq!(stage.sessions(), sessions);
+}
+
+fn an_nva_gets_another_address(transport: &str) {
+    let mut stage = Stage::open(transport, "enabled = true");
+    stage.all_tell();
+    all_heard(&stage, "on", when_on);
+    let (sessions, hosts) = (stage.sessions(), stage.hosts());
+    let more =
+        config("enabled = true", "").replace("\"127.0.1.1\"", "\"127.0.1.1\", \"127.0.1.9\"");
+    stage.reload(&more);
+    let second = Actor {
+        name: "second",
+        addr: std::net::Ipv4Addr::new(127, 0, 1, 9),
+        number: 9,
+        ..SDWAN
+    };
+    stage.enter(second);
+    // What lies inside the network is no way for hosts, whoever says so.
+    stage.tell(second, &[prefix("10.0.9.0/24")], &second.tells(false));
+    stage.tell(second, &[second.prefix(false)], &second.tells(false));
+    let more = [(second.prefix(false), second.next_hop(false))];
+    stage.hosts_hear(
+        "the new address",
+        &hosts.iter().copied().chain(more).collect(),
+    );
+    let (at, mut now) = (sessions.len(), stage.sessions());
+    assert_eq!(now.split_off(at).len(), 1);
+    assert_eq!(now, sessions, "another address resets nothing");
+    stage.reload(&config("enabled = true", ""));
+    stage.hosts_hear("the address is gone", &hosts);
+    stage.leave(second);
+    all_heard(&stage, "as before", when_on);
+    assert_eq!(stage.sessions(), sessions);
+}
+
+fn a_gateways_subnet_grows(transport: &str) {
+    let mut stage = Stage::open(transport, "enabled = true");
+    stage.all_tell();
+    all_heard(&stage, "on", when_on);
+    let sessions = stage.sessions();
+    let wide = config("enabled = true", "").replace("127.0.3.0/28", "127.0.3.0/24");
+    stage.reload(&wide);
+    let far = Actor {
+        name: "vpn2",
+        addr: std::net::Ipv4Addr::new(127, 0, 3, 200),
+        number: 8,
+        ..VPN0
+    };
+    stage.enter(far);
+    let (at, mut now) = (sessions.len(), stage.sessions());
+    assert_eq!(now.split_off(at).len(), 1);
+    assert_eq!(now, sessions, "a wider subnet resets nothing");
+}
+
+fn many_hands_on_the_switch(transport: &str) {
+    let stage = Stage::open(transport, "enabled = false");
+    stage.all_tell();
+    let sessions = stage.sessions();
+    std::thread::scope(|scope| {
+        for hand in 0..6 {
+            let stage = &stage;
+            scope.spawn(move || {
+                for turn in 0..5 {
+                    stage.switch(if (hand + turn) % 2 == 0 { "on" } else { "off" });
+                }
+            });
+        }
+    });
+    let (enabled, by) = set_by(&stage);
+    assert_eq!(by, "command");
+    let of = if enabled == true { when_on } else { when_off };
+    all_heard(&stage, "whoever was last", of);
+    stage.switch("on");
+    all_heard(&stage, "on", when_on);
+    assert_eq!(stage.sessions(), sessions);
 }
 
 #[test]
