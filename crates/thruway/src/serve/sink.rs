@@ -8,7 +8,7 @@ use thruway_net::{AcceptOptions, ConnectOptions, Transport};
 use thruway_wire::Prefix;
 use tokio::sync::mpsc;
 
-use super::limits::EVENTS_HELD_MAX;
+use super::limits::{ANSWER_PIECES_MAX, EVENTS_HELD_MAX};
 
 /// Reports on their way to the control plane. The worker never waits: events that the channel does not
 /// take stay here up to a bound and are counted beyond it; an answer goes into its question's own
@@ -45,10 +45,10 @@ impl Outbox {
     }
 
     fn has_room(&self, to: QueryId) -> bool {
-        // One place is kept for the end of the answer. A closed channel takes everything.
+        // A closed channel takes everything.
         self.questions
             .get(&to)
-            .is_none_or(|channel| channel.is_closed() || channel.capacity() > 1)
+            .is_none_or(|channel| channel.is_closed() || has_room(channel))
     }
 
     fn reply(&mut self, to: QueryId, reply: Reply) {
@@ -57,7 +57,14 @@ impl Outbox {
             return;
         };
         if let Err(error) = channel.try_send(reply) {
-            tracing::debug!(?to, %error, "nobody waits for the answer");
+            match error {
+                mpsc::error::TrySendError::Closed(_) => {
+                    tracing::debug!(?to, "nobody waits for the answer");
+                }
+                mpsc::error::TrySendError::Full(_) => {
+                    tracing::error!(?to, "a piece of an answer found no place");
+                }
+            }
         }
         if !more {
             self.questions.remove(&to);
@@ -86,6 +93,14 @@ impl Outbox {
         }
         false
     }
+}
+
+/// True where a piece of an answer finds its place, whatever other shards send at the same time: each
+/// may have asked already and not sent yet, and each needs a place for the end of its answer, which
+/// comes without asking.
+fn has_room(channel: &mpsc::Sender<Reply>) -> bool {
+    let shards = channel.max_capacity() / ANSWER_PIECES_MAX;
+    channel.capacity() > 2 * shards
 }
 
 /// Between turns, the transport may be called.
@@ -237,4 +252,31 @@ pub(crate) fn accept_options(transport: &TransportConfig) -> AcceptOptions {
 pub(crate) fn md5_key(prefix: Prefix, transport: &TransportConfig) -> Option<thruway_net::Md5Key> {
     let key = transport.md5.clone()?;
     Some(thruway_net::Md5Key { prefix, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_that_asked_at_once_all_find_their_places() {
+        for shards in 1..=4 {
+            let (channel, mut answers) = mpsc::channel(ANSWER_PIECES_MAX * shards);
+            while has_room(&channel) {
+                // All but one have asked and are slow; one goes on alone.
+                channel.try_send(Reply::Rows(Vec::new())).expect("a place");
+            }
+            for _ in 1..shards {
+                channel.try_send(Reply::Rows(Vec::new())).expect("a place");
+            }
+            for _ in 0..shards {
+                channel.try_send(Reply::Done).expect("a place for the end");
+            }
+            let mut pieces = 0;
+            while answers.try_recv().is_ok() {
+                pieces += 1;
+            }
+            assert!(pieces > ANSWER_PIECES_MAX * shards / 2);
+        }
+    }
 }
