@@ -14,7 +14,7 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -302,7 +302,7 @@ fn sender(options: &ReplayOptions, index: usize, feed: &Feed) -> Result<load::Se
         asn,
         prepend: options.prepend,
         next_hop: options.next_hop,
-        local: local.or(Some(options.to.ip()).filter(IpAddr::is_loopback)),
+        local: local.or_else(|| kernels_choice(options.to)),
     }
     .table(&feed.table);
     session.peer.families = table.families().collect();
@@ -313,6 +313,18 @@ fn sender(options: &ReplayOptions, index: usize, feed: &Feed) -> Result<load::Se
         session,
         table: Arc::new(table),
     })
+}
+
+/// The address that the kernel would connect from. Nothing is sent: a connected datagram socket
+/// has one already.
+fn kernels_choice(to: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn receiver(

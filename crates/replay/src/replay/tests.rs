@@ -349,3 +349,12 @@ fn real_contested_tables_go_round() {
     assert!(report.is_good(), "{report}");
     assert_eq!(report.differences.unwrap().checked, 82_377);
 }
+
+#[test]
+fn the_kernel_says_which_address_is_our_own() {
+    for to in ["127.0.0.9:179", "[::1]:179"] {
+        let to: SocketAddr = to.parse().unwrap();
+        let own = super::kernels_choice(to).unwrap();
+        assert!(own.is_loopback() && own.is_ipv4() == to.is_ipv4(), "{own}");
+    }
+}
