@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use thruway_replay::speaker::ReceivedTable;
 use thruway_tests::rig::{PATIENCE, prefix, set};
 use thruway_tests::sim::rng::Rng;
-use thruway_wire::{Asn, Prefix};
+use thruway_wire::attrs::AttrSet;
+use thruway_wire::{Asn, Family, Prefix};
 
 use crate::stage::{Actor, CAST, Stage, config, network};
 
 on_both! {
     everyone_has_the_best_that_may_be_told,
+    limits_hold_whatever_comes,
 }
 
 const PREFIXES: usize = 60;
@@ -110,29 +113,34 @@ fn tell_or_withdraw(stage: &Stage, rng: &mut Rng, told: &mut Told) {
     told.insert((prefix, actor.number), path);
 }
 
+/// What a neighbour may be told of the contested prefixes, as AS paths.
+fn model(rules: Rules, told: &Told, to: Actor) -> BTreeMap<Prefix, String> {
+    let path = |prefix: Prefix| {
+        let mut path = rules.best(told, prefix, to)?;
+        if to.is_nva() {
+            path.insert(0, 65_515);
+        }
+        let path: Vec<String> = path.iter().map(|asn| Asn(*asn).to_string()).collect();
+        Some((prefix, path.join(" ")))
+    };
+    (0..PREFIXES).map(contested).filter_map(path).collect()
+}
+
+fn heard(table: &ReceivedTable) -> BTreeMap<Prefix, String> {
+    let path = |set: &AttrSet| set.as_ref().as_path().to_string();
+    let all = table.iter().map(|(nlri, set)| (nlri.prefix, path(set)));
+    let own = network();
+    all.filter(|(prefix, _)| !own.contains(prefix)).collect()
+}
+
 fn assert_as_the_model(stage: &Stage, rules: Rules, told: &Told, what: &str) {
     let all: Vec<Prefix> = (0..PREFIXES).map(contested).collect();
     for (actor, speaker) in &stage.speakers {
-        let wanted: BTreeMap<Prefix, String> = all
-            .iter()
-            .filter_map(|prefix| {
-                let mut path = rules.best(told, *prefix, *actor)?;
-                if actor.is_nva() {
-                    path.insert(0, 65_515);
-                }
-                let path: Vec<String> = path.iter().map(|asn| Asn(*asn).to_string()).collect();
-                Some((*prefix, path.join(" ")))
-            })
-            .collect();
-        let own = network();
+        let wanted = model(rules, told, *actor);
         let mut got = BTreeMap::new();
         let outcome = speaker.wait_for(
             |table| {
-                got = table
-                    .iter()
-                    .filter(|(nlri, _)| !own.contains(&nlri.prefix))
-                    .map(|(nlri, set)| (nlri.prefix, set.as_ref().as_path().to_string()))
-                    .collect();
+                got = heard(table);
                 got == wanted
             },
             PATIENCE,
@@ -200,6 +208,64 @@ fn everyone_has_the_best_that_may_be_told(transport: &str) {
         assert_as_the_model(&stage, rules, &told, &what);
         if let Some(actor) = away {
             stage.enter(actor);
+        }
+    }
+}
+
+/// Prefixes of a family that the limited neighbour may be told.
+const LIMIT: usize = 12;
+
+fn limits_hold_whatever_comes(transport: &str) {
+    let keys = format!("max-advertised = {{ limit = {LIMIT}, action = \"block\" }}");
+    let text = config("enabled = false", "");
+    let text = text.replace(
+        "addresses = [\"127.0.1.2\"]",
+        &format!("addresses = [\"127.0.1.2\"]\n{keys}"),
+    );
+    let text = text.replace("\"127.0.2.0/28\"", &format!("\"127.0.2.0/28\"\n{keys}"));
+    let stage = Stage::with(transport, &text, &CAST);
+    let mut rng = Rng::new(4_000);
+    let mut told = Told::new();
+    for round in 0..ROUNDS {
+        for _ in 0..TOLD_PER_ROUND {
+            tell_or_withdraw(&stage, &mut rng, &mut told);
+        }
+        let on = rng.one_in(2);
+        stage.switch(if on { "on" } else { "off" });
+        let rules = Rules {
+            on,
+            preference: "expressroute",
+        };
+        for (actor, speaker) in &stage.speakers {
+            let limit = match kind(*actor) {
+                "er" => LIMIT,
+                "nva" if actor.number == 2 => LIMIT,
+                _ => usize::MAX,
+            };
+            let may = model(rules, &told, *actor);
+            let own = network();
+            let count = |family: Family| {
+                let own = own.iter().filter(|prefix| prefix.family() == family);
+                let may = may.keys().filter(|prefix| prefix.family() == family);
+                (own.count() + may.count()).min(limit)
+            };
+            let wanted = Family::ALL.map(count);
+            let outcome = speaker.wait_for(
+                |table| {
+                    let right = heard(table)
+                        .iter()
+                        .all(|(prefix, path)| may.get(prefix) == Some(path));
+                    right && Family::ALL.map(|family| table.len_of(family)) == wanted
+                },
+                PATIENCE,
+            );
+            if let Err(error) = outcome {
+                let got = speaker.with_table(heard);
+                panic!(
+                    "round {round}: {}: {error}\n  may {may:?}\n  got {got:?}",
+                    actor.name
+                );
+            }
         }
     }
 }
