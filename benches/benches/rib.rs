@@ -121,7 +121,7 @@ fn group(alternatives: bool) -> Arc<GroupProfile> {
         interpret_communities: true,
         export: Some(Policy::accept()),
         to: None,
-limits: None,
+        limits: None,
         add_path: [AddPathSend::Off; 2],
         rewrite: Rewrite {
             prepend: None,

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the project's own tools.
 
 mod compare;
+mod count;
 mod fuzz;
 mod packages;
 mod shell;
@@ -21,12 +22,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything that CI asks for: format, clippy, tidy, tests against real daemons, fuzzing, simulation.
+    /// Everything that CI asks for: format, clippy, tidy, tests against real daemons, instruction
+    /// counts, fuzzing, simulation.
     Test(test::TestArgs),
     /// The house rules: dependency tiers, budgets, banned names.
     Tidy,
     /// Thruway beside other BGP daemons: time, CPU, memory, each table verified.
     Compare(compare::CompareArgs),
+    /// Instructions of the hot paths under callgrind, against what was recorded.
+    Count(count::CountArgs),
     /// Runs each fuzz target for a while.
     Fuzz(fuzz::FuzzArgs),
 }
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Compare(args) => compare::run(&args),
+        Command::Count(args) => count::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
     };
     match result {

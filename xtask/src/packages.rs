@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// (package, a file that it installs).
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("bird2", "/usr/sbin/bird"),
     ("frr", "/usr/lib/frr/bgpd"),
     ("gobgpd", "/usr/bin/gobgpd"),
@@ -16,6 +16,7 @@ const PACKAGES: [(&str, &str); 8] = [
     ("bgpdump", "/usr/bin/bgpdump"),
     ("iproute2", "/bin/ip"),
     ("iputils-ping", "/bin/ping"),
+    ("valgrind", "/usr/bin/valgrind"),
 ];
 
 /// Services that the packages start by themselves; the tests run daemons of their own.
@@ -23,7 +24,17 @@ const SERVICES: [&str; 5] = ["bird", "frr", "gobgpd", "openbgpd", "exabgp"];
 
 /// Installs what is missing where it may, else names the command that does.
 pub(crate) fn ensure() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
+    install(&PACKAGES)
+}
+
+/// The same for one of them alone.
+pub(crate) fn ensure_one(name: &str) -> Result<()> {
+    let one: Vec<_> = PACKAGES.into_iter().filter(|(of, _)| *of == name).collect();
+    install(&one)
+}
+
+fn install(packages: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = packages
         .iter()
         .filter(|(_, file)| !std::path::Path::new(file).exists())
         .map(|(package, _)| *package)
@@ -33,7 +44,7 @@ pub(crate) fn ensure() -> Result<()> {
     }
     let list = missing.join(" ");
     if !is_root() {
-        bail!("the tests need Debian packages; run: sudo apt-get install -y {list}");
+        bail!("this needs Debian packages; run: sudo apt-get install -y {list}");
     }
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");

@@ -4,14 +4,15 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::shell::{cargo, step};
-use crate::{fuzz, packages, tidy};
+use crate::{count, fuzz, packages, tidy};
 
 #[derive(Args)]
 pub(crate) struct TestArgs {
     /// Seconds for each fuzz target; 0 leaves them out.
     #[arg(long, default_value_t = 20)]
     fuzz_seconds: u32,
-    /// Leaves out the tests against other daemons, and so the packages they need.
+    /// Leaves out the tests against other daemons and the instruction counts, and so the packages
+    /// they need.
     #[arg(long)]
     no_daemons: bool,
 }
@@ -52,6 +53,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
         black_box.env("THRUWAY_NO_DAEMONS", "1");
     }
     step("black-box tests", &mut black_box)?;
+    if !args.no_daemons {
+        count::step()?;
+    }
     if args.fuzz_seconds > 0 {
         fuzz::run(&fuzz::FuzzArgs::all(args.fuzz_seconds))?;
     }
