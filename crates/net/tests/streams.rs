@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{End, Stream, V4, V6, drive, idle, pair, pattern};
-use thruway_net::{Accepted, TransportChoice};
 use thruway_net::limits::{SEND_BYTES, SEND_CHUNKS};
+use thruway_net::{Accepted, TransportChoice};
 
 on_both!(
     large_transfers_arrive_whole_both_ways,
@@ -207,7 +207,9 @@ fn a_unix_socket_is_served_like_any_other(choice: TransportChoice) {
     drive([&mut one], |[one]| one.conn(near).sent == total + 100);
     assert_eq!(other.transport.unread(far), 100);
     one.close(near, b"goodbye");
-    drive([&mut one, &mut other], |[_, other]| other.conn(far).is_over());
+    drive([&mut one, &mut other], |[_, other]| {
+        other.conn(far).is_over()
+    });
     assert!(other.conn(far).received.ends_with(b"goodbye"));
     other.close(far, b"");
     drive([&mut one, &mut other], |[one, _]| one.conn(near).is_over());
