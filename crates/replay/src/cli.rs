@@ -229,6 +229,7 @@ impl ReplayArgs {
             duration: Duration::from_secs(seconds),
             in_flight: self.in_flight,
             rate: self.churn_rate,
+            calm: None,
         });
         options.ceiling = self.ceiling;
         options.stay = Duration::from_secs(self.stay);

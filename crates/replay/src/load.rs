@@ -85,6 +85,9 @@ pub struct ChurnOptions {
     pub in_flight: u32,
     /// Updates a second at most; as many as go where there is none.
     pub rate: Option<u32>,
+    /// The last sender does not take part, but sends so many updates a second of its own: how long
+    /// a calm neighbour's take meanwhile.
+    pub calm: Option<u32>,
 }
 
 /// How long a run waits for what.

@@ -19,6 +19,10 @@ use super::lab::{SERVER, peer, peer6};
 /// AS number of the first peer: four-octet private ones (RFC 6996), which no generated path has.
 const FIRST_AS: u32 = 4_200_000_001;
 
+/// What a calm neighbour tells in churn cases: prefixes, and updates a second.
+const CALM_PREFIXES: u32 = 5000;
+const CALM_RATE: u32 = 200;
+
 /// One row of the comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
@@ -77,8 +81,14 @@ impl Case {
             duration: Duration::from_secs(args.churn_seconds),
             in_flight: 20_000,
             rate,
+            calm: Some(CALM_RATE),
         });
-        Case { churn, ..self }
+        // The calm neighbour comes last, with a few prefixes.
+        Case {
+            churn,
+            senders: 2,
+            ..self
+        }
     }
 
     /// All cases, at the size that was asked for.
@@ -200,6 +210,16 @@ impl Case {
             .table();
         if self.senders == 1 {
             return Ok(vec![whole]);
+        }
+        if self.churn.is_some() {
+            let calm = GenerateOptions {
+                seed: 2,
+                ipv4: CALM_PREFIXES,
+                view: viewpoint(1),
+                ..options
+            };
+            let calm = Generator::new(calm).context("the case is too large")?;
+            return Ok(vec![whole, calm.table()]);
         }
         let numbers = 0..self.senders;
         if self.contested {

@@ -59,6 +59,10 @@ pub(super) struct ChurnRun {
     pub(super) p99_ms: f64,
     pub(super) p999_ms: f64,
     pub(super) max_ms: f64,
+    /// Of a calm neighbour's updates meanwhile.
+    pub(super) calm_p50_ms: f64,
+    pub(super) calm_p99_ms: f64,
+    pub(super) calm_p999_ms: f64,
     /// How much the daemon grew meanwhile, in octets for one update.
     pub(super) growth: f64,
 }
@@ -244,6 +248,7 @@ fn churn_run(churn: &load::Churn, observer: &Observer<'_>) -> ChurnRun {
         1024.0 * (to.memory.resident as f64 - from.memory.resident as f64)
     });
     let latency = churn.latency.unwrap_or_default();
+    let calm = churn.calm.unwrap_or_default();
     let ms = |us: u64| us as f64 / 1000.0;
     ChurnRun {
         updates_per_second: churn.updates_per_second,
@@ -253,6 +258,9 @@ fn churn_run(churn: &load::Churn, observer: &Observer<'_>) -> ChurnRun {
         p99_ms: ms(latency.p99_us),
         p999_ms: ms(latency.p999_us),
         max_ms: ms(latency.max_us),
+        calm_p50_ms: ms(calm.p50_us),
+        calm_p99_ms: ms(calm.p99_us),
+        calm_p999_ms: ms(calm.p999_us),
         growth: growth / updates,
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn draw(results: &Results, folder: &Path) -> Result<Vec<(&'static str
     let wall = |row: &Row| Some(row.median()?.wall);
     let memory = |row: &Row| Some(row.median()?.growth);
     let rate = |row: &Row| row.middle(|run| Some(run.churn.as_ref()?.updates_per_second));
-    let slowest = |row: &Row| row.middle(|run| Some(run.churn.as_ref()?.p999_ms));
+    let slowest = |row: &Row| row.middle(|run| Some(run.churn.as_ref()?.calm_p999_ms));
     let plots: [(&str, Plot<'_>); 5] = [
         (
             "cpu.svg",
@@ -71,7 +71,12 @@ pub(super) fn draw(results: &Results, folder: &Path) -> Result<Vec<(&'static str
         ),
         (
             "churn-latency.svg",
-            plot("Churn: p99.9 of an update's way", "ms", churn, &slowest),
+            plot(
+                "Churn: p99.9 of a calm neighbour's updates",
+                "ms",
+                churn,
+                &slowest,
+            ),
         ),
     ];
     let mut drawn = Vec::new();

@@ -9,7 +9,7 @@ use thruway_replay::progress::Silent;
 use thruway_replay::replay::{Feeds, PeerChoice};
 use thruway_replay::table::Table;
 use thruway_wire::Asn;
-use thruway_wire::attrs::AttrSet;
+use thruway_wire::attrs::{AttrSet, AttrSetBuf, code};
 
 /// The first peer's routes, as a session of `view` tells them.
 pub(super) fn tables(file: &Path, view: &Viewpoint) -> Result<Vec<Table>> {
@@ -19,10 +19,16 @@ pub(super) fn tables(file: &Path, view: &Viewpoint) -> Result<Vec<Table>> {
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let feed = feeds.feeds.first().context("nobody says anything in it")?;
     let table = feed.external(view.asn, view.next_hop4.into());
-    // RFC 7607 forbids AS 0; four routes of the recorded table have it, and not every daemon obeys.
+    // What daemons differ about is left out, so that one expectation fits all: four routes with AS 0
+    // in their paths (RFC 7607), and extended communities of types that nobody has defined.
+    let mut scratch = AttrSetBuf::new();
     let lawful = table.with_sets(|_, set| {
-        let is_lawful = !set.as_path().contains(Asn::ZERO);
-        is_lawful.then(|| AttrSet::new(set))
+        if set.as_path().contains(Asn::ZERO) {
+            return None;
+        }
+        scratch.copy_from(set);
+        scratch.remove(code::EXTENDED_COMMUNITIES);
+        Some(AttrSet::new(scratch.as_ref()))
     });
     Ok(vec![lawful])
 }

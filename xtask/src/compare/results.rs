@@ -163,7 +163,7 @@ pub(super) fn today() -> String {
     said("date", &["-u", "+%F"])
 }
 
-/// The commit that is measured.
+/// The commit that is measured, and whether there was more than the commit.
 pub(super) fn revision() -> String {
     let root = crate::shell::root();
     said(
@@ -171,9 +171,9 @@ pub(super) fn revision() -> String {
         &[
             "-C",
             &root.display().to_string(),
-            "rev-parse",
-            "--short",
-            "HEAD",
+            "describe",
+            "--always",
+            "--dirty",
         ],
     )
 }

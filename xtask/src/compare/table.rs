@@ -26,12 +26,16 @@ pub(super) fn line(case: &Case, kind: Kind, number: usize, run: &Run) -> String 
     if let Some(churn) = &run.churn {
         let _ = write!(
             text,
-            "; {:.0} updates/s, {:.2} us CPU each, p50 {:.2} p99 {:.2} p99.9 {:.2} ms, {} lost",
+            "; {:.0} updates/s, {:.2} us CPU each, p50 {:.2} p99 {:.2} p99.9 {:.2} ms, calm \
+             neighbour {:.2} / {:.2} / {:.2} ms, {} lost",
             churn.updates_per_second,
             churn.cpu_us,
             churn.p50_ms,
             churn.p99_ms,
             churn.p999_ms,
+            churn.calm_p50_ms,
+            churn.calm_p99_ms,
+            churn.calm_p999_ms,
             churn.lost
         );
     }
@@ -102,7 +106,8 @@ fn churn(case: &CaseResult) -> String {
     }
     let mut text = String::from(
         "\n| daemon | updates a second | CPU us an update | p50 ms | p99 ms | p99.9 ms | max ms \
-         | lost | octets of growth an update |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         | a calm neighbour's p50 / p99 / p99.9 ms | lost | octets of growth an update |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for row in rows {
         let of = |figure: fn(&super::measure::ChurnRun) -> f64| {
@@ -111,7 +116,8 @@ fn churn(case: &CaseResult) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} |",
+            "| {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} / {:.2} / {:.2} | {:.0} \
+             | {:.0} |",
             row.title,
             of(|churn| churn.updates_per_second),
             of(|churn| churn.cpu_us),
@@ -119,6 +125,9 @@ fn churn(case: &CaseResult) -> String {
             of(|churn| churn.p99_ms),
             of(|churn| churn.p999_ms),
             of(|churn| churn.max_ms),
+            of(|churn| churn.calm_p50_ms),
+            of(|churn| churn.calm_p99_ms),
+            of(|churn| churn.calm_p999_ms),
             of(|churn| churn.lost as f64),
             of(|churn| churn.growth)
         );

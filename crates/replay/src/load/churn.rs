@@ -117,6 +117,7 @@ pub(super) struct Churning {
     receivers: u32,
     in_flight_max: usize,
     rate: Option<u32>,
+    calm: Option<Calm>,
     // Updates under way by the low bits of their number; `first` is the oldest that may be.
     window: Vec<Update>,
     under_way: usize,
@@ -132,6 +133,14 @@ pub(super) struct Churning {
     latency: hdrhistogram::Histogram<u64>,
     /// Places became free: senders should be asked again.
     has_room: bool,
+}
+
+/// A neighbour that tells little, while the others flood.
+struct Calm {
+    sender: usize,
+    rate: u32,
+    sent: u64,
+    latency: hdrhistogram::Histogram<u64>,
 }
 
 /// One sender's groups that nobody else tells, each as an UPDATE whose mark is still to be set.
@@ -157,6 +166,7 @@ struct Update {
     /// Prefixes to arrive; 0 where the place is free.
     left: u32,
     sent: Instant,
+    is_calm: bool,
 }
 
 impl Feed {
@@ -233,7 +243,7 @@ impl Feed {
 }
 
 impl Churning {
-    /// `None` where no sender has a group to itself, or there is nobody to see the updates.
+    /// `None` where no flooding sender has a group to itself, or there is nobody to see the updates.
     pub(super) fn new(
         options: ChurnOptions,
         senders: &[(&Table, Packing)],
@@ -244,7 +254,16 @@ impl Churning {
         let feeds: Vec<Feed> = feeds
             .map(|(table, packing)| Feed::new(table, packing, expected))
             .collect();
-        let fewest = feeds.iter().map(|feed| feed.groups.len());
+        let calm = options.calm.and_then(|rate| {
+            Some(Calm {
+                sender: feeds.len().checked_sub(1).filter(|last| *last > 0)?,
+                rate,
+                sent: 0,
+                latency: histogram()?,
+            })
+        });
+        let flooding = feeds.len() - usize::from(calm.is_some());
+        let fewest = feeds.iter().take(flooding).map(|feed| feed.groups.len());
         let fewest = fewest.filter(|groups| *groups > 0).min()?;
         if receivers == 0 {
             return None;
@@ -258,12 +277,14 @@ impl Churning {
             number: 0,
             left: 0,
             sent: now,
+            is_calm: false,
         };
         Some(Churning {
             feeds,
             receivers,
             in_flight_max,
             rate: options.rate,
+            calm,
             window: vec![free; window],
             under_way: 0,
             first: 0,
@@ -275,7 +296,7 @@ impl Churning {
             updates: 0,
             prefixes: 0,
             lost: 0,
-            latency: hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 3).ok()?,
+            latency: histogram()?,
             has_room: true,
         })
     }
@@ -287,21 +308,20 @@ impl Churning {
 
     /// Between two turns: updates at a rate go out in small portions.
     fn pause(&self) -> Duration {
-        self.rate.map_or(Duration::from_millis(20), |_| CHURN_TURN)
+        match self.rate.is_some() || self.calm.is_some() {
+            true => CHURN_TURN,
+            false => Duration::from_millis(20),
+        }
     }
 
     fn wants_more(&mut self, now: Instant) -> bool {
-        let due = self.rate.is_some() && self.updates < self.due(now);
-        std::mem::take(&mut self.has_room) || due
-    }
-
-    /// How many updates may have been sent until now.
-    fn due(&self, now: Instant) -> u64 {
-        let Some(rate) = self.rate else {
-            return u64::MAX;
-        };
         let elapsed = now.saturating_duration_since(self.start);
-        (elapsed.as_secs_f64() * f64::from(rate)) as u64
+        let calm = self.calm.as_ref();
+        let due = self
+            .rate
+            .is_some_and(|rate| self.updates < due(rate, elapsed))
+            || calm.is_some_and(|calm| calm.sent < due(calm.rate, elapsed));
+        std::mem::take(&mut self.has_room) || due
     }
 
     fn slot(&mut self, number: u32) -> Option<&mut Update> {
@@ -311,45 +331,69 @@ impl Churning {
 
     /// Sends what may be under way.
     pub(super) fn fill(&mut self, sender: usize, outbox: &mut VecDeque<Bytes>, now: Instant) {
-        // Each sender has its share, so that the first one asked does not take all.
-        let share = self.in_flight_max.div_ceil(self.feeds.len().max(1));
-        let due = self.due(now);
+        if now >= self.stop_at {
+            return;
+        }
+        let elapsed = now.saturating_duration_since(self.start);
         let mut out = Vec::new();
-        let mut taken = 0;
-        while now < self.stop_at
-            && taken < share
-            && self.under_way < self.in_flight_max
-            && self.updates < due
-            && out.len() < SEND_AHEAD_BYTES
-        {
-            taken += 1;
-            let number = self.next;
-            // The window is full where an old update is still under way.
-            if self.slot(number).is_none_or(|slot| slot.left > 0) {
-                break;
+        if let Some(calm) = self.calm.as_ref().filter(|calm| calm.sender == sender) {
+            let count = due(calm.rate, elapsed).saturating_sub(calm.sent);
+            for _ in 0..count {
+                if self.tell(sender, true, &mut out, now).is_none() {
+                    break;
+                }
             }
-            let Some(feed) = self.feeds.get_mut(sender) else {
-                break;
-            };
-            let Some(prefixes) = feed.tell(number, &mut out) else {
-                break;
-            };
-            let left = prefixes * self.receivers;
-            if let Some(slot) = self.slot(number) {
-                *slot = Update {
-                    number,
-                    left,
-                    sent: now,
-                };
+        } else {
+            // Each sender has its share, so that the first one asked does not take all.
+            let flooding = self.feeds.len() - usize::from(self.calm.is_some());
+            let share = self.in_flight_max.div_ceil(flooding.max(1));
+            let due = self.rate.map_or(u64::MAX, |rate| due(rate, elapsed));
+            let mut taken = 0;
+            while taken < share
+                && self.under_way < self.in_flight_max
+                && self.updates < due
+                && out.len() < SEND_AHEAD_BYTES
+                && self.tell(sender, false, &mut out, now).is_some()
+            {
+                taken += 1;
             }
-            self.under_way += 1;
-            self.next = self.next.wrapping_add(1);
-            self.updates += 1;
-            self.prefixes += u64::from(prefixes);
         }
         if !out.is_empty() {
             outbox.push_back(Bytes::from(out));
         }
+    }
+
+    /// Appends a sender's next update; `None` where the window is full.
+    fn tell(
+        &mut self,
+        sender: usize,
+        is_calm: bool,
+        out: &mut Vec<u8>,
+        now: Instant,
+    ) -> Option<()> {
+        let number = self.next;
+        // The window is full where an old update is still under way.
+        if self.slot(number)?.left > 0 {
+            return None;
+        }
+        let prefixes = self.feeds.get_mut(sender)?.tell(number, out)?;
+        let left = prefixes * self.receivers;
+        *self.slot(number)? = Update {
+            number,
+            left,
+            sent: now,
+            is_calm,
+        };
+        self.next = self.next.wrapping_add(1);
+        match &mut self.calm {
+            Some(calm) if is_calm => calm.sent += 1,
+            _ => {
+                self.under_way += 1;
+                self.updates += 1;
+                self.prefixes += u64::from(prefixes);
+            }
+        }
+        Some(())
     }
 
     /// An UPDATE came at a receiver; true where it is one of ours.
@@ -372,13 +416,20 @@ impl Churning {
             return true;
         }
         update.left = update.left.saturating_sub(prefixes as u32);
-        if update.left == 0 {
-            let micros = now.saturating_duration_since(update.sent).as_micros();
-            self.latency
-                .saturating_record(u64::try_from(micros).unwrap_or(u64::MAX).max(1));
-            self.under_way -= 1;
-            self.has_room = true;
-            self.finished_at = Some(now);
+        if update.left > 0 {
+            return true;
+        }
+        let is_calm = update.is_calm;
+        let micros = now.saturating_duration_since(update.sent).as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX).max(1);
+        match &mut self.calm {
+            Some(calm) if is_calm => calm.latency.saturating_record(micros),
+            _ => {
+                self.latency.saturating_record(micros);
+                self.under_way -= 1;
+                self.has_room = true;
+                self.finished_at = Some(now);
+            }
         }
         true
     }
@@ -395,8 +446,9 @@ impl Churning {
                     break;
                 }
                 update.left = 0;
+                let is_calm = update.is_calm;
                 self.lost += 1;
-                self.under_way -= 1;
+                self.under_way -= usize::from(!is_calm);
                 self.has_room = true;
             }
             self.first = self.first.wrapping_add(1);
@@ -428,8 +480,22 @@ impl Churning {
             updates_per_second: rate(self.updates - self.lost),
             prefixes_per_second: rate(self.prefixes),
             latency: Latency::of(&self.latency),
+            calm: self
+                .calm
+                .as_ref()
+                .and_then(|calm| Latency::of(&calm.latency)),
         }
     }
+}
+
+/// How many updates a rate allows until now.
+fn due(rate: u32, elapsed: Duration) -> u64 {
+    (elapsed.as_secs_f64() * f64::from(rate)) as u64
+}
+
+/// From a microsecond to ten minutes, to three digits.
+fn histogram() -> Option<hdrhistogram::Histogram<u64>> {
+    hdrhistogram::Histogram::new_with_bounds(1, 600_000_000, 3).ok()
 }
 
 /// Groups of which every prefix is told by this table alone, and gets through to receivers.

@@ -117,6 +117,7 @@ fn churn_at_a_rate_keeps_to_it_among_members() {
             duration: Duration::from_millis(500),
             in_flight: 100,
             rate: Some(2000),
+            calm: None,
         }),
         ..load(relay.addr(), 3, 3000)
     };
@@ -128,4 +129,24 @@ fn churn_at_a_rate_keeps_to_it_among_members() {
         (churn.lost, churn.latency.unwrap().count),
         (0, churn.updates)
     );
+}
+
+#[test]
+fn a_calm_member_is_timed_apart() {
+    let relay = exchange(3, None);
+    let options = LoadOptions {
+        churn: Some(ChurnOptions {
+            duration: Duration::from_millis(500),
+            in_flight: 100,
+            rate: None,
+            calm: Some(100),
+        }),
+        ..load(relay.addr(), 3, 3000)
+    };
+    let report = run(&options, &mut Silent).unwrap();
+    assert!(report.is_good(), "{report}");
+    let churn = report.churn.unwrap();
+    let calm = churn.calm.unwrap().count;
+    assert!((20..=50).contains(&calm), "{report}");
+    assert!(churn.updates > calm && churn.lost == 0, "{report}");
 }

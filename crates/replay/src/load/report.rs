@@ -172,6 +172,8 @@ pub struct Churn {
     pub prefixes_per_second: f64,
     /// From the sending of an update to its arrival at the last receiver.
     pub latency: Option<Latency>,
+    /// The same for updates of a calm neighbour, where there was one.
+    pub calm: Option<Latency>,
 }
 
 /// Members that take everything back, and then tell it again.
@@ -313,8 +315,11 @@ impl fmt::Display for Churn {
             "{updates} updates in {seconds:.1} s: {updates_per_second:.0}/s, \
              {prefixes_per_second:.0} prefixes/s, {lost} lost"
         )?;
-        match &self.latency {
-            Some(latency) => write!(f, "; {latency}"),
+        if let Some(latency) = &self.latency {
+            write!(f, "; {latency}")?;
+        }
+        match &self.calm {
+            Some(calm) => write!(f, "; of a calm neighbour: {calm}"),
             None => Ok(()),
         }
     }

@@ -322,6 +322,7 @@ fn churn_counts_updates_and_leaves_the_table_as_it_was() {
         duration: Duration::from_millis(300),
         in_flight: 50,
         rate: None,
+        calm: None,
     });
     let report = run(&options, &mut Silent).unwrap();
     assert!(report.is_good(), "{report}");
