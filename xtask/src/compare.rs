@@ -7,6 +7,7 @@
 
 mod cases;
 mod config;
+mod curve;
 mod daemon;
 mod document;
 mod lab;
@@ -30,11 +31,12 @@ use cases::Case;
 use daemon::Kind;
 use lab::Lab;
 use measure::Run;
-use results::{Results, Row};
+use results::{CaseResult, Results, Row};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareArgs {
-    /// Cases, in one list with commas [default: A,B,C,D,E,F,G,G5k,clients,table]
+    /// Cases, in one list with commas; also curves, which are prefixes, receivers and peers
+    /// [default: A,B,C,D,E,F,G,G5k,clients,table]
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     case: Vec<String>,
 
@@ -59,7 +61,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     limit: u64,
 
-    /// Also the cases that need much memory: feeds
+    /// Also the cases that take much memory or time: feeds, curves
     #[arg(long)]
     large: bool,
 
@@ -104,10 +106,12 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let lab = Lab::new(largest)?;
     let mut results = Results::default();
     for case in &cases {
+        let like = CaseResult::of(case);
         for row in play(args, case, &daemons, &lab)? {
-            results.put(case.key, &case.title, row, &order);
+            results.put(&like, row);
         }
-        if let Some(result) = results.cases.last() {
+        let result = results.cases.iter().find(|result| result.key == case.key);
+        if let Some(result) = result.filter(|result| result.curve.is_none()) {
             println!("{}", table::of_case(result));
         }
         // After each case: a later one that fails, or is stopped, takes nothing away.
@@ -115,10 +119,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
             results.write(path)?;
         }
         if args.scale >= 1.0 && !args.no_docs {
-            document::publish(&results, &order)?;
+            document::publish(&results)?;
         }
     }
-    println!("{}", table::summary(&results));
+    println!("{}{}", table::summary(&results), table::curves(&results));
     Ok(())
 }
 
@@ -144,17 +148,15 @@ fn run_optimised() -> Result<()> {
 fn chosen_cases(args: &CompareArgs) -> Result<Vec<Case>> {
     let all = Case::all(args);
     for name in &args.case {
-        if !all.iter().any(|case| case.key.eq_ignore_ascii_case(name)) {
-            let names: Vec<_> = all.iter().map(|case| case.key).collect();
-            bail!("no case `{name}`: there are {}", names.join(", "));
+        if !all.iter().any(|case| is_named(case, name)) {
+            let names = all.iter().filter(|case| case.curve.is_none());
+            let names: Vec<_> = names.map(|case| case.key.as_str()).collect();
+            bail!("no case `{name}`: there are {}, curves", names.join(", "));
         }
     }
     let is_chosen = |case: &Case| match args.case.is_empty() {
         true => args.large || !case.large,
-        false => args
-            .case
-            .iter()
-            .any(|name| case.key.eq_ignore_ascii_case(name)),
+        false => args.case.iter().any(|name| is_named(case, name)),
     };
     let chosen = all.into_iter().filter(is_chosen).filter(|case| {
         let is_there = case.key != "table" || case.file.is_some();
@@ -164,6 +166,13 @@ fn chosen_cases(args: &CompareArgs) -> Result<Vec<Case>> {
         is_there
     });
     Ok(chosen.collect())
+}
+
+fn is_named(case: &Case, name: &str) -> bool {
+    let curve = case
+        .curve
+        .is_some_and(|(curve, _)| name == "curves" || name == curve);
+    curve || case.key.eq_ignore_ascii_case(name)
 }
 
 fn chosen_daemons(args: &CompareArgs) -> Result<Vec<Kind>> {

@@ -26,7 +26,7 @@ const CALM_RATE: u32 = 200;
 /// One row of the comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
-    pub(super) key: &'static str,
+    pub(super) key: String,
     pub(super) title: String,
     /// Sessions that send.
     pub(super) senders: usize,
@@ -44,14 +44,16 @@ pub(super) struct Case {
     pub(super) churn: Option<ChurnOptions>,
     /// Played only where it is asked for.
     pub(super) large: bool,
+    /// The curve that the case is a point of, and where on it.
+    pub(super) curve: Option<(&'static str, u32)>,
     /// A recorded table instead of a generated one.
     pub(super) file: Option<PathBuf>,
 }
 
 impl Case {
-    fn new(key: &'static str, title: &str, senders: usize, receivers: usize, ipv4: u32) -> Self {
+    fn new(key: &str, title: &str, senders: usize, receivers: usize, ipv4: u32) -> Self {
         Case {
-            key,
+            key: key.to_owned(),
             title: title.to_owned(),
             senders,
             receivers,
@@ -62,6 +64,7 @@ impl Case {
             flap: 0,
             churn: None,
             large: false,
+            curve: None,
             file: None,
         }
     }
@@ -103,7 +106,7 @@ impl Case {
         let f = "10 senders x the same 500k, contested -> 1 receiver";
         let g = "churn from A's end, 20,000 updates in flight";
         let g5k = "churn from A's end, 5,000 updates a second";
-        vec![
+        let mut cases = vec![
             Case::new("A", a, 1, 1, half),
             Case::new("B", b, 2, 4, half).contested(),
             Case::new("C", c, 10, 0, whole).exchange(),
@@ -115,7 +118,30 @@ impl Case {
             Case::clients(args),
             Case::feeds(whole, scaled(200_000)),
             Case::table(),
-        ]
+        ];
+        cases.extend(Case::curves(args.scale));
+        cases
+    }
+
+    /// How figures grow with one quantity, everything else held.
+    fn curves(scale: f64) -> impl Iterator<Item = Case> {
+        let scaled = move |count: u32| ((f64::from(count) * scale) as u32).max(100);
+        let case = |curve: &'static str, at: u32, senders, receivers, ipv4| Case {
+            large: true,
+            curve: Some((curve, at)),
+            ..Case::new(&format!("{curve} {at}"), curve, senders, receivers, ipv4)
+        };
+        let prefixes = [125_000, 250_000, 500_000, 1_000_000];
+        let prefixes = prefixes
+            .into_iter()
+            .map(move |count| case("prefixes", count, 1, 1, scaled(count)));
+        let receivers = [1, 2, 4, 8, 16, 32].into_iter();
+        let receivers = receivers
+            .map(move |count| case("receivers", count, 1, count as usize, scaled(200_000)));
+        let peers = [1, 2, 5, 10, 20].into_iter();
+        let peers =
+            peers.map(move |n| case("peers", n, n as usize, 1, scaled(200_000)).contested());
+        prefixes.chain(receivers).chain(peers)
     }
 
     fn clients(args: &CompareArgs) -> Case {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::results::{Results, Row};
-use super::{folder, plot, table};
+use super::{curve, folder, plot, table};
 use crate::shell;
 
 const BEGIN: &str = "<!-- compare: begin -->";
@@ -27,11 +27,11 @@ pub(super) fn published() -> Result<Results> {
 }
 
 /// Adds new results to the published ones.
-pub(super) fn publish(new: &Results, order: &dyn Fn(&str) -> usize) -> Result<()> {
+pub(super) fn publish(new: &Results) -> Result<()> {
     let mut all = published()?;
     for case in &new.cases {
         for row in &case.rows {
-            all.put(&case.key, &case.title, row.clone(), order);
+            all.put(case, row.clone());
         }
     }
     fs::create_dir_all(folder())?;
@@ -63,8 +63,12 @@ fn body(results: &Results) -> Result<String> {
     for (name, title) in plot::draw(results, &folder())? {
         let _ = writeln!(text, "![{title}](performance/{name})\n");
     }
+    text.push_str(&table::curves(results));
+    for (name, title) in curve::draw(results, &folder())? {
+        let _ = writeln!(text, "![{title}](performance/{name})\n");
+    }
     text.push_str("## Case by case\n");
-    for case in &results.cases {
+    for case in results.rows() {
         text.push_str(&table::of_case(case));
         text.push_str(&origin(&case.rows));
     }

@@ -22,15 +22,12 @@ struct Plot<'a> {
 /// Draws all of them into `folder`; their names and what they show.
 pub(super) fn draw(results: &Results, folder: &Path) -> Result<Vec<(&'static str, &'static str)>> {
     let tables = || {
-        let cases = results.cases.iter();
+        let cases = results.rows();
         cases
             .filter(|case| TABLES.contains(&case.key.as_str()))
             .collect::<Vec<_>>()
     };
-    let churn = results
-        .cases
-        .iter()
-        .filter(|case| case.key.starts_with('G'));
+    let churn = results.rows().filter(|case| case.key.starts_with('G'));
     let churn: Vec<_> = churn.collect();
     let cpu = |row: &Row| Some(row.median()?.cpu);
     let wall = |row: &Row| Some(row.median()?.wall);
@@ -131,7 +128,7 @@ fn bars<'a>(plot: &'a Plot<'a>) -> impl Iterator<Item = Bar<'a>> + 'a {
         })
 }
 
-fn colour(daemon: &str) -> RGBColor {
+pub(super) fn colour(daemon: &str) -> RGBColor {
     match daemon {
         "thruway" => RGBColor(214, 39, 40),
         "thruway-epoll" => RGBColor(255, 152, 150),
@@ -147,7 +144,7 @@ fn colour(daemon: &str) -> RGBColor {
     }
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+pub(super) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw_one(plot: &Plot<'_>, path: &Path) -> Drawn {
     let all: Vec<Bar<'_>> = bars(plot).collect();
@@ -229,6 +226,7 @@ mod tests {
         let case = |key: &str| CaseResult {
             key: key.to_owned(),
             title: String::new(),
+            curve: None,
             rows: vec![row("thruway", 0.1), row("bird", 0.8), row("ceiling", 0.05)],
         };
         let results = Results {

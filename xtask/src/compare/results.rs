@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::cases::Case;
 use super::measure::Run;
 
 /// All results that stand in a file.
@@ -19,6 +20,9 @@ pub(super) struct Results {
 pub(super) struct CaseResult {
     pub(super) key: String,
     pub(super) title: String,
+    /// The curve that the case is a point of, and where on it.
+    #[serde(default)]
+    pub(super) curve: Option<(String, u32)>,
     pub(super) rows: Vec<Row>,
 }
 
@@ -95,6 +99,26 @@ impl Row {
 }
 
 impl CaseResult {
+    /// A case without rows.
+    pub(super) fn of(case: &Case) -> Self {
+        CaseResult {
+            key: case.key.clone(),
+            title: case.title.clone(),
+            curve: case.curve.map(|(curve, at)| (curve.to_owned(), at)),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Its place among the others; points of curves come last.
+    fn place(&self) -> (usize, String, u32) {
+        let order = [
+            "A", "B", "C", "D", "E", "F", "G", "G5k", "clients", "feeds", "table",
+        ];
+        let place = order.iter().position(|key| *key == self.key);
+        let (curve, at) = self.curve.clone().unwrap_or_default();
+        (place.unwrap_or(order.len()), curve, at)
+    }
+
     pub(super) fn row(&self, daemon: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.daemon == daemon)
     }
@@ -122,23 +146,39 @@ impl Results {
     }
 
     /// Puts a row in the place of the older one, keeping the order of cases and daemons.
-    pub(super) fn put(&mut self, key: &str, title: &str, row: Row, order: &dyn Fn(&str) -> usize) {
-        let at = match self.cases.iter().position(|case| case.key == key) {
+    pub(super) fn put(&mut self, like: &CaseResult, row: Row) {
+        let at = match self.cases.iter().position(|case| case.key == like.key) {
             Some(at) => at,
             None => {
-                self.cases.push(CaseResult {
-                    key: key.to_owned(),
-                    ..CaseResult::default()
-                });
+                self.cases.push(CaseResult::default());
                 self.cases.len() - 1
             }
         };
         if let Some(case) = self.cases.get_mut(at) {
-            title.clone_into(&mut case.title);
-            case.rows.retain(|old| old.daemon != row.daemon);
-            case.rows.push(row);
-            case.rows.sort_by_key(|row| order(&row.daemon));
+            let mut rows = std::mem::take(&mut case.rows);
+            rows.retain(|old| old.daemon != row.daemon);
+            rows.push(row);
+            rows.sort_by_key(|row| super::order(&row.daemon));
+            *case = CaseResult {
+                rows,
+                ..like.clone()
+            };
         }
+        self.cases.sort_by_key(CaseResult::place);
+    }
+
+    /// The cases that stand for themselves.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &CaseResult> {
+        self.cases.iter().filter(|case| case.curve.is_none())
+    }
+
+    /// The points of one curve, in order.
+    pub(super) fn curve(&self, name: &str) -> Vec<(u32, &CaseResult)> {
+        let points = self.cases.iter().filter_map(|case| match &case.curve {
+            Some((curve, at)) if curve == name => Some((*at, case)),
+            _ => None,
+        });
+        points.collect()
     }
 }
 
@@ -245,14 +285,17 @@ mod tests {
     #[test]
     fn a_new_row_takes_the_old_ones_place() {
         let mut results = Results::default();
-        let order = |daemon: &str| usize::from(daemon != "thruway");
+        let case = CaseResult {
+            key: "A".to_owned(),
+            ..CaseResult::default()
+        };
         for (daemon, wall) in [("bird", 2.0), ("thruway", 1.0), ("bird", 3.0)] {
             let row = Row {
                 daemon: daemon.to_owned(),
                 runs: vec![run(Some(wall), None)],
                 ..Row::default()
             };
-            results.put("A", "title", row, &order);
+            results.put(&case, row);
         }
         let case = &results.cases[0];
         let daemons: Vec<_> = case.rows.iter().map(|row| row.daemon.as_str()).collect();

@@ -186,7 +186,7 @@ fn troubles(case: &CaseResult) -> String {
 /// One row a case: time, CPU, memory of everyone, and how far Thruway is from the best rival.
 pub(super) fn summary(results: &Results) -> String {
     let mut daemons: Vec<(&str, &str)> = Vec::new();
-    for row in results.cases.iter().flat_map(|case| &case.rows) {
+    for row in results.rows().flat_map(|case| &case.rows) {
         if !daemons.iter().any(|(key, _)| *key == row.daemon) {
             daemons.push((&row.daemon, &row.title));
         }
@@ -202,7 +202,7 @@ pub(super) fn summary(results: &Results) -> String {
     text.push_str(" wall | CPU | memory |\n|---|");
     text.push_str(&"---:|".repeat(daemons.len() + 3));
     text.push('\n');
-    for case in &results.cases {
+    for case in results.rows() {
         let _ = write!(text, "| {} |", case.key);
         for (key, _) in &daemons {
             let _ = write!(text, " {} |", case.row(key).map_or(String::new(), cell));
@@ -214,6 +214,50 @@ pub(super) fn summary(results: &Results) -> String {
     }
     text
 }
+
+/// How figures grow with one quantity.
+pub(super) fn curves(results: &Results) -> String {
+    let mut text = String::new();
+    for (name, what) in CURVES {
+        let points = results.curve(name);
+        let mut daemons: Vec<(&str, &str)> = Vec::new();
+        for row in points.iter().flat_map(|(_, case)| &case.rows) {
+            if !daemons.iter().any(|(key, _)| *key == row.daemon) {
+                daemons.push((&row.daemon, &row.title));
+            }
+        }
+        if daemons.is_empty() {
+            continue;
+        }
+        if text.is_empty() {
+            text.push_str("## Growth\n\nWall seconds / CPU seconds / growth of memory in MiB.\n");
+        }
+        let _ = write!(text, "\n{what}\n\n| {name} |");
+        daemons.iter().for_each(|(_, title)| {
+            let _ = write!(text, " {title} |");
+        });
+        let _ = writeln!(text, "\n|---:|{}", "---:|".repeat(daemons.len()));
+        for (at, case) in points {
+            let _ = write!(text, "| {at} |");
+            for (key, _) in &daemons {
+                let _ = write!(text, " {} |", case.row(key).map_or(String::new(), cell));
+            }
+            text.push('\n');
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// Curves and what they hold.
+pub(super) const CURVES: [(&str, &str); 3] = [
+    ("prefixes", "1 sender, 1 receiver:"),
+    ("receivers", "1 sender of 200k prefixes:"),
+    (
+        "peers",
+        "So many senders of the same 200k prefixes, contested, 1 receiver:",
+    ),
+];
 
 fn cell(row: &Row) -> String {
     let Some(median) = row.median() else {
@@ -274,8 +318,8 @@ mod tests {
         ];
         let case = CaseResult {
             key: "A".into(),
-            title: "t".into(),
             rows,
+            ..CaseResult::default()
         };
         let text = summary(&Results { cases: vec![case] });
         assert!(text.contains("| A | 0.100 / 0.000 / 2 | 0.800"), "{text}");
