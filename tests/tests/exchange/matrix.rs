@@ -1,13 +1,15 @@
 //! Who is told what, with which attributes: every cell, both positions of the switch, both families.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 
 use serde_json::{Value, json};
-use thruway_replay::speaker::Speaker;
+use thruway_replay::PeerOptions;
+use thruway_replay::speaker::{ReceivedTable, Speaker};
 use thruway_tests::lab::wait_until;
 use thruway_tests::rig::{PATIENCE, Rig, client, expect, prefix, set};
-use thruway_wire::{Community, Prefix};
+use thruway_wire::{Community, FamilySet, Prefix};
 
 use crate::stage::{
     Actor, CAST, ER0, ER1, FIREWALL, SDWAN, SERVER_AS, Stage, VPN0, VPN1, config, expect_facts,
@@ -25,6 +27,9 @@ on_both! {
     a_path_with_our_as_is_a_loop,
     routes_are_shown_as_operators_know_them,
     transparent_mode_touches_nothing,
+    several_paths_obey_the_matrix,
+    explain_names_the_switch,
+    strangers_are_refused,
 }
 
 /// Who hears whom, by hand; `network` are the VNet's and its peered networks' prefixes.
@@ -415,4 +420,91 @@ fn transparent_mode_touches_nothing(transport: &str) {
     // Each its own best: neither its own, nor our AS, nor our address.
     sees(&one, "64602", "10.0.99.2");
     sees(&two, "64601 65001", "10.0.99.1");
+}
+
+fn several_paths_obey_the_matrix(transport: &str) {
+    let keys = "addresses = [\"127.0.1.2\"]\nadd-path = { send = \"all\" }";
+    let text = config("enabled = false", "").replace("addresses = [\"127.0.1.2\"]", keys);
+    let stage = Stage::with(transport, &text, &[SDWAN, ER0, ER1, VPN0, VPN1]);
+    let options = PeerOptions {
+        add_path_receive: FamilySet::ALL,
+        ..FIREWALL.options()
+    };
+    let firewall = stage.rig.spawn_at(FIREWALL.addr, options, None);
+    firewall.established(PATIENCE).expect("it comes up");
+    let contested = prefix("172.30.0.0/16");
+    for actor in [SDWAN, ER0, ER1, VPN0] {
+        stage.tell(actor, &[contested], &actor.tells(false));
+    }
+    firewall.announce_prefixes(&[contested], FIREWALL.tells(false).as_ref());
+    stage.wait_paths(5 + 3);
+    let expect_from = |what: &str, sources: &[Actor]| {
+        let wanted: BTreeSet<IpAddr> = sources.iter().map(|actor| actor.next_hop(false)).collect();
+        expect(&firewall, what, |table| {
+            let paths = table.paths(contested);
+            let next_hops = paths.filter_map(|(_, set)| set.as_ref().next_hop());
+            next_hops
+                .map(|next_hop| next_hop.addr())
+                .collect::<BTreeSet<_>>()
+                == wanted
+        });
+    };
+    for _ in 0..2 {
+        expect_from("off", &[SDWAN]);
+        stage.switch("on");
+        expect_from("on", &[SDWAN, ER0, ER1, VPN0]);
+        stage.switch("off");
+    }
+    expect_from("off again", &[SDWAN]);
+}
+
+fn explain_names_the_switch(transport: &str) {
+    let stage = Stage::open(transport, "enabled = false");
+    stage.all_tell();
+    stage.wait_paths(12 + 3);
+    let explain = |prefix: &str, to: Actor| {
+        let found = stage.rig.json("explain", &[prefix, "--to", &to.session()]);
+        found[0]["told"].as_str().unwrap_or_default().to_owned()
+    };
+    let why = explain("172.16.3.0/24", SDWAN);
+    assert!(why.contains("route exchange is off"), "{why}");
+    let why = explain("172.16.3.0/24", ER1);
+    assert!(why.contains("never"), "{why}");
+    assert_eq!(explain("172.16.2.0/24", SDWAN), "told");
+    stage.switch("on");
+    assert_eq!(explain("172.16.3.0/24", SDWAN), "told");
+    let why = explain("172.16.3.0/24", ER1);
+    assert!(why.contains("never"), "{why}");
+}
+
+fn strangers_are_refused(transport: &str) {
+    let stage = Stage::with(transport, &config("enabled = true", ""), &[SDWAN]);
+    // From 127.0.0.1, which is nobody's.
+    let mut outside = TcpStream::connect(stage.rig.addr()).expect("it listens");
+    outside.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut answer = Vec::new();
+    let end = outside
+        .read_to_end(&mut answer)
+        .map_err(|error| error.kind());
+    assert_ne!(
+        end,
+        Err(ErrorKind::WouldBlock),
+        "it is neither served nor refused"
+    );
+    assert!(
+        !answer.get(18).is_some_and(|kind| *kind == 1),
+        "an OPEN: {answer:?}"
+    );
+    // Who comes from a gateway's subnet is of the server's AS; an NVA's address has the NVA's AS.
+    let foreign = Actor { asn: 65_009, ..ER0 };
+    let other_nva = Actor {
+        asn: 65_009,
+        ..FIREWALL
+    };
+    for stranger in [foreign, other_nva] {
+        let speaker = stage.rig.spawn_at(stranger.addr, stranger.options(), None);
+        let end = speaker.wait_until_ended(PATIENCE).expect("it is refused");
+        assert!(end.to_string().contains("Bad Peer AS"), "{end}");
+        assert!(speaker.with_table(ReceivedTable::is_empty));
+    }
 }
