@@ -262,6 +262,15 @@ impl Process {
         self.child.id()
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "no SIG{name}");
+    }
+
     /// Ends it without any chance to say goodbye, as a crash would: SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -66,6 +66,11 @@ impl Bird {
         self.process.kill();
     }
 
+    /// Stops it, as a machine that hangs would, or lets it go on.
+    pub fn hang(&mut self, hangs: bool) {
+        self.process.signal(if hangs { "STOP" } else { "CONT" });
+    }
+
     /// What `birdc` answers.
     pub fn ask(&mut self, question: &str) -> String {
         output(

@@ -48,7 +48,7 @@ fn bird(host: &Host, prefixes: &[&str], restart_time: u16) -> String {
         "router id {v4};\ngraceful restart wait 30;\nprotocol device {{}}\n\
          protocol static {{ ipv4; {} }}\nprotocol static {{ ipv6; {} }}\n\
          protocol bgp server {{\n local {v4} as 65001;\n neighbor {SERVER} as 65515;\n multihop;\n \
-         connect delay time 1;\n graceful restart on;\n graceful restart time {restart_time};\n \
+         connect delay time 1;\n error wait time 1, 2;\n graceful restart on;\n graceful restart time {restart_time};\n \
          ipv4 {{ import all; export where source = RTS_STATIC; next hop address {v4}; }};\n \
          ipv6 {{ import all; export where source = RTS_STATIC; next hop address {v6}; }};\n}}\n",
         lines(prefixes, false, route),
@@ -238,4 +238,31 @@ fn a_gateway_crashes_and_returns() {
     witness_has(&mut witness, "after", &AFTER);
     wait_until("nothing is stale", PATIENCE, || stale() == [0, 0]);
     drop(vpn);
+}
+
+/// The reference's timers are 60 and 180 seconds for everyone; here an NVA's can be 3.
+#[test]
+fn a_neighbour_that_hangs_is_found_out() {
+    let Some(net) = Net::new("exchange: hold time") else {
+        return;
+    };
+    let config = net.config("enabled = true");
+    let config = config.replace("asn = 65001", "asn = 65001\nhold-time = 3");
+    let thruway = Thruway::start(&net.server, "auto", &config);
+    let mut witness = net.start_expressroute(0);
+    let text = bird(&net.nva, &BEFORE, 120).replace("graceful restart on", "graceful restart off");
+    let mut nva = Bird::with_config(&net.nva, &text);
+    witness_has(&mut witness, "before", &BEFORE);
+    assert_eq!(thruway.peer("sdwan-10.0.2.4")["holdTime"], 3);
+    nva.hang(true);
+    witness_has(&mut witness, "it hangs", &[]);
+    wait_until("hosts have nothing of it", PATIENCE, || {
+        net.server
+            .ask_ip(&["route", "show", "11.1.0.0/24"])
+            .is_empty()
+    });
+    let why = thruway.peer("sdwan-10.0.2.4")["lastError"][0].to_string();
+    assert!(why.contains("old"), "{why}");
+    nva.hang(false);
+    witness_has(&mut witness, "it goes on", &BEFORE);
 }
