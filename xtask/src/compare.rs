@@ -19,7 +19,6 @@ mod results;
 mod table;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -217,8 +216,7 @@ fn play(args: &CompareArgs, case: &Case, daemons: &[Kind], lab: &Lab) -> Result<
             if row.runs.iter().any(|run| run.too_slow) {
                 continue;
             }
-            let limit = Duration::from_secs(args.limit);
-            let run = measure::run(*kind, case, &load, lab, limit, &bar);
+            let run = measure::run(*kind, case, &load, lab, &bar);
             let run = run.unwrap_or_else(|error| Run {
                 trouble: Some(format!("{error:#}")),
                 ..Run::default()

@@ -15,6 +15,7 @@ mod outcome;
 mod report;
 mod run;
 mod tally;
+mod template;
 #[cfg(test)]
 mod tests;
 mod verify;

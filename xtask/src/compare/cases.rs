@@ -206,7 +206,7 @@ impl Case {
             churn: self.churn,
             stay: Duration::ZERO,
             patience: Patience {
-                sessions: Duration::from_secs(args.limit),
+                sessions: 3 * Duration::from_secs(args.limit),
                 idle: Duration::from_secs(args.limit.min(20)),
                 run: Duration::from_secs(args.limit),
             },

@@ -86,6 +86,7 @@ struct Observer<'a> {
 
 struct Mark {
     phase: Phase,
+    at: Instant,
     cpu: Cpu,
     memory: Memory,
 }
@@ -103,6 +104,7 @@ impl Progress for Observer<'_> {
         if let Some(daemon) = &mut self.daemon {
             self.marks.push(Mark {
                 phase,
+                at: Instant::now(),
                 cpu: daemon.tree.cpu(),
                 memory: daemon.tree.memory(),
             });
@@ -133,7 +135,6 @@ pub(super) fn run(
     case: &Case,
     load: &LoadOptions,
     lab: &Lab,
-    limit: Duration,
     bar: &ProgressBar,
 ) -> Result<Run> {
     let title = format!("{} {}", case.key, kind.key());
@@ -142,7 +143,6 @@ pub(super) fn run(
         return ceiling(case, load, lab, bar, title);
     }
     let mut daemon = Daemon::start(kind, &case.site(), lab)?;
-    let began = Instant::now();
     let mut run = {
         let mut observer = Observer {
             daemon: Some(&mut daemon),
@@ -151,11 +151,10 @@ pub(super) fn run(
             title,
         };
         let report = lab.inside(Side::Load, || Ok(load::run(load, &mut observer)?))?;
-        outcome(&report, &observer)
+        outcome(&report, &observer, load.patience.run)
     };
     run.idle = daemon.idle.resident;
     run.growth = run.growth.saturating_sub(run.idle);
-    run.too_slow = run.wall.is_none() && began.elapsed() >= limit;
     if let Some(trouble) = &mut run.trouble
         && !daemon.is_alive()
     {
@@ -204,10 +203,10 @@ fn ceiling(
     };
     let report = lab.inside(Side::Load, || Ok(load::run(&load, &mut observer)?))?;
     drop(relay);
-    Ok(outcome(&report, &observer))
+    Ok(outcome(&report, &observer, load.patience.run))
 }
 
-fn outcome(report: &Report, observer: &Observer<'_>) -> Run {
+fn outcome(report: &Report, observer: &Observer<'_>, limit: Duration) -> Run {
     let mut run = Run {
         wall: report.convergence_seconds,
         cpu: observer.cpu(Phase::Converging).unwrap_or_default(),
@@ -222,7 +221,8 @@ fn outcome(report: &Report, observer: &Observer<'_>) -> Run {
         ..Run::default()
     };
     // The peak while the table came: what follows has figures of its own.
-    if let Some((_, end)) = observer.span(Phase::Converging) {
+    if let Some((begin, end)) = observer.span(Phase::Converging) {
+        run.too_slow = run.wall.is_none() && end.at - begin.at >= limit;
         run.growth = end.memory.peak;
     }
     run.trouble = trouble(report);
