@@ -3,6 +3,7 @@
 #[macro_use]
 mod both;
 
+mod api;
 mod choice;
 mod instances;
 mod limits;
