@@ -127,7 +127,7 @@ impl Shard {
             let Some(known) = table.slot(slot).filter(|slot| slot.is_used()) else {
                 continue;
             };
-            if within.is_none_or(|within| within.covers(known.prefix.into())) {
+            if within.is_none_or(|within| within.covers(known.prefix().into())) {
                 self.rows(table, query, slot, out);
             }
         }
@@ -187,7 +187,7 @@ impl Shard {
     }
 
     fn row<P: TableKey>(&self, table: &Table<P>, slot: u32, path: &Path) -> Option<RouteRow> {
-        let prefix: Prefix = table.slot(slot)?.prefix.into();
+        let prefix: Prefix = table.slot(slot)?.prefix().into();
         let peer = self.core.peers.get(path.peer)?;
         let attrs = self.core.sets.get(path.received)?.clone();
         let rejection = path
@@ -231,7 +231,7 @@ impl Shard {
         else {
             return;
         };
-        let Some(prefix) = table.slot(slot).map(|slot| slot.prefix.into()) else {
+        let Some(prefix) = table.slot(slot).map(|slot| slot.prefix().into()) else {
             return;
         };
         let mut push = |handle, source, path_id| {
@@ -276,7 +276,7 @@ impl Shard {
         group: GroupId,
     ) -> Option<Result<(), NotTold>> {
         let group = self.groups.get(group)?;
-        let prefix = table.slot(slot)?.prefix;
+        let prefix = table.slot(slot)?.prefix();
         let fault = self.held_from(group, path, member, prefix);
         Some(match fault {
             Some(fault) => Err(fault),

@@ -8,6 +8,8 @@ const SIZES: [u32; 31] = [
     1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024,
     1536, 2048, 3072, 4096, 8192, 16_384, 32_768, 65_536,
 ];
+/// How many.
+pub(crate) const CLASSES: usize = SIZES.len();
 /// Values of a chunk, of classes that are not larger themselves.
 const CHUNK: u32 = 1 << CHUNK_BITS;
 const CHUNK_BITS: u32 = 12;

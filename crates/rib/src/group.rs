@@ -239,7 +239,7 @@ impl Group {
         let Some(prefix) = table
             .slot(slot)
             .filter(|slot| slot.is_used())
-            .map(|slot| slot.prefix)
+            .map(|slot| slot.prefix())
         else {
             return;
         };
@@ -289,7 +289,7 @@ impl Group {
         let Some(prefix) = table
             .slot(slot)
             .filter(|slot| slot.is_used())
-            .map(|slot| slot.prefix)
+            .map(|slot| slot.prefix())
         else {
             return false;
         };

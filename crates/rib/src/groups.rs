@@ -694,7 +694,7 @@ impl Read<'_> {
         let Some(prefix) = table
             .slot(slot)
             .filter(|slot| slot.is_used())
-            .map(|slot| slot.prefix)
+            .map(|slot| slot.prefix())
         else {
             return;
         };
@@ -748,7 +748,7 @@ impl Read<'_> {
             return;
         };
         for (slot, path_id, source) in sent.gone_at(position) {
-            if let Some(prefix) = table.slot(slot).map(|slot| slot.prefix) {
+            if let Some(prefix) = table.slot(slot).map(|slot| slot.prefix()) {
                 let audience = group.members.all_but(source);
                 self.builder.withdraw(audience, Nlri { path_id, prefix });
             }

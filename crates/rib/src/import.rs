@@ -151,7 +151,13 @@ fn next_hop_fits(profile: &PeerProfile, next_hop: NextHop) -> bool {
         _ => None,
     };
     let own = is(&profile.addr) || link_local == Some(profile.addr);
+    // Ours is nobody else's way (RFC 4271 §6.3). A peer on our own machine may have our address.
+    let ours = match addr.to_canonical() {
+        IpAddr::V4(addr) => profile.local.0 == Some(addr),
+        IpAddr::V6(addr) => profile.local.1 == Some(addr),
+    };
     is_unicast(addr)
+        && (own || !ours)
         && match &profile.hygiene.next_hop {
             NextHopCheck::Peer => own,
             NextHopCheck::SameAs(peers) => own || peers.iter().any(is),

@@ -225,7 +225,7 @@ fn judge_again<P: TableKey>(
     old: Path,
     life: Life,
 ) -> Verdict {
-    let Some(prefix) = table.slot(slot).map(|slot| slot.prefix) else {
+    let Some(prefix) = table.slot(slot).map(|slot| slot.prefix()) else {
         return Verdict::Path(old);
     };
     let no_llgr = core.sets.flags(old.received).has(AttrFlags::NO_LLGR);

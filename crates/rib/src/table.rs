@@ -20,9 +20,15 @@ const SLOTS_MAX: u32 = 1 << 30;
 pub(crate) trait TableKey: PrefixKey + 'static {
     /// Any value: what an unused slot holds.
     const ANY: Self;
+    /// Its address in words, so that a slot has no gaps.
+    type Words: Copy + Eq + Default + std::fmt::Debug;
     const INDEX: usize = Self::FAMILY as usize;
     /// The family's NLRI of a batch toward the shard.
     fn received(batch: &ShardBatch) -> &[Nlri<Self>];
+    /// The address.
+    fn words(&self) -> Self::Words;
+    /// The prefix with this address and length, which came from one.
+    fn from_words(words: Self::Words, len: u8) -> Self;
 }
 
 impl TableKey for Ipv4Prefix {
@@ -31,8 +37,20 @@ impl TableKey for Ipv4Prefix {
         None => unreachable!(),
     };
 
+    type Words = u32;
+
     fn received(batch: &ShardBatch) -> &[Nlri<Self>] {
         &batch.nlri4
+    }
+
+    #[inline]
+    fn words(&self) -> u32 {
+        self.addr().to_bits()
+    }
+
+    #[inline]
+    fn from_words(words: u32, len: u8) -> Self {
+        Ipv4Prefix::new(words.into(), len).unwrap_or(Self::ANY)
     }
 }
 
@@ -42,47 +60,86 @@ impl TableKey for Ipv6Prefix {
         None => unreachable!(),
     };
 
+    type Words = [u32; 4];
+
     fn received(batch: &ShardBatch) -> &[Nlri<Self>] {
         &batch.nlri6
+    }
+
+    #[inline]
+    fn words(&self) -> [u32; 4] {
+        let bits = self.addr().to_bits();
+        [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
+    }
+
+    #[inline]
+    fn from_words(words: [u32; 4], len: u8) -> Self {
+        let bits = words
+            .iter()
+            .fold(0u128, |bits, word| bits << 32 | u128::from(*word));
+        Ipv6Prefix::new(bits.into(), len).unwrap_or(Self::ANY)
     }
 }
 
 const _: () = assert!(Family::Ipv4 as usize == 0 && Family::Ipv6 as usize == 1);
 
-/// A prefix and its paths. The parts of its list and of its place in the log lie flat: nested they would
-/// cost eight octets a prefix.
+/// A prefix and its paths. The parts of the prefix, of its list and of its place in the log lie flat:
+/// nested they would cost twelve octets a prefix.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot<P> {
-    pub(crate) prefix: P,
+pub(crate) struct Slot<P: TableKey> {
+    words: P::Words,
     block: u32,
     position: u32,
     len: u16,
-    class: u8,
-    flags: u8,
+    prefix_len: u8,
+    /// Flags, and the class of its list above them.
+    bits: u8,
 }
 
 const USED: u8 = 1;
 /// MED took a path out of the decision: the best of some of the paths must be found anew.
 const MED_MATTERED: u8 = 1 << 1;
 const LOGGED: u8 = 1 << 2;
+const FLAGS: u8 = USED | MED_MATTERED | LOGGED;
+const CLASS_SHIFT: u8 = 3;
 
-const _: () = assert!(size_of::<Slot<Ipv4Prefix>>() == 20);
-const _: () = assert!(size_of::<Slot<Ipv6Prefix>>() == 40);
+const _: () = assert!(size_of::<Slot<Ipv4Prefix>>() == 16);
+const _: () = assert!(size_of::<Slot<Ipv6Prefix>>() == 28);
+const _: () = assert!(crate::arena::CLASSES <= (u8::MAX >> CLASS_SHIFT) as usize + 1);
 
 impl<P: TableKey> Default for Slot<P> {
     fn default() -> Self {
         Slot {
-            prefix: P::ANY,
+            words: P::Words::default(),
             block: 0,
             position: 0,
             len: 0,
-            class: 0,
-            flags: 0,
+            prefix_len: 0,
+            bits: 0,
         }
     }
 }
 
-impl<P> Slot<P> {
+impl<P: TableKey> Slot<P> {
+    fn new(prefix: P) -> Self {
+        Slot {
+            words: prefix.words(),
+            prefix_len: prefix.prefix_len(),
+            bits: USED,
+            ..Slot::default()
+        }
+    }
+
+    #[inline]
+    pub(crate) fn prefix(&self) -> P {
+        P::from_words(self.words, self.prefix_len)
+    }
+
+    #[inline]
+    fn is(&self, prefix: &P) -> bool {
+        self.words == prefix.words() && self.prefix_len == prefix.prefix_len()
+    }
+
     /// Paths, rejected and dead ones included.
     #[inline]
     pub(crate) fn path_count(&self) -> usize {
@@ -91,13 +148,13 @@ impl<P> Slot<P> {
 
     #[inline]
     pub(crate) fn is_used(&self) -> bool {
-        self.flags & USED != 0
+        self.bits & USED != 0
     }
 
     /// MED took a path out of the last decision.
     #[inline]
     pub(crate) fn med_mattered(&self) -> bool {
-        self.flags & MED_MATTERED != 0
+        self.bits & MED_MATTERED != 0
     }
 
     /// Its place in the log.
@@ -105,27 +162,29 @@ impl<P> Slot<P> {
     pub(crate) fn logged(&self) -> Logged {
         Logged {
             position: self.position,
-            is: self.flags & LOGGED != 0,
+            is: self.bits & LOGGED != 0,
         }
     }
 
     /// The paths, the best first.
     #[inline]
     fn list(&self) -> List {
-        List::new(self.block, self.len, self.class)
+        List::new(self.block, self.len, self.bits >> CLASS_SHIFT)
     }
 
     #[inline]
     fn set_list(&mut self, list: List) {
-        (self.block, self.len, self.class) = list.parts();
+        let class;
+        (self.block, self.len, class) = list.parts();
+        self.bits = self.bits & FLAGS | class << CLASS_SHIFT;
     }
 
     #[inline]
     fn set_flag(&mut self, flag: u8, on: bool) {
-        self.flags = if on {
-            self.flags | flag
+        self.bits = if on {
+            self.bits | flag
         } else {
-            self.flags & !flag
+            self.bits & !flag
         };
     }
 }
@@ -141,7 +200,7 @@ struct ReceivedId {
 
 /// All prefixes of a family.
 #[derive(Debug)]
-pub(crate) struct Table<P> {
+pub(crate) struct Table<P: TableKey> {
     hasher: PrefixHasher,
     index: Index,
     slots: Chunked<Slot<P>, 12>,
@@ -182,7 +241,7 @@ impl<P: TableKey> Table<P> {
     fn is(&self, slot: u32, prefix: &P) -> bool {
         self.slots
             .get(slot)
-            .is_some_and(|known| known.prefix == *prefix)
+            .is_some_and(|known| known.is_used() && known.is(prefix))
     }
 
     /// The slots of `nlri`, `MISS` where there is none, and the hashes that were asked for. In passes, each of
@@ -226,11 +285,7 @@ impl<P: TableKey> Table<P> {
         };
         let place = self.slots.slot(slot)?;
         debug_assert!(!place.is_used() && place.len == 0);
-        *place = Slot {
-            prefix,
-            flags: USED,
-            ..Slot::default()
-        };
+        *place = Slot::new(prefix);
         self.index.insert(hash, slot);
         Some(slot)
     }
@@ -241,7 +296,7 @@ impl<P: TableKey> Table<P> {
             return;
         };
         debug_assert!(place.is_used() && place.len == 0);
-        let hash = self.hasher.hash(&place.prefix);
+        let hash = self.hasher.hash(&place.prefix());
         *place = Slot::default();
         self.index.remove(hash, slot);
         self.free.push(slot);

@@ -22,7 +22,21 @@ pub(crate) struct Told {
     pub(crate) alternate_source: PeerId,
 }
 
-const _: () = assert!(size_of::<Told>() == 12);
+/// The same as it is stored: most prefixes have no alternate, which lies apart.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    handle: Handle,
+    source: PeerId,
+    has_alternate: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Alternate {
+    handle: Handle,
+    source: PeerId,
+}
+
+const _: () = assert!(size_of::<Kept>() == 8 && size_of::<Alternate>() == 8);
 
 /// One receiver's view of a prefix: the set and whose it is.
 type View = Option<(Handle, PeerId)>;
@@ -56,7 +70,8 @@ impl Told {
 /// All prefixes of one family, and the numbers that follow from them.
 #[derive(Debug, Default)]
 pub(crate) struct ToldTable {
-    slots: Chunked<Told, 12>,
+    slots: Chunked<Kept, 12>,
+    alternates: Chunked<Alternate, 12>,
     /// Prefixes with something told.
     announced: u32,
     /// By source: prefixes where it is told nothing because the path is its own.
@@ -66,15 +81,37 @@ pub(crate) struct ToldTable {
 impl ToldTable {
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> Told {
-        self.slots.get(slot).copied().unwrap_or_default()
+        let kept = self.slots.get(slot).copied().unwrap_or_default();
+        let alternate = match kept.has_alternate {
+            true => self.alternates.get(slot).copied().unwrap_or_default(),
+            false => Alternate::default(),
+        };
+        Told {
+            handle: kept.handle,
+            alternate: alternate.handle,
+            source: kept.source,
+            alternate_source: alternate.source,
+        }
     }
 
     /// Replaces what was told; the uses of sets follow.
     pub(crate) fn set(&mut self, slot: u32, now: Told, sets: &mut Sets) {
+        let old = self.get(slot);
+        let has_alternate = now.alternate.is_some();
         let Some(place) = self.slots.slot(slot) else {
             return;
         };
-        let old = std::mem::replace(place, now);
+        *place = Kept {
+            handle: now.handle,
+            source: now.source,
+            has_alternate,
+        };
+        if has_alternate && let Some(place) = self.alternates.slot(slot) {
+            *place = Alternate {
+                handle: now.alternate,
+                source: now.alternate_source,
+            };
+        }
         for handle in [now.handle, now.alternate] {
             sets.acquire(handle, 1);
         }
@@ -112,20 +149,26 @@ impl ToldTable {
 
     /// Lets go of everything.
     pub(crate) fn clear(&mut self, sets: &mut Sets) {
-        for (_, told) in self.slots.iter_mut() {
-            for handle in [told.handle, told.alternate] {
-                if handle.is_some() {
-                    sets.release(handle);
-                }
+        for (_, kept) in self.slots.iter_mut() {
+            if kept.handle.is_some() {
+                sets.release(kept.handle);
             }
         }
+        // What a slot had once may still stand among the alternates.
+        for (slot, alternate) in self.alternates.iter_mut() {
+            let holds = self.slots.get(slot).is_some_and(|kept| kept.has_alternate);
+            if holds {
+                sets.release(alternate.handle);
+            }
+        }
+        self.alternates.clear();
         self.slots.clear();
         self.announced = 0;
         self.masked.clear();
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.slots.memory() + self.masked.capacity() * size_of::<u32>()
+        self.slots.memory() + self.alternates.memory() + self.masked.capacity() * size_of::<u32>()
     }
 }
 

@@ -119,6 +119,16 @@ fn next_hops_are_checked_as_the_peer_is_configured() {
         assert!(!passes(&NextHopCheck::Any, bad), "{bad}");
     }
     assert!(passes(&NextHopCheck::Any, "198.51.100.1"));
+    let ours = |text: &str| {
+        let local = |p: &mut PeerProfile| {
+            p.local = (Some([198, 51, 100, 9].into()), "2001:db8::9".parse().ok());
+        };
+        fault(local, &hop(text)).is_some()
+    };
+    assert!(ours("198.51.100.9") && ours("2001:db8::9") && ours("::ffff:198.51.100.9"));
+    assert!(!ours("198.51.100.1") && !ours("2001:db8::1") && !ours("192.0.2.1"));
+    let same_machine = |p: &mut PeerProfile| p.local.0 = Some([192, 0, 2, 1].into());
+    assert_eq!(fault(same_machine, &hop("192.0.2.1")), None);
     let none = with(|set| set.set_next_hop(None));
     assert_eq!(fault(|_| {}, &none), Some(Rejection::NextHop(None)));
     let link_local = NextHop::V6LinkLocal {
