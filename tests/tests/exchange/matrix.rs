@@ -25,6 +25,7 @@ on_both! {
     hosts_use_equal_paths_together,
     hosts_are_spared_what_is_inside_the_network,
     a_path_with_our_as_is_a_loop,
+    our_own_address_is_no_next_hop,
     routes_are_shown_as_operators_know_them,
     transparent_mode_touches_nothing,
     several_paths_obey_the_matrix,
@@ -348,6 +349,29 @@ fn a_path_with_our_as_is_a_loop(transport: &str) {
         why.contains("65515")
     });
     assert!(why.contains("172.29.0.0/16"), "{why}");
+}
+
+/// The server is never in the data path: what came to it would go nowhere (RFC 4271 §6.3).
+fn our_own_address_is_no_next_hop(transport: &str) {
+    let stage = Stage::open(transport, "enabled = true");
+    for (text, ours) in [("172.29.0.0/16", "127.0.0.1"), ("2001:db8:29::/48", "::1")] {
+        let set = set(SDWAN.path, ours.parse().expect("an address"), &[]);
+        stage.tell(SDWAN, &[prefix(text)], &set);
+        stage.tell(ER0, &[prefix(text)], &set);
+    }
+    stage.all_tell();
+    let rejected = |actor: Actor| {
+        let session = actor.session();
+        let mut why = Value::Null;
+        wait_until("they are shown as rejected", PATIENCE, || {
+            why = stage.rig.show(&["peer", &session, "rejected"]);
+            why.as_array().is_some_and(|routes| routes.len() == 2)
+        });
+        assert!(why.to_string().contains("next hop"), "{why}");
+    };
+    rejected(SDWAN);
+    rejected(ER0);
+    assert_table(&stage, "the others", &ON);
 }
 
 fn routes_are_shown_as_operators_know_them(transport: &str) {
