@@ -91,6 +91,14 @@ fn origin(rows: &[Row]) -> String {
         }
     }
     let mut text = String::from("\n");
+    let busy = rows.iter().filter_map(|row| row.middle(|run| run.foreign));
+    if let Some(busy) = busy.max_by(f64::total_cmp).filter(|cores| *cores > 0.1) {
+        let _ = writeln!(
+            text,
+            "Other programs kept up to {busy:.1} cores busy meanwhile (the median of the daemon \
+             that had most of it): wall times and latencies suffer from that.\n"
+        );
+    }
     for (what, titles) in said {
         let _ = writeln!(text, "<sub>{}: {what}.</sub>  ", titles.join(", "));
     }

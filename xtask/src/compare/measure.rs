@@ -15,7 +15,7 @@ use super::cases::Case;
 use super::config::SERVER_AS;
 use super::daemon::{Daemon, Kind};
 use super::lab::{Lab, SERVER, Side};
-use super::process::{Cpu, Memory};
+use super::process::{self, Cpu, Memory};
 
 /// What one run measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub(super) struct Run {
     pub(super) messages: (u64, u64),
     /// Prefixes that were sent and that came.
     pub(super) prefixes: (u64, u64),
+    /// Cores that other programs kept busy meanwhile: much of it makes wall times worthless.
+    #[serde(default)]
+    pub(super) foreign: Option<f64>,
     /// Prefixes that were told back to who sent them.
     #[serde(default)]
     pub(super) reflected: u64,
@@ -87,6 +90,7 @@ struct Observer<'a> {
 struct Mark {
     phase: Phase,
     at: Instant,
+    machine: f64,
     cpu: Cpu,
     memory: Memory,
 }
@@ -105,6 +109,7 @@ impl Progress for Observer<'_> {
             self.marks.push(Mark {
                 phase,
                 at: Instant::now(),
+                machine: process::machine_busy(),
                 cpu: daemon.tree.cpu(),
                 memory: daemon.tree.memory(),
             });
@@ -222,6 +227,9 @@ fn outcome(report: &Report, observer: &Observer<'_>, limit: Duration) -> Run {
     };
     // The peak while the table came: what follows has figures of its own.
     if let Some((begin, end)) = observer.span(Phase::Converging) {
+        let others = end.machine - begin.machine - run.cpu.seconds - run.tool;
+        let elapsed = (end.at - begin.at).as_secs_f64();
+        run.foreign = Some((others / elapsed.max(0.01)).max(0.0));
         run.too_slow = run.wall.is_none() && end.at - begin.at >= limit;
         run.growth = end.memory.peak;
     }

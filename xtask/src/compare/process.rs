@@ -113,6 +113,18 @@ impl Tree {
     }
 }
 
+/// CPU seconds that the whole machine has used since it started, idle time and waiting left out.
+pub(super) fn machine_busy() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks = line.split_whitespace().skip(1).take(8).enumerate();
+    // Fields four and five are idle and waiting for a disk.
+    let busy = ticks.filter(|(place, _)| ![3, 4].contains(place));
+    busy.filter_map(|(_, field)| field.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
+}
+
 fn numbers(folder: &str) -> Vec<u32> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name());
