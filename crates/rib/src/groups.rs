@@ -7,8 +7,10 @@ use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri};
 
 use crate::core::Core;
 use crate::group::Group;
-use crate::limits::{CHANGE_LOG_LEN_MAX, EGRESS_BATCH_NLRI_MAX, WORKERS_MAX};
-use crate::log::SlotRef;
+use crate::limits::{
+    CHANGE_LOG_LEN_MAX, EGRESS_BATCH_NLRI_MAX, LOG_SLACK, LOG_SPAN_MAX, WORKERS_MAX,
+};
+use crate::log::{Logged, SlotRef};
 use crate::runs::{BuildKey, Builder};
 use crate::sets::Retire;
 use crate::shard::EgressSink;
@@ -50,11 +52,15 @@ impl Tables {
 
     /// Where a slot's last log entry is.
     fn logged(&self, core: &Core, slot: SlotRef) -> Option<u64> {
+        core.log.position(self.last_entry(slot))
+    }
+
+    fn last_entry(&self, slot: SlotRef) -> Logged {
         let logged = match slot.family() {
-            0 => self.v4.slot(slot.slot())?.logged(),
-            _ => self.v6.slot(slot.slot())?.logged(),
+            0 => self.v4.slot(slot.slot()).map(|place| place.logged()),
+            _ => self.v6.slot(slot.slot()).map(|place| place.logged()),
         };
-        core.log.position(logged)
+        logged.unwrap_or_default()
     }
 
     fn trimmed(&mut self, slot: SlotRef, position: u64) -> bool {
@@ -261,7 +267,8 @@ impl Groups {
                 stuck += 1;
             }
         }
-        self.cap(CHANGE_LOG_LEN_MAX, tables, core);
+        self.thin(tables, core);
+        self.cap(CHANGE_LOG_LEN_MAX - LOG_SLACK, tables, core);
         self.trim(tables, core);
         (budget == 0 || self.wants_room()) && self.has_work(core)
     }
@@ -470,13 +477,23 @@ impl Groups {
         }
     }
 
+    /// Drops log entries that stragglers need not read. Where paths are told apart (ADD-PATH) each entry
+    /// says what went there, so all stay.
+    fn thin(&self, tables: &Tables, core: &mut Core) {
+        let is_many = |group: &Group| (0..2).any(|family| group.is_many(family));
+        if core.log.is_long(LOG_SLACK, CHANGE_LOG_LEN_MAX) && !self.iter().any(is_many) {
+            let upto = self.told_upto();
+            core.log.compact(upto, |slot| tables.last_entry(slot));
+        }
+    }
+
     /// Keeps the log within its bound. Readers that are too far behind lose their place; a group whose
     /// workers take nothing is brought up by a walk later.
     pub(crate) fn cap(&mut self, most: usize, tables: &Tables, core: &mut Core) {
-        if core.log.len() <= most {
+        let end = core.log.end();
+        if core.log.len() <= most && end - core.log.base() <= LOG_SPAN_MAX {
             return;
         }
-        let end = core.log.end();
         let oldest = end - most as u64 / 2;
         let slots = tables.slots();
         for group in self.iter_mut().filter(|group| group.cursor < oldest) {
@@ -710,15 +727,15 @@ impl Read<'_> {
     }
 
     /// Tells how the slots stand that changed from `position` on; returns how far it came.
-    fn log(&mut self, mut position: u64) -> u64 {
-        let end = self
-            .group
-            .cursor
-            .min(position.saturating_add(u64::from(LOOKS_MAX)));
-        while position < end && self.builder.len() < self.budget as usize {
-            let Some(slot) = self.core.log.get(position) else {
-                break;
-            };
+    fn log(&mut self, from: u64) -> u64 {
+        let (core, end) = (self.core, self.group.cursor);
+        let entries = core.log.from(from);
+        let mut looks = 0;
+        for (position, slot) in entries.take_while(|(position, _)| *position < end) {
+            if self.builder.len() >= self.budget as usize || looks >= LOOKS_MAX {
+                return position;
+            }
+            looks += 1;
             self.tell_gone(&self.tables.v4, position);
             self.tell_gone(&self.tables.v6, position);
             // A later entry that the group has passed will tell it; one that the group has not
@@ -733,9 +750,8 @@ impl Read<'_> {
                     _ => self.tell(&self.tables.v6, slot.slot(), true),
                 }
             }
-            position += 1;
         }
-        position
+        from.max(end)
     }
 
     /// Takes back paths that went at `position` (ADD-PATH).

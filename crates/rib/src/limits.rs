@@ -10,3 +10,8 @@ pub const SHARD_BATCH_NLRI_MAX: usize = 4096;
 pub const EGRESS_BATCH_NLRI_MAX: usize = 4096;
 /// Entries of a shard's change log before the slowest reader is given up (Cease/8).
 pub const CHANGE_LOG_LEN_MAX: usize = 1 << 22;
+/// Entries beyond twice what the last thinning out left, before the log is thinned out again. Small in
+/// tests, so that they meet it often.
+pub const LOG_SLACK: usize = if cfg!(debug_assertions) { 64 } else { 1 << 18 };
+/// Positions that the log spans before the slowest reader is given up: slots keep their low 32 bits.
+pub const LOG_SPAN_MAX: u64 = 1 << 31;

@@ -33,17 +33,27 @@ pub(crate) struct Logged {
     pub(crate) is: bool,
 }
 
-/// Entries and the position of the first.
+/// Entries, each with a position that it keeps.
+///
+/// Those that only stragglers have still to read are thinned out: one whose slot has a later entry says
+/// nothing more. So what a straggler costs is bounded by the slots that changed, not by how often they did.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// What [`Log::compact`] left: low bits of the position, ascending, with holes.
+    old: VecDeque<(u32, SlotRef)>,
+    /// The rest without holes, from `dense` on.
     entries: VecDeque<SlotRef>,
+    /// Everything before is gone.
     base: u64,
+    dense: u64,
     /// No follower has passed this position.
     passed: u64,
+    /// Entries that the last thinning out left.
+    kept: usize,
 }
 
 impl Log {
-    /// Position of the oldest entry.
+    /// Position from which on the log is whole.
     #[inline]
     pub(crate) fn base(&self) -> u64 {
         self.base
@@ -52,12 +62,13 @@ impl Log {
     /// Position of the next entry.
     #[inline]
     pub(crate) fn end(&self) -> u64 {
-        self.base + self.entries.len() as u64
+        self.dense + self.entries.len() as u64
     }
 
+    /// Entries.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.old.len() + self.entries.len()
     }
 
     /// A follower has come as far as `position`.
@@ -70,8 +81,7 @@ impl Log {
     /// A slot's latest position, if that is still in the log.
     #[inline]
     pub(crate) fn position(&self, logged: Logged) -> Option<u64> {
-        let ahead = logged.position.wrapping_sub(self.base as u32);
-        logged.is.then(|| self.base + u64::from(ahead))
+        logged.is.then(|| full(self.base, logged.position))
     }
 
     /// Notes that a slot changed. Where an entry waits that nobody has read yet, it says so already.
@@ -90,11 +100,25 @@ impl Log {
         self.entries.push_back(slot);
     }
 
-    /// The entry at a position.
+    /// The entry at a position that a group has still to pass.
     #[inline]
     pub(crate) fn get(&self, position: u64) -> Option<SlotRef> {
-        let at = usize::try_from(position.checked_sub(self.base)?).ok()?;
+        let at = usize::try_from(position.checked_sub(self.dense)?).ok()?;
         self.entries.get(at).copied()
+    }
+
+    /// The entries from `position` on.
+    pub(crate) fn from(&self, position: u64) -> impl Iterator<Item = (u64, SlotRef)> + '_ {
+        let base = self.base;
+        let first = self
+            .old
+            .partition_point(|(low, _)| full(base, *low) < position);
+        let from = position.max(self.dense).min(self.end());
+        let skipped = usize::try_from(from - self.dense).unwrap_or(usize::MAX);
+        let dense = self.entries.range(skipped.min(self.entries.len())..);
+        let old = self.old.range(first..);
+        old.map(move |(low, slot)| (full(base, *low), *slot))
+            .chain((from..).zip(dense.copied()))
     }
 
     /// Takes the oldest entry, if it is before `to`, with its position.
@@ -103,14 +127,69 @@ impl Log {
         if self.base >= to {
             return None;
         }
-        let entry = self.entries.pop_front()?;
-        self.base += 1;
-        Some((self.base - 1, entry))
+        self.kept = self.kept.min(self.len());
+        let position = match self.old.front() {
+            Some((low, _)) => full(self.base, *low),
+            None => self.dense,
+        };
+        if position >= to {
+            self.base = to;
+            return None;
+        }
+        let slot = match self.old.pop_front() {
+            Some((_, slot)) => slot,
+            None => {
+                let Some(slot) = self.entries.pop_front() else {
+                    self.base = to.min(self.dense);
+                    return None;
+                };
+                self.dense += 1;
+                slot
+            }
+        };
+        self.base = position + 1;
+        Some((position, slot))
+    }
+
+    /// True where thinning out pays: each entry is then looked at a few times at most.
+    #[inline]
+    pub(crate) fn is_long(&self, slack: usize, most: usize) -> bool {
+        self.len() > (2 * self.kept + slack).min(most)
+    }
+
+    /// Drops entries before `upto` for which a later one before `upto` stands. All groups have passed
+    /// `upto`: what they told because of the later entry holds for the earlier one, too.
+    pub(crate) fn compact(&mut self, upto: u64, logged: impl Fn(SlotRef) -> Logged) {
+        let (base, upto) = (self.base, upto.min(self.end()));
+        let is_last = |position: u64, slot: SlotRef| {
+            let logged = logged(slot);
+            let last = full(base, logged.position);
+            !logged.is || last <= position || last >= upto
+        };
+        self.old
+            .retain(|(low, slot)| is_last(full(base, *low), *slot));
+        let passed = upto.saturating_sub(self.dense);
+        let count = usize::try_from(passed).unwrap_or(usize::MAX);
+        let count = count.min(self.entries.len());
+        for (position, slot) in (self.dense..).zip(self.entries.drain(..count)) {
+            if is_last(position, slot) {
+                self.old.push_back((position as u32, slot));
+            }
+        }
+        self.dense += count as u64;
+        self.kept = self.len();
     }
 
     pub(crate) fn memory(&self) -> usize {
         self.entries.capacity() * size_of::<SlotRef>()
+            + self.old.capacity() * size_of::<(u32, SlotRef)>()
     }
+}
+
+/// A position from its low bits: none is so far from the first.
+#[inline]
+fn full(base: u64, low: u32) -> u64 {
+    base + u64::from(low.wrapping_sub(base as u32))
 }
 
 #[cfg(test)]
@@ -139,6 +218,7 @@ mod tests {
     fn positions_survive_the_wrap_of_their_low_bits() {
         let mut log = Log {
             base: u64::from(u32::MAX) - 1,
+            dense: u64::from(u32::MAX) - 1,
             ..Log::default()
         };
         log.pass(log.end());
@@ -150,6 +230,57 @@ mod tests {
         assert_eq!(
             slots.map(|logged| log.position(logged).unwrap() - first),
             [0, 1, 2, 3]
+        );
+    }
+
+    #[test]
+    fn only_the_last_entry_of_a_slot_is_left_for_stragglers() {
+        let start = u64::from(u32::MAX) - 2;
+        let mut log = Log {
+            base: start,
+            dense: start,
+            ..Log::default()
+        };
+        let mut logged = [Logged::default(); 3];
+        // Slots 0, 1, 0, 1, 2, 0: each entry is passed before the next.
+        for index in [0, 1, 0, 1, 2, 0] {
+            log.touch(SlotRef::new(0, index as u32), &mut logged[index]);
+            log.pass(log.end());
+        }
+        let found = |log: &Log, from: u64| -> Vec<(u64, u32)> {
+            let all = log.from(start + from);
+            all.map(|(position, slot)| (position - start, slot.slot()))
+                .collect()
+        };
+        let last = |slot: SlotRef| logged[slot.slot() as usize];
+        // The last entry of slot 0 is one that a group has still to pass: those before stay.
+        log.compact(start + 5, last);
+        let left = [(0, 0), (2, 0), (3, 1), (4, 2), (5, 0)];
+        assert_eq!(found(&log, 0), left);
+        assert_eq!(
+            (log.get(start + 5), log.get(start + 4)),
+            (Some(SlotRef::new(0, 0)), None)
+        );
+        log.compact(start + 6, last);
+        assert_eq!(found(&log, 0), left[2..]);
+        assert_eq!(found(&log, 4), left[3..]);
+        assert_eq!((log.len(), log.base(), log.end()), (3, start, start + 6));
+        assert!(log.is_long(0, 2) && !log.is_long(0, 10));
+
+        // Popping goes over the holes, and stands where it was asked to.
+        assert_eq!(log.pop(start + 2), None);
+        assert_eq!(log.base(), start + 2);
+        assert_eq!(log.pop(start + 4), Some((start + 3, SlotRef::new(0, 1))));
+        assert_eq!(log.pop(start + 4), None);
+        assert_eq!(log.position(logged[0]), Some(start + 5));
+        log.touch(SlotRef::new(0, 1), &mut Logged::default());
+        let rest: Vec<u64> = std::iter::from_fn(|| log.pop(start + 7))
+            .map(|(position, _)| position - start)
+            .collect();
+        assert_eq!(rest, [4, 5, 6]);
+        assert_eq!(
+            (log.len(), log.base(), log.end()),
+            (0, start + 7, start + 7)
         );
     }
 }
