@@ -11,11 +11,15 @@
 
 use std::hint::black_box;
 
+use bgpkit_parser::models::AsnLength;
+use bgpkit_parser::parser::bgp::messages::parse_bgp_update_message;
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use routecore::bgp::message::update::{SessionConfig, UpdateMessage};
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr};
 use thruway_wire::encode::{self, Encoding, NextHopRewrite, Reflect, Rewrite};
 use thruway_wire::limits::HEADER_LEN;
-use thruway_wire::update::{Part, UpdateContext, UpdateView};
+use thruway_wire::update::{Part, UpdateContext, UpdateView, Verdict};
 use thruway_wire::{Asn, FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, PrefixKey, RouterId};
 
 const MESSAGES: usize = 1024;
@@ -202,6 +206,92 @@ fn parse(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same octets through two other parsers, each with all of the message understood: every attribute
+/// checked and every prefix seen. They must find the same prefixes and paths, which is asserted first.
+fn others(c: &mut Criterion) {
+    let mut group = c.benchmark_group("parsers");
+    group.throughput(Throughput::Elements(MESSAGES as u64));
+    let session = SessionConfig::modern();
+    for count in [1, 6, 100] {
+        let table = v4_table(count);
+        let whole: Vec<Bytes> = table.bodies.iter().map(|body| message(body)).collect();
+        agree(&table, &whole, &session);
+        group.bench_function(BenchmarkId::new("thruway", count), |b| {
+            let mut set = AttrSetBuf::new();
+            b.iter(|| {
+                for body in &table.bodies {
+                    let view = UpdateView::parse(black_box(body), &CTX);
+                    black_box(view.canonical(Part::Classic, &mut set));
+                    view.announced4(Part::Classic).for_each(|nlri| {
+                        black_box(nlri);
+                    });
+                }
+            });
+        });
+        group.bench_function(BenchmarkId::new("routecore", count), |b| {
+            b.iter(|| {
+                for octets in &whole {
+                    let update = UpdateMessage::from_octets(black_box(octets), &session).unwrap();
+                    for nlri in update.announcements().unwrap() {
+                        black_box(nlri.unwrap());
+                    }
+                    for attr in update.path_attributes().unwrap() {
+                        black_box(attr.unwrap().to_owned().unwrap());
+                    }
+                }
+            });
+        });
+        group.bench_function(BenchmarkId::new("bgpkit-parser", count), |b| {
+            b.iter(|| {
+                for octets in &whole {
+                    let body = octets.slice(HEADER_LEN..);
+                    black_box(parse_bgp_update_message(body, false, &AsnLength::Bits32).unwrap());
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A body with its header.
+fn message(body: &[u8]) -> Bytes {
+    let mut out = vec![0xff; 16];
+    let len = u16::try_from(HEADER_LEN + body.len()).unwrap();
+    out.extend_from_slice(&len.to_be_bytes());
+    out.push(2);
+    out.extend_from_slice(body);
+    out.into()
+}
+
+fn agree(table: &Table<Ipv4Prefix>, whole: &[Bytes], session: &SessionConfig) {
+    for (index, octets) in whole.iter().enumerate() {
+        let view = UpdateView::parse(&table.bodies[index], &CTX);
+        assert_eq!(view.verdict(), Verdict::Ok, "the table is well-formed");
+        let ours: Vec<String> = view
+            .announced4(Part::Classic)
+            .map(|nlri| nlri.prefix.to_string())
+            .collect();
+        let path = table.sets[index].as_ref().as_path().to_string();
+        let update = UpdateMessage::from_octets(octets, session).unwrap();
+        let theirs = update.announcements().unwrap();
+        let theirs: Vec<String> = theirs.map(|nlri| nlri.unwrap().to_string()).collect();
+        assert_eq!(ours, theirs, "routecore's prefixes");
+        let hops = update.aspath().unwrap().unwrap().to_hop_path();
+        let hops: Vec<String> = hops
+            .iter()
+            .map(|hop| hop.to_string().trim_start_matches("AS").to_owned())
+            .collect();
+        assert_eq!(path, hops.join(" "), "routecore's path");
+        let body = octets.slice(HEADER_LEN..);
+        let update = parse_bgp_update_message(body, false, &AsnLength::Bits32).unwrap();
+        let theirs = update.announced_prefixes.iter();
+        let theirs: Vec<String> = theirs.map(|nlri| nlri.prefix.to_string()).collect();
+        assert_eq!(ours, theirs, "bgpkit-parser's prefixes");
+        let theirs = update.attributes.as_path().map(ToString::to_string);
+        assert_eq!(theirs, Some(path), "bgpkit-parser's path");
+    }
+}
+
 fn canonical(c: &mut Criterion) {
     let mut group = c.benchmark_group("canonical");
     group.throughput(Throughput::Elements(MESSAGES as u64));
@@ -296,6 +386,6 @@ fn announce(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30);
-    targets = parse, canonical, announce
+    targets = parse, others, canonical, announce
 }
 criterion_main!(benches);
