@@ -730,12 +730,11 @@ impl Read<'_> {
     fn log(&mut self, from: u64) -> u64 {
         let (core, end) = (self.core, self.group.cursor);
         let entries = core.log.from(from);
-        let mut looks = 0;
-        for (position, slot) in entries.take_while(|(position, _)| *position < end) {
+        let entries = entries.take_while(|(position, _)| *position < end);
+        for (looks, (position, slot)) in (0..).zip(entries) {
             if self.builder.len() >= self.budget as usize || looks >= LOOKS_MAX {
                 return position;
             }
-            looks += 1;
             self.tell_gone(&self.tables.v4, position);
             self.tell_gone(&self.tables.v6, position);
             // A later entry that the group has passed will tell it; one that the group has not
