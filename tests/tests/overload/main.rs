@@ -147,6 +147,8 @@ fn one_that_reads_nothing_is_let_go(transport: &str) {
 fn a_flood_is_held_back_and_starves_nobody(transport: &str) {
     let stage = Stage::start(transport, "flood");
     let receivers = [stage.connect(2), stage.connect(3)];
+    // One that reads nearly nothing of it is behind by what changed, not by how often it did.
+    let (valve, slow) = Valve::connect(&stage.rig, 4, brief(&stage.rig, 4), 10_000);
     let sender = stage.connect(1);
     let base = generated(20_000);
     let versions = [version(&base, 1), version(&base, 2)];
@@ -168,6 +170,9 @@ fn a_flood_is_held_back_and_starves_nobody(transport: &str) {
         stage.wait_table(receiver, "a receiver", &base);
         assert_eq!(receiver.stats().malformed, 0);
     }
+    valve.open();
+    stage.wait_table(&slow, "the slow one", &base);
+    assert_eq!(slow.ended(), None);
     let received = stage.rig.peer("c1")["ipv4"]["received"].clone();
     assert_eq!(received, base.len());
     stage.finish();
