@@ -123,6 +123,12 @@ impl CaseResult {
         self.rows.iter().find(|row| row.daemon == daemon)
     }
 
+    /// What matters in it is what comes after the table.
+    pub(super) fn has_churn(&self) -> bool {
+        let mut runs = self.rows.iter().flat_map(Row::good);
+        runs.any(|run| run.churn.is_some())
+    }
+
     /// The rival with the smallest figure.
     pub(super) fn best_rival(&self, figure: impl Fn(&Row) -> Option<f64>) -> Option<(&Row, f64)> {
         let rivals = self.rows.iter().filter(|row| row.is_rival());

@@ -202,7 +202,7 @@ pub(super) fn summary(results: &Results) -> String {
     text.push_str(" wall | CPU | memory |\n|---|");
     text.push_str(&"---:|".repeat(daemons.len() + 3));
     text.push('\n');
-    for case in results.rows() {
+    for case in results.rows().filter(|case| !case.has_churn()) {
         let _ = write!(text, "| {} |", case.key);
         for (key, _) in &daemons {
             let _ = write!(text, " {} |", case.row(key).map_or(String::new(), cell));
@@ -211,6 +211,9 @@ pub(super) fn summary(results: &Results) -> String {
             let _ = write!(text, " {} |", multiple(case, figure));
         }
         text.push('\n');
+    }
+    for case in results.rows().filter(|case| case.has_churn()) {
+        let _ = write!(text, "\n{}: {}\n{}", case.key, case.title, churn(case));
     }
     text
 }
