@@ -56,7 +56,7 @@ pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
     let _ = writeln!(
         text,
         "protocol device {{}}\ntemplate bgp rsc {{\n  local {SERVER} as {SERVER_AS};\n  \
-         passive;\n  rs client;\n  hold time 180;\n  \
+         passive;\n  rs client;\n  hold time 180;\n  error wait time 1, 2;\n  \
          ipv4 {{ import all; export all; next hop keep; }};"
     );
     if site.ipv6 {
