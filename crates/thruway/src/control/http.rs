@@ -17,6 +17,7 @@ use thruway_rib::{Filter, NotTold, Query};
 use thruway_wire::{Family, Prefix};
 
 use super::bus::{Bus, Rows};
+use super::events;
 use super::model::{Failure, Route};
 use super::view::Snapshot;
 use super::{exchange, forecast};
@@ -40,6 +41,7 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/exchange", get(exchange::show).post(exchange::switch))
         .route("/v1/hosts", get(exchange::hosts))
         .route("/v1/check", post(forecast::check))
+        .route("/v1/events", get(stream_events))
         .route("/metrics", get(metrics))
         .layer(axum::extract::DefaultBodyLimit::max(PROPOSAL_MAX))
         .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
@@ -394,4 +396,22 @@ async fn metrics(State(daemon): Shared) -> Result<Response, Problem> {
     let text = super::metrics::text(&daemon, &snapshot)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// What is logged from now on, as it happens.
+async fn stream_events() -> Response {
+    use tokio::sync::broadcast::error::RecvError;
+    let pieces = futures_util::stream::unfold(events::listen(), |mut heard| async move {
+        let line = match heard.recv().await {
+            Ok(line) => line,
+            Err(RecvError::Lagged(missed)) => {
+                let mut text = Vec::new();
+                push_line(&mut text, &serde_json::json!({ "missed": missed }));
+                text.into()
+            }
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok::<_, Infallible>(line), heard))
+    });
+    lines(Body::from_stream(pieces))
 }

@@ -1,6 +1,7 @@
 //! The control plane: questions to the workers, the HTTP API, the log.
 
 pub(crate) mod bus;
+pub(crate) mod events;
 mod exchange;
 mod forecast;
 pub(crate) mod http;

@@ -29,6 +29,8 @@ use thruway_rib::WorkerId;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::clock::Clock;
 use self::daemon::{Daemon, Foundation};
@@ -37,6 +39,7 @@ use self::reload::listener_keys;
 use self::worker::{Order, Parts, WorkerHandle};
 use crate::config::Config;
 use crate::control::bus::Bus;
+use crate::control::events::Broadcast;
 use crate::control::{http, log};
 
 /// How long sessions may take to close at the end.
@@ -76,17 +79,26 @@ fn start_log(config: &Config, json: bool) {
     let level = config.server.log.as_str();
     let filter = tracing_subscriber::EnvFilter::try_from_env("THRUWAY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+    let (text, lines) = (
+        tracing_subscriber::fmt::layer(),
+        tracing_subscriber::fmt::layer(),
+    );
+    let stream = tracing_subscriber::fmt::layer()
+        .json()
         .with_target(false)
+        .with_writer(Broadcast);
+    let text = text
+        .with_target(false)
+        .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.json().with_target(false).with_writer(std::io::stderr);
     // A second server in one process keeps the first one's log.
-    let _ = if json {
-        builder.json().try_init()
-    } else {
-        builder.try_init()
-    };
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with((!json).then_some(text))
+        .with(json.then_some(lines))
+        .with(stream)
+        .try_init();
 }
 
 async fn serve(config: Config) -> Result<()> {

@@ -52,6 +52,8 @@ enum What {
         /// Only within this prefix, or the longest match of an address.
         prefix: Option<String>,
     },
+    /// What happens from now on, a line each, until interrupted.
+    Events,
     /// Routes: all, those of one prefix, or of the best match of an address.
     Routes {
         /// A prefix (exactly), or an address (its longest match).
@@ -99,6 +101,7 @@ pub fn show(args: &ShowArgs) -> Result<()> {
             What::Status => status(&client, json).await,
             What::Peers => peers(&client, json).await,
             What::Exchange => exchange::show(&client, json).await,
+            What::Events => events(&client, json).await,
             What::Hosts { prefix } => exchange::hosts(&client, prefix.as_deref(), json).await,
             What::Peer {
                 name, table: None, ..
@@ -232,6 +235,19 @@ async fn peer(client: &Client, name: &str, json: bool) -> Result<()> {
 enum PeerOrSite {
     Peer(Box<Peer>),
     Site(Vec<Peer>),
+}
+
+/// Events as they happen: the time, what, and its particulars.
+async fn events(client: &Client, json: bool) -> Result<()> {
+    client
+        .lines("/v1/events", |line| {
+            if json {
+                return print(&String::from_utf8_lossy(line));
+            }
+            let event: serde_json::Value = serde_json::from_slice(line)?;
+            print(&tables::event(&event))
+        })
+        .await
 }
 
 /// Routes as they come: a table in pieces with columns of fixed width, or lines of JSON.

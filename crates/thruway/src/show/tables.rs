@@ -1,6 +1,7 @@
 //! Answers as tables for people.
 
 use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
 
 use crate::control::model::{Peer, PeerLimit, Route, RouteCounts, Status};
 
@@ -387,4 +388,26 @@ pub(super) fn trim(table: &Table) -> String {
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")
+}
+/// One event as a line.
+pub(super) fn event(event: &Value) -> String {
+    let text = |value: &Value| match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    };
+    if let Some(missed) = event.get("missed") {
+        return format!("{missed} events were missed");
+    }
+    let field = |name: &str| event.get(name).map(text).unwrap_or_default();
+    let mut line = format!("{} {:>5}", field("timestamp"), field("level"));
+    let fields = event.get("fields").and_then(Value::as_object);
+    if let Some(message) = fields.and_then(|fields| fields.get("message")) {
+        line += &format!(" {}", text(message));
+    }
+    for (name, value) in fields.into_iter().flatten() {
+        if name != "message" {
+            line += &format!(" {name}={}", text(value));
+        }
+    }
+    line
 }
