@@ -15,6 +15,12 @@ pub const CONNECT_ATTEMPT: Duration = Duration::from_secs(5);
 /// Pause between attempts: the server may be starting.
 pub const CONNECT_RETRY: Duration = Duration::from_millis(200);
 
+/// Sessions that a load brings up at a time.
+pub const CONNECT_WAVE: usize = 50;
+
+/// The next ones begin when these are up, or after this.
+pub const WAVE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A closing session's last octets get this long.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 

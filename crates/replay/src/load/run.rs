@@ -13,7 +13,7 @@ use super::tally::{Probes, Tally};
 use super::verify::differences;
 use super::{LoadError, LoadOptions, Speed};
 use crate::endpoint::Endpoint;
-use crate::limits::{CLOSE_DEADLINE, PROGRESS_INTERVAL, SETTLE};
+use crate::limits::{CLOSE_DEADLINE, CONNECT_WAVE, PROGRESS_INTERVAL, SETTLE, WAVE_PATIENCE};
 use crate::pack::{Packing, pack};
 use crate::progress::{Phase, Progress, Snapshot};
 use crate::table::Table;
@@ -106,14 +106,24 @@ impl Runner<'_> {
 
     fn connect(&mut self) -> Result<(), LoadError> {
         let patience = self.options.patience.sessions;
-        let senders = self.options.senders.iter().map(|sender| &sender.session);
-        for session in senders.chain(&self.options.receivers) {
-            if let Err(error) = self.endpoint.add(session.clone(), patience) {
-                let error = format!("cannot listen: {error}");
-                self.client.failures.push(Failure {
-                    session: session.name.clone(),
-                    error,
-                });
+        let options = self.options;
+        let senders = options.senders.iter().map(|sender| &sender.session);
+        let sessions: Vec<_> = senders.chain(&options.receivers).collect();
+        for (wave, sessions) in sessions.chunks(CONNECT_WAVE).enumerate() {
+            for session in sessions {
+                if let Err(error) = self.endpoint.add((*session).clone(), patience) {
+                    let error = format!("cannot listen: {error}");
+                    let session = session.name.clone();
+                    self.client.failures.push(Failure { session, error });
+                }
+            }
+            // Servers have short queues for connections: what overflows them waits for minutes.
+            let (next, wanted) = (Instant::now() + WAVE_PATIENCE, (wave + 1) * CONNECT_WAVE);
+            while self.client.up() < wanted.min(self.client.sessions())
+                && self.client.failures.is_empty()
+                && Instant::now() < next
+            {
+                self.turn(Phase::Connecting, None)?;
             }
         }
         while self.client.up() < self.client.sessions() && self.client.failures.is_empty() {
