@@ -39,8 +39,8 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     case: Vec<String>,
 
-    /// Daemons: thruway, thruway-epoll, thruway-1, bird, bird3, frr, openbgpd, rustybgp, rustbgpd,
-    /// gobgp, ceiling [default: all that are installed, but thruway-1]
+    /// Daemons: thruway, thruway-epoll, thruway-wide, bird, bird3, frr, openbgpd, rustybgp, rustbgpd,
+    /// gobgp, ceiling [default: all that are installed, but thruway-wide]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     daemon: Vec<String>,
 
@@ -182,7 +182,7 @@ fn chosen_daemons(args: &CompareArgs) -> Result<Vec<Kind>> {
         }
     }
     let is_chosen = |kind: &Kind| match args.daemon.is_empty() {
-        true => *kind != Kind::ThruwayOne,
+        true => *kind != Kind::ThruwayWide,
         false => args.daemon.iter().any(|name| kind.key() == name),
     };
     let chosen = Kind::ALL.into_iter().filter(is_chosen).filter(|kind| {

@@ -213,8 +213,9 @@ impl Ingress {
         wake
     }
 
-    /// Sends what there is, while the rings have room. At the end of a turn.
-    pub(crate) fn flush(&mut self, rings: &WorkerRings) -> u32 {
+    /// Sends what there is, while the rings have room. At the end of a turn. `late`: also where there
+    /// are only sets to forget.
+    pub(crate) fn flush(&mut self, rings: &WorkerRings, late: bool) -> u32 {
         let mut wake = self.drain_backlog(rings);
         for (shard, (lane, ring)) in self.lanes.iter_mut().zip(&rings.to_shard).enumerate() {
             if !lane.backlog.is_empty() || ring.is_full() {
@@ -222,10 +223,9 @@ impl Ingress {
             }
             // A shard keeps its copy of a set until it hears that the set is gone, also where there is
             // nothing else to say.
-            let batch = &mut lane.open.batch;
-            self.interner.take_freed(shard_id(shard), &mut batch.freed);
             let nudge = std::mem::take(&mut lane.nudge);
-            if nudge || !batch.events.is_empty() || !batch.freed.is_empty() {
+            let freed = late && self.interner.has_freed(shard_id(shard));
+            if nudge || freed || !lane.open.batch.events.is_empty() {
                 wake |= send(&mut self.interner, lane, self.id, shard, rings);
             }
         }
@@ -260,6 +260,11 @@ impl Ingress {
             let waits = !lane.backlog.is_empty() || !lane.open.batch.events.is_empty();
             waits && !ring.is_full()
         })
+    }
+
+    /// True where a shard is to forget sets.
+    pub(crate) fn has_freed(&self) -> bool {
+        (0..self.lanes.len()).any(|shard| self.interner.has_freed(shard_id(shard)))
     }
 
     /// Batches sent, by shard.

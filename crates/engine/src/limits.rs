@@ -57,6 +57,9 @@ pub const EGRESS_BYTES_MAX: usize = 1 << 30;
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Rows of a query's answer that are handed over at a time.
 pub const REPLY_ROWS: usize = 1024;
+/// How long news that nobody waits for (grants, positions, freed sets) may lie before the worker that
+/// they are for is woken for them alone.
+pub const HOUSEKEEPING_WAIT: Duration = Duration::from_millis(20);
 /// The same news of a prefix limit is told again after this time.
 pub const LIMIT_NEWS: Duration = Duration::from_secs(60);
 /// How long [`crate::Command::Settle`] may take before it is answered as not through: a worker that

@@ -11,6 +11,7 @@
 //! Three rings for each pair, each a fixed array. Whoever finds one full keeps what it has and goes
 //! on: ingress stops reading, a shard leaves the changes in its log, egress lets its readers wait.
 
+use std::ops::BitOrAssign;
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
@@ -50,6 +51,48 @@ pub(crate) enum Back {
 }
 
 type Ring<T> = Arc<ArrayQueue<T>>;
+
+/// Whom to wake for what was pushed. Bit n: worker n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wake {
+    /// Somebody waits for it.
+    pub(crate) now: u32,
+    /// Nobody waits: it is enough to take it along with what comes next.
+    pub(crate) late: u32,
+}
+
+impl Wake {
+    /// For what a worker finds in `ring`, which nobody waits for. A ring that fills up does not wait.
+    pub(crate) fn late<T>(worker: usize, ring: &ArrayQueue<T>) -> Wake {
+        let bit = 1 << worker;
+        if ring.len() * 2 >= ring.capacity() {
+            Wake { now: bit, late: 0 }
+        } else {
+            Wake { now: 0, late: bit }
+        }
+    }
+
+    /// For what a worker has to do at once.
+    pub(crate) fn now(worker: usize) -> Wake {
+        Wake {
+            now: 1 << worker,
+            late: 0,
+        }
+    }
+}
+
+impl BitOrAssign for Wake {
+    fn bitor_assign(&mut self, other: Wake) {
+        self.now |= other.now;
+        self.late |= other.late;
+    }
+}
+
+impl BitOrAssign<u32> for Wake {
+    fn bitor_assign(&mut self, now: u32) {
+        self.now |= now;
+    }
+}
 
 /// One worker's ends of all rings. Made by [`rings`].
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use thruway_rib::{
 use thruway_wire::Family;
 
 use crate::limits::{Bounds, QUERIES_MAX, REPLY_ROWS};
-use crate::rings::{Back, Change, ToShard, WorkerRings};
+use crate::rings::{Back, Change, ToShard, Wake, WorkerRings};
 use crate::status::{PeerTable, TableCounts};
 use crate::{GroupRegistry, QueryId, Reply, Sink};
 
@@ -114,8 +114,9 @@ impl ShardStage {
         rings: &WorkerRings,
         groups: &GroupRegistry,
         out: &mut dyn Sink,
-    ) -> u32 {
-        let mut wake = self.apply(rings, groups);
+    ) -> Wake {
+        let mut wake = Wake::default();
+        wake |= self.apply(rings, groups);
         let swept = self.shard.sweep(self.bounds.sweep_slots);
         let told = self
             .shard
@@ -411,25 +412,30 @@ impl ShardStage {
         self.queries.retain(|asked| asked.id != id);
     }
 
-    fn give_back(&mut self, rings: &WorkerRings) -> u32 {
-        let mut wake = 0;
+    fn give_back(&mut self, rings: &WorkerRings) -> Wake {
+        let mut wake = Wake::default();
         for (worker, (remote, ring)) in self.workers.iter_mut().zip(&rings.back_to).enumerate() {
             while let Some(joined) = remote.joined.pop_front() {
                 if let Err(joined) = ring.push(joined) {
                     remote.joined.push_front(joined);
                     break;
                 }
-                wake |= 1 << worker;
+                wake |= Wake::now(worker);
             }
             if ring.is_full() {
                 continue;
             }
             let id = WorkerId(u8::try_from(worker).unwrap_or(u8::MAX));
             if let Some(returns) = self.shard.take_returns(id) {
+                let told = !returns.notes.is_empty();
                 // Only this worker fills the ring.
                 let pushed = ring.push(Back::Returns(returns));
                 debug_assert!(pushed.is_ok());
-                wake |= 1 << worker;
+                wake |= if told {
+                    Wake::now(worker)
+                } else {
+                    Wake::late(worker, ring)
+                };
             }
         }
         wake

@@ -23,8 +23,9 @@ use crate::conns::Conns;
 use crate::effects::{Collect, Effect};
 use crate::egress::Egress;
 use crate::ingress::{Ingress, shard_id};
+use crate::limits::HOUSEKEEPING_WAIT;
 use crate::peers::Peers;
-use crate::rings::Back;
+use crate::rings::{Back, Wake};
 use crate::settle::Settling;
 use crate::shard_stage::ShardStage;
 use crate::status::Counters;
@@ -77,7 +78,9 @@ pub struct Worker {
     drained: bool,
     last_turn: Option<Time>,
     /// Workers to wake after this turn.
-    pub(crate) wake: u32,
+    pub(crate) wake: Wake,
+    /// When those that could wait are woken.
+    late_at: Time,
 }
 
 impl Worker {
@@ -126,7 +129,8 @@ impl Worker {
             draining: false,
             drained: false,
             last_turn: None,
-            wake: 0,
+            wake: Wake::default(),
+            late_at: Time::NEVER,
             config,
         }
     }
@@ -141,7 +145,8 @@ impl Worker {
     #[must_use]
     pub fn deadline(&self) -> Time {
         let answers = self.settle_deadline();
-        self.timers.next().min(self.look_at).min(answers)
+        let timers = self.timers.next().min(self.look_at);
+        timers.min(answers).min(self.late_at)
     }
 
     /// Takes one input.
@@ -176,7 +181,8 @@ impl Worker {
         self.look_for_room(now);
         self.hear(now, out);
         self.go_on(now, out);
-        self.wake |= self.ingress.flush(&self.rings);
+        let late = self.late_at <= now;
+        self.wake |= self.ingress.flush(&self.rings, late);
         if let Some(shard) = &mut self.shard {
             self.wake |= shard.turn(&self.rings, &self.groups, out);
         }
@@ -186,11 +192,11 @@ impl Worker {
         self.heed(now, out);
         self.egress.pull(&self.conns);
         self.wake |= self.egress.flush(&self.rings);
-        self.wake |= self.ingress.flush(&self.rings);
+        self.wake |= self.ingress.flush(&self.rings, late);
         self.send(now, out);
         self.resume(out);
         self.go_on_settling(now, out);
-        self.finish(out)
+        self.finish(now, late, out)
     }
 
     /// Runs one call of a session, then does what it asked for.
@@ -261,7 +267,7 @@ impl Worker {
                 let Some(back) = ring.pop() else { break };
                 // The worker may wait for this place.
                 if ring.len() + 1 >= bound {
-                    self.wake |= 1 << worker;
+                    self.wake.now |= 1 << worker;
                 }
                 self.hear_one(now, worker, back, out);
             }
@@ -309,16 +315,15 @@ impl Worker {
     }
 
     /// What is left, and who has to know.
-    fn finish(&mut self, out: &mut dyn Sink) -> Turn {
+    fn finish(&mut self, now: Time, late: bool, out: &mut dyn Sink) -> Turn {
         if self.draining && !self.drained && self.conns.len() == 0 {
             self.drained = true;
             out.event(Event::Drained);
         }
         let own = 1 << self.config.id.0;
-        let wake = mem::take(&mut self.wake);
+        let wake = self.whom_to_wake(now, late);
         let work = (!self.ready.is_empty() && !self.ingress.blocked())
             || self.rings.from_shard.iter().any(|ring| !ring.is_empty())
-            || self.rings.back_from.iter().any(|ring| !ring.is_empty())
             || self.ingress.can_flush(&self.rings)
             || self
                 .shard
@@ -328,5 +333,21 @@ impl Worker {
             more: work || wake & own != 0,
             wake: wake & !own,
         }
+    }
+
+    /// Those who have something to do, and, once that is due, those who have something to tidy up.
+    fn whom_to_wake(&mut self, now: Time, late: bool) -> u32 {
+        if late {
+            self.wake.now |= mem::take(&mut self.wake.late);
+            self.late_at = Time::NEVER;
+        }
+        let wake = mem::take(&mut self.wake.now);
+        self.wake.late &= !wake;
+        if self.wake.late == 0 && !self.ingress.has_freed() {
+            self.late_at = Time::NEVER;
+        } else if self.late_at == Time::NEVER {
+            self.late_at = now + HOUSEKEEPING_WAIT;
+        }
+        wake
     }
 }

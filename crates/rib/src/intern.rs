@@ -193,6 +193,13 @@ impl Interner {
         }
     }
 
+    /// True where [`take_freed`](Self::take_freed) has news for `shard`.
+    #[must_use]
+    pub fn has_freed(&self, shard: ShardId) -> bool {
+        let freed = self.freed.get(shard.index());
+        freed.is_some_and(|freed| !freed.is_empty())
+    }
+
     /// What it holds.
     #[must_use]
     pub fn stats(&self) -> InternStats {

@@ -19,7 +19,7 @@ pub(super) struct Site {
     pub(super) ipv6: bool,
 }
 
-pub(super) fn thruway(site: &Site, dir: &Path, transport: &str, workers: Option<u32>) -> String {
+pub(super) fn thruway(site: &Site, dir: &Path, transport: &str, workers: Option<usize>) -> String {
     let socket = dir.join("thruway.sock");
     let mut text = format!(
         "[server]\nasn = {SERVER_AS}\nrouter-id = \"{SERVER}\"\nlisten = [\"{SERVER}:179\"]\n\

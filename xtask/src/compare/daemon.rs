@@ -23,7 +23,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 pub(super) enum Kind {
     Thruway,
     ThruwayEpoll,
-    ThruwayOne,
+    ThruwayWide,
     Bird,
     Bird3,
     Frr,
@@ -39,7 +39,7 @@ impl Kind {
     pub(super) const ALL: [Kind; 11] = [
         Kind::Thruway,
         Kind::ThruwayEpoll,
-        Kind::ThruwayOne,
+        Kind::ThruwayWide,
         Kind::Bird,
         Kind::Bird3,
         Kind::Frr,
@@ -55,7 +55,7 @@ impl Kind {
         match self {
             Kind::Thruway => "thruway",
             Kind::ThruwayEpoll => "thruway-epoll",
-            Kind::ThruwayOne => "thruway-1",
+            Kind::ThruwayWide => "thruway-wide",
             Kind::Bird => "bird",
             Kind::Bird3 => "bird3",
             Kind::Frr => "frr",
@@ -68,13 +68,13 @@ impl Kind {
     }
 
     pub(super) fn is_ours(self) -> bool {
-        matches!(self, Kind::Thruway | Kind::ThruwayEpoll | Kind::ThruwayOne)
+        matches!(self, Kind::Thruway | Kind::ThruwayEpoll | Kind::ThruwayWide)
     }
 
     /// Its program, where it is installed; the load tool's ceiling needs none.
     pub(super) fn program(self) -> Option<PathBuf> {
         let name = match self {
-            Kind::Thruway | Kind::ThruwayEpoll | Kind::ThruwayOne => {
+            Kind::Thruway | Kind::ThruwayEpoll | Kind::ThruwayWide => {
                 let target = std::env::var_os("CARGO_TARGET_DIR");
                 let target = target.map_or_else(|| shell::root().join("target"), PathBuf::from);
                 return Some(target.join("release/thruway")).filter(|path| path.exists());
@@ -105,7 +105,7 @@ impl Kind {
         match self {
             Kind::Thruway => "Thruway".to_owned(),
             Kind::ThruwayEpoll => "Thruway, epoll".to_owned(),
-            Kind::ThruwayOne => "Thruway, 1 worker".to_owned(),
+            Kind::ThruwayWide => "Thruway, a worker a core".to_owned(),
             Kind::Bird | Kind::Bird3 => title("BIRD", self.version("--version")),
             Kind::Frr => title("FRR bgpd", self.version("--version")),
             Kind::OpenBgpd => title("OpenBGPD", self.version("-V")),
@@ -135,12 +135,13 @@ impl Kind {
         let file = dir.join("config");
         let write = |text: String| fs::write(&file, text).context("cannot write a configuration");
         match self {
-            Kind::Thruway | Kind::ThruwayEpoll | Kind::ThruwayOne => {
+            Kind::Thruway | Kind::ThruwayEpoll | Kind::ThruwayWide => {
                 let transport = match self {
                     Kind::ThruwayEpoll => "epoll",
                     _ => "io-uring",
                 };
-                let workers = (self == Kind::ThruwayOne).then_some(1);
+                let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+                let workers = (self == Kind::ThruwayWide).then(cores);
                 write(config::thruway(site, dir, transport, workers))?;
                 command.args(["serve", "--config"]).arg(&file);
             }

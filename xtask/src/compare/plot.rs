@@ -132,7 +132,7 @@ pub(super) fn colour(daemon: &str) -> RGBColor {
     match daemon {
         "thruway" => RGBColor(214, 39, 40),
         "thruway-epoll" => RGBColor(255, 152, 150),
-        "thruway-1" => RGBColor(196, 78, 82),
+        "thruway-wide" => RGBColor(196, 78, 82),
         "bird" => RGBColor(31, 119, 180),
         "bird3" => RGBColor(174, 199, 232),
         "frr" => RGBColor(44, 160, 44),

@@ -28,7 +28,7 @@ use thruway_wire::{Family, FamilySet};
 
 use crate::conns::Conns;
 use crate::limits::Bounds;
-use crate::rings::{Back, WorkerRings};
+use crate::rings::{Back, Wake, WorkerRings};
 use readers::Reader;
 
 /// The members of this worker, their groups, and their readers.
@@ -387,8 +387,8 @@ impl Egress {
     }
 
     /// Passes requests and positions on to the shards, while the rings have room.
-    pub(crate) fn flush(&mut self, rings: &WorkerRings) -> u32 {
-        let mut wake = 0;
+    pub(crate) fn flush(&mut self, rings: &WorkerRings) -> Wake {
+        let mut wake = Wake::default();
         for shard in 0..self.shards {
             let retain = self.retain(shard);
             let (Some(told), Some(ring)) =
@@ -396,9 +396,7 @@ impl Egress {
             else {
                 continue;
             };
-            if told.flush(self.id, retain, ring) {
-                wake |= 1 << shard;
-            }
+            wake |= told.flush(self.id, shard, retain, ring);
         }
         wake
     }
@@ -440,27 +438,25 @@ pub(crate) struct Standing {
 }
 
 impl Told {
-    /// Pushes what is due; true where something went. The position of a member that left goes before
-    /// the news that its batch was handled, else the log could lose what it needs.
+    /// Pushes what is due. The position of a member that left goes before the news that its batch was
+    /// handled, else the log could lose what it needs.
     fn flush(
         &mut self,
         worker: WorkerId,
+        shard: usize,
         retain: u64,
         ring: &crossbeam::queue::ArrayQueue<Back>,
-    ) -> bool {
-        let mut pushed = false;
-        let mut push = |request| {
-            let went = ring.push(Back::Request(request)).is_ok();
-            pushed |= went;
-            went
-        };
+    ) -> Wake {
+        let mut wake = Wake::default();
+        let push = |request| ring.push(Back::Request(request)).is_ok();
         if retain != self.retain {
             if !push(EgressRequest::Retain {
                 worker,
                 seq: retain,
             }) {
-                return pushed;
+                return wake;
             }
+            wake |= Wake::late(shard, ring);
             self.retain = retain;
         }
         if self.taken != self.seen {
@@ -468,17 +464,19 @@ impl Told {
                 worker,
                 number: self.taken,
             }) {
-                return pushed;
+                return wake;
             }
+            wake |= Wake::late(shard, ring);
             self.seen = self.taken;
         }
         while let Some(request) = self.requests.front() {
             if !push(request.clone()) {
                 break;
             }
+            wake |= Wake::now(shard);
             self.requests.pop_front();
         }
-        pushed
+        wake
     }
 }
 

@@ -167,6 +167,7 @@ impl EpollTransport {
         } else {
             Some(Duration::ZERO)
         };
+        let timeout = self.waker.park(timeout);
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         self.ready.clear();
         self.next_ready = 0;
@@ -198,11 +199,7 @@ impl EpollTransport {
     fn handle(&mut self, event: epoll::Event, turn: &mut Turn, sink: &mut dyn FnMut(Event<'_>)) {
         let token = event.data.u64();
         match token & TOKEN_KIND {
-            TOKEN_WAKER => {
-                self.waker.clear();
-                sink(Event::Woken);
-                turn.event();
-            }
+            TOKEN_WAKER => self.waker.clear(),
             TOKEN_LISTENER => self.accept(ListenerId(token as u32), turn, sink),
             _ => self.handle_conn(Key::unpack(token), event.flags, turn, sink),
         }
@@ -377,6 +374,9 @@ impl Transport for EpollTransport {
             } else {
                 timeout
             })?;
+            if self.waker.unpark() {
+                sink(Event::Woken);
+            }
         }
         while let Some(&event) = self.ready.get(self.next_ready) {
             self.next_ready += 1;

@@ -151,8 +151,6 @@ impl UringTransport {
             Token::Accept(id) => self.accepted(id, cqe, turn, sink),
             Token::Waker => {
                 self.waker.clear();
-                sink(Event::Woken);
-                turn.event();
                 if !cqueue::more(cqe.flags()) {
                     self.ring.watch(&self.waker);
                 }
@@ -376,7 +374,10 @@ impl Transport for UringTransport {
         } else {
             self.deadlines.limit(timeout)
         };
-        self.ring.enter(wait)?;
+        self.ring.enter(self.waker.park(wait))?;
+        if self.waker.unpark() {
+            sink(Event::Woken);
+        }
         while let Some(cqe) = self.ring.next() {
             self.complete(&cqe, &mut turn, sink);
             if turn.is_over() {

@@ -67,7 +67,7 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
         api_socket: value(keys.api_socket).unwrap_or_else(default_api_socket),
         state: state(keys.state, reader),
         workers,
-        pin_workers: value(keys.pin_workers).unwrap_or(true),
+        pin_workers: value(keys.pin_workers).unwrap_or(false),
         transport: value(keys.transport).unwrap_or_default(),
         log: value(keys.log).unwrap_or(LogLevel::Info),
         cluster_id: value(keys.cluster_id).unwrap_or(router_id),
@@ -125,10 +125,15 @@ fn workers(key: Option<Spot<u16>>, reader: &mut Reader) -> usize {
             1
         }
         Some(spot) => spot.value.into(),
-        None => std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(WORKERS_MAX),
+        None => default_workers(std::thread::available_parallelism().map_or(1, usize::from)),
     }
+}
+
+/// One worker for two cores. The kernel's part of the work, and an appliance's packets, want the
+/// others; and what several workers share costs more than a worker more on a busy machine brings:
+/// docs/performance.md has the figures.
+fn default_workers(cores: usize) -> usize {
+    (cores / 2).clamp(1, WORKERS_MAX)
 }
 
 /// Where the API's Unix socket is unless the configuration says otherwise, for the daemon and for

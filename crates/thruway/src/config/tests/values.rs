@@ -25,7 +25,9 @@ fn the_shortest_server() {
     );
     assert_eq!(server.api, None);
     assert_eq!(server.api_socket, default_api_socket());
-    assert!(server.workers >= 1 && server.pin_workers);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!(server.workers >= 1 && server.workers * 2 <= cores.max(2));
+    assert!(!server.pin_workers);
     assert_eq!(server.transport, TransportChoice::Auto);
     assert_eq!(server.log.as_str(), "info");
     assert!(!server.ladder.always_compare_med && !server.ladder.missing_med_worst);
@@ -39,7 +41,7 @@ fn the_shortest_server() {
 fn every_key_of_the_server() {
     let config = raw(
         "[server]\nasn = \"1.10\"\nrouter-id = \"198.18.0.1\"\nlisten = \"198.18.0.1\"\n\
-         api = \"127.0.0.1:8179\"\napi-socket = \"/tmp/x.sock\"\nworkers = 3\npin-workers = false\n\
+         api = \"127.0.0.1:8179\"\napi-socket = \"/tmp/x.sock\"\nworkers = 3\npin-workers = true\n\
          transport = \"epoll\"\nlog = \"debug\"\ncluster-id = \"9.9.9.9\"\n\
          always-compare-med = true\nmissing-med-worst = true\nmode = \"transparent\"\nstate = \"/s\"",
     );
@@ -48,7 +50,7 @@ fn every_key_of_the_server() {
     assert_eq!(server.listen, ["198.18.0.1:179".parse().unwrap()]);
     assert_eq!(server.api, Some("127.0.0.1:8179".parse().unwrap()));
     assert_eq!(server.api_socket.to_str(), Some("/tmp/x.sock"));
-    assert_eq!((server.workers, server.pin_workers), (3, false));
+    assert_eq!((server.workers, server.pin_workers), (3, true));
     assert_eq!(server.transport, TransportChoice::Epoll);
     assert_eq!(server.log, LogLevel::Debug);
     assert_eq!(server.cluster_id.to_string(), "9.9.9.9");
