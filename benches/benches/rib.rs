@@ -10,8 +10,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use thruway_policy::Policy;
 use thruway_rib::limits::SHARD_BATCH_NLRI_MAX;
 use thruway_rib::{
-    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Handle, Hygiene,
-    Interner, LadderConfig, NextHopCheck, Packer, PeerClass, PeerId, PeerProfile, Shard,
+    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Handle, Held,
+    Hygiene, Interner, LadderConfig, NextHopCheck, Packer, PeerClass, PeerId, PeerProfile, Shard,
     ShardBatch, ShardConfig, ShardEvent, ShardId, WorkerId,
 };
 use thruway_wire::attrs::{AttrSetBuf, RawAttr, TRANSITIVE, code};
@@ -427,7 +427,7 @@ fn pack(c: &mut Criterion) {
         ..Sink::default()
     };
     run(&mut shard, &mut sink);
-    let mut packer = Packer::new(group(true));
+    let mut packer = Packer::new(group(true), &Held::default());
     let mut bench = c.benchmark_group("pack");
     bench
         .throughput(Throughput::Elements(PREFIXES as u64))

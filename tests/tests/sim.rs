@@ -183,6 +183,7 @@ fn shape(rng: &mut Rng) -> Shape {
         messages: pick(tight.messages, roomy.messages),
         batch_nlri: pick(3, roomy.batch_nlri),
         member_high: pick(500, roomy.member_high),
+        member_max: pick(1200, roomy.member_max),
         member_low: 100,
         pull_nlri: pick(5, 4096) as u32,
         group_entries: pick(4, 4096) as u32,

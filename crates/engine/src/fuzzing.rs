@@ -121,6 +121,7 @@ impl Player {
         if tight {
             (bounds.messages, bounds.batch_nlri, bounds.group_entries) = (1, 1, 1);
             (bounds.member_high, bounds.member_low, bounds.pull_nlri) = (100, 20, 1);
+            bounds.member_max = 200;
         }
         let config = WorkerConfig {
             id: WorkerId(0),

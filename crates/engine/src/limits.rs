@@ -38,19 +38,26 @@ pub const PULL_NLRI: u32 = 4096;
 /// Batches that egress takes off one shard's ring per turn.
 pub const EGRESS_BATCHES_PER_TURN: usize = 16;
 
-/// Octets in a member's queue above which it leaves the stream and catches up by a reader.
+/// Octets that a member's queue may be longer than most queues of its group before it leaves the stream
+/// and catches up by a reader. What most of them have not taken is in memory once.
 pub const MEMBER_HIGH_BYTES: usize = 4 << 20;
+/// Octets in a member's queue above which it leaves the stream, however long the others' queues are.
+pub const MEMBER_MAX_BYTES: usize = 16 << 20;
 /// Octets below which its reader pulls again.
 pub const MEMBER_LOW_BYTES: usize = 1 << 20;
 /// Octets handed to a socket at a time: what a KEEPALIVE may have to wait behind.
 pub const SEND_BYTES: usize = 256 << 10;
+/// Octets that are worth a send of their own while more input waits.
+pub const SEND_WORTH_BYTES: usize = 64 << 10;
+/// How long fewer octets than that may lie while more input waits.
+pub const SEND_WAIT: Duration = Duration::from_millis(1);
 /// Chunks handed to a socket at a time.
 pub const SEND_CHUNKS: usize = 256;
 /// Octets that session messages may hold of a connection's queue; a peer that does not read while it
 /// makes us answer is closed.
 pub const PRIORITY_BYTES_MAX: usize = 1 << 20;
-/// Octets in all members' queues of one worker above which no reader pulls and the longest queue's
-/// member leaves the stream at once.
+/// Octets of messages that a worker's members hold together, shared ones counted once, above which no
+/// reader pulls and members with more than [`MEMBER_LOW_BYTES`] leave the stream at once.
 pub const EGRESS_BYTES_MAX: usize = 1 << 30;
 
 /// How long a connection may take to end after its NOTIFICATION.
@@ -78,7 +85,8 @@ pub const UPDATE_ERRORS_PER_MINUTE: u32 = 10;
 
 const _: () = assert!(CARRY_RESUME_BYTES < CARRY_PAUSE_BYTES);
 const _: () = assert!(MEMBER_LOW_BYTES < MEMBER_HIGH_BYTES);
-const _: () = assert!(MEMBER_HIGH_BYTES < EGRESS_BYTES_MAX);
+const _: () = assert!(MEMBER_HIGH_BYTES < MEMBER_MAX_BYTES);
+const _: () = assert!(MEMBER_MAX_BYTES < EGRESS_BYTES_MAX);
 
 /// The bounds that a simulation makes small, so that it meets them often. The defaults are this
 /// module's constants.
@@ -106,6 +114,8 @@ pub struct Bounds {
     pub egress_batches: usize,
     /// [`MEMBER_HIGH_BYTES`].
     pub member_high: usize,
+    /// [`MEMBER_MAX_BYTES`].
+    pub member_max: usize,
     /// [`MEMBER_LOW_BYTES`].
     pub member_low: usize,
     /// [`EGRESS_BYTES_MAX`].
@@ -126,6 +136,7 @@ impl Default for Bounds {
             pull_nlri: PULL_NLRI,
             egress_batches: EGRESS_BATCHES_PER_TURN,
             member_high: MEMBER_HIGH_BYTES,
+            member_max: MEMBER_MAX_BYTES,
             member_low: MEMBER_LOW_BYTES,
             egress_bytes: EGRESS_BYTES_MAX,
         }

@@ -38,13 +38,13 @@ pub const IDLE_OUTBOXES: usize = 64;
 pub const POLL_EVENTS: usize = 1024;
 
 /// Octets that one `poll` hands out, or throws away in a graceful close, before it returns.
-pub const POLL_BYTES: usize = 2 << 20;
+pub const POLL_BYTES: usize = 32 << 10;
 
 /// Octets of the one receive buffer that all sockets share (epoll).
-pub const READ_BYTES: usize = 64 << 10;
+pub const READ_BYTES: usize = 32 << 10;
 
 /// Octets that one socket may give before the next one has its turn (epoll).
-pub const READ_BYTES_PER_SOCKET: usize = 256 << 10;
+pub const READ_BYTES_PER_SOCKET: usize = 32 << 10;
 
 /// Kernel events fetched at once (epoll).
 pub const EPOLL_EVENTS: usize = 1024;
@@ -68,7 +68,7 @@ pub const RING_LOCKED: usize = SQ_ENTRIES as usize * 68 + CQ_ENTRIES as usize * 
 
 /// Receive buffers (io_uring). They are used in turn, so all of them together should fit the
 /// second-level cache of one core: 1 MiB costs 10 % less per octet than 2 MiB.
-pub const RING_BUFFERS: u16 = 64;
+pub const RING_BUFFERS: u16 = 8;
 
 /// Octets of a receive buffer (io_uring).
 pub const RING_BUFFER_BYTES: usize = 16 << 10;

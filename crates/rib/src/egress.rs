@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hashbrown::HashTable;
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::encode::{self, Encoding, Reflect, Rewrite};
@@ -11,8 +12,6 @@ use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey, RouterId};
 
 use crate::{AddPathSend, Audience, EgressBatch, GroupProfile, Handle, OutRun, PeerId, ShardId};
 
-/// Octets of one segment: packs share it while they fit.
-const SEGMENT_LEN: usize = 64 * 1024;
 /// No piece.
 const END: u32 = u32::MAX;
 
@@ -33,7 +32,49 @@ pub struct Packer {
     nlri6: Vec<Nlri<Ipv6Prefix>>,
     order: Vec<u32>,
     bytes: Vec<u8>,
-    segment: BytesMut,
+    held: Held,
+}
+
+/// Octets of encoded messages that somebody still holds, each counted once: members share them, so the
+/// lengths of their queues say little about memory.
+#[derive(Clone, Debug, Default)]
+pub struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    /// How many there are now.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn segment(&self, bytes: &[u8]) -> Bytes {
+        if bytes.is_empty() {
+            return Bytes::new();
+        }
+        self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+        Bytes::from_owner(Segment {
+            bytes: bytes.into(),
+            held: self.clone(),
+        })
+    }
+}
+
+/// The messages of one pack. It goes with the last slice of it.
+struct Segment {
+    bytes: Box<[u8]>,
+    held: Held,
+}
+
+impl AsRef<[u8]> for Segment {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.held.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
 }
 
 /// NLRI with one set from one source for one audience, from any shard.
@@ -137,9 +178,9 @@ impl RunKey {
 }
 
 impl Packer {
-    /// For a group.
+    /// For a group; `held` counts what its members hold.
     #[must_use]
-    pub fn new(profile: Arc<GroupProfile>) -> Self {
+    pub fn new(profile: Arc<GroupProfile>, held: &Held) -> Self {
         Packer {
             profile,
             runs: Vec::new(),
@@ -151,7 +192,7 @@ impl Packer {
             nlri6: Vec::new(),
             order: Vec::new(),
             bytes: Vec::new(),
-            segment: BytesMut::new(),
+            held: held.clone(),
         }
     }
 
@@ -265,11 +306,7 @@ impl Packer {
                 self.encode(run, router_id, &mut bytes, &mut packed);
             }
         }
-        if self.segment.capacity() < bytes.len() {
-            self.segment = BytesMut::with_capacity(bytes.len().max(SEGMENT_LEN));
-        }
-        self.segment.extend_from_slice(&bytes);
-        packed.bytes = self.segment.split().freeze();
+        packed.bytes = self.held.segment(&bytes);
         bytes.clear();
         (self.bytes, self.order) = (bytes, order);
         self.clear();

@@ -62,7 +62,7 @@ pub use batch::{
     Audience, Cursor, EgressBatch, EgressRequest, OutRun, Returns, ShardBatch, ShardEvent,
     ShardNote, Stream,
 };
-pub use egress::{Packed, PackedCount, Packer};
+pub use egress::{Held, Packed, PackedCount, Packer};
 pub use hash::shard_of;
 pub use ids::{GroupId, Handle, PeerClass, PeerId, ShardId, WorkerId};
 pub use import::Rejection;

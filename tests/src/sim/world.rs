@@ -47,6 +47,8 @@ struct Collect<'a> {
     worker: usize,
     links: &'a [Link],
     room: bool,
+    /// Whether more input is said to come.
+    busy: bool,
     acts: Vec<Act>,
     events: &'a mut Vec<(usize, Event)>,
     replies: &'a mut Vec<(QueryId, Reply)>,
@@ -72,6 +74,10 @@ impl Sink for Collect<'_> {
     fn unread(&self, conn: ConnId) -> bool {
         let mut own = self.links.iter().filter(|link| link.worker == self.worker);
         own.any(|link| link.conn == conn && !link.up.is_empty())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy
     }
 
     fn event(&mut self, event: Event) {
@@ -118,6 +124,7 @@ impl Shape {
             pull_nlri: 1,
             egress_batches: 1,
             member_high: 200,
+            member_max: 500,
             member_low: 50,
             egress_bytes: 1 << 20,
         };
@@ -762,6 +769,7 @@ impl World {
             worker,
             links: &self.links,
             room: self.room,
+            busy: self.rng.one_in(3),
             acts: Vec::new(),
             events: &mut self.events,
             replies: &mut self.replies,

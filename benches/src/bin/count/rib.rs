@@ -7,9 +7,9 @@ use std::sync::Arc;
 use thruway_policy::Policy;
 use thruway_rib::limits::SHARD_BATCH_NLRI_MAX;
 use thruway_rib::{
-    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Hygiene, Interner,
-    LadderConfig, NextHopCheck, Packer, PeerClass, PeerId, PeerProfile, Shard, ShardBatch,
-    ShardConfig, ShardEvent, ShardId, WorkerId,
+    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Held, Hygiene,
+    Interner, LadderConfig, NextHopCheck, Packer, PeerClass, PeerId, PeerProfile, Shard,
+    ShardBatch, ShardConfig, ShardEvent, ShardId, WorkerId,
 };
 use thruway_wire::attrs::AttrSetBuf;
 use thruway_wire::encode::{Encoding, NextHopRewrite, Rewrite};
@@ -249,7 +249,7 @@ pub(crate) fn tell() -> usize {
 pub(crate) fn pack() -> usize {
     let (mut shard, mut sink) = (untold(), Sink::default());
     run(&mut shard, &mut sink);
-    let mut packer = Packer::new(group());
+    let mut packer = Packer::new(group(), &Held::default());
     counted_section(|| {
         for batch in &sink.batches {
             packer.absorb(batch);

@@ -138,15 +138,43 @@ impl Egress {
         }
     }
 
-    /// Members whose queue is too long leave the stream before this batch.
+    /// Members whose queue is too long leave the stream before this batch. What most of a group has not
+    /// taken yet is held once for all of them, so it is how far a member is behind the others that counts.
     fn detach_slow(&mut self, group: &Group, shard: usize, batch: &EgressBatch, conns: &Conns) {
         let bounds = self.bounds;
-        let full = conns.queued > bounds.egress_bytes;
-        let high = if full {
-            bounds.member_low
-        } else {
-            bounds.member_high
+        let full = self.held.octets() > bounds.egress_bytes;
+        let (high, max) = match full {
+            false => (bounds.member_high, bounds.member_max),
+            true => (bounds.member_low, bounds.member_low),
         };
+        let mut lags = std::mem::take(&mut self.lags);
+        lags.clear();
+        let members = group.members.iter().filter_map(|&peer| {
+            let member = self.members.get(peer.index())?.as_deref()?;
+            (*member.places.get(shard)? == Place::InStep).then(|| conns.queued(member.conn))
+        });
+        lags.extend(members);
+        if lags.iter().any(|lag| *lag > high) {
+            // Of an even number the one nearer to the front: of two, the slow one leaves.
+            let middle = lags.len().saturating_sub(1) / 2;
+            let common = match lags.as_slice() {
+                [_] => 0,
+                _ => *lags.select_nth_unstable(middle).1,
+            };
+            self.detach(group, shard, batch, conns, max.min(common + high));
+        }
+        self.lags = lags;
+    }
+
+    /// Takes members with more than `most` octets out of the stream.
+    fn detach(
+        &mut self,
+        group: &Group,
+        shard: usize,
+        batch: &EgressBatch,
+        conns: &Conns,
+        most: usize,
+    ) {
         for &peer in &group.members {
             let Some(member) = member_mut(&mut self.members, peer) else {
                 continue;
@@ -155,7 +183,7 @@ impl Egress {
             let Some(place) = member.places.get_mut(shard) else {
                 continue;
             };
-            if *place != Place::InStep || conns.queued(conn) <= high {
+            if *place != Place::InStep || conns.queued(conn) <= most {
                 continue;
             }
             *place = Place::Waiting(Cursor::Log(batch.from));

@@ -21,7 +21,8 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 use thruway_rib::limits::SHARDS_MAX;
 use thruway_rib::{
-    Cursor, EgressBatch, EgressRequest, GroupId, GroupProfile, Packer, PeerId, ShardId, WorkerId,
+    Cursor, EgressBatch, EgressRequest, GroupId, GroupProfile, Held, Packer, PeerId, ShardId,
+    WorkerId,
 };
 use thruway_session::ConnId;
 use thruway_wire::{Family, FamilySet};
@@ -52,6 +53,10 @@ pub(crate) struct Egress {
     /// By shard: what it has to be told.
     shards_told: Vec<Told>,
     notices: Vec<Notice>,
+    /// What all members' queues hold, and the sends under way.
+    pub(crate) held: Held,
+    /// Scratch: how much waits for each member of a group.
+    lags: Vec<usize>,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) detached: u64,
@@ -68,9 +73,9 @@ struct Group {
 }
 
 impl Group {
-    fn new(profile: &Arc<GroupProfile>) -> Self {
+    fn new(profile: &Arc<GroupProfile>, held: &Held) -> Self {
         Group {
-            packer: Packer::new(profile.clone()),
+            packer: Packer::new(profile.clone(), held),
             members: Vec::new(),
             pending: Default::default(),
             dirty: false,
@@ -221,6 +226,8 @@ impl Egress {
             dirty: Vec::new(),
             shards_told: (0..shards).map(|_| told()).collect(),
             notices: Vec::new(),
+            held: Held::default(),
+            lags: Vec::new(),
             messages: 0,
             bytes: 0,
             detached: 0,
@@ -270,7 +277,7 @@ impl Egress {
             *slot = Some(Box::new(member));
         }
         if let Some(slot) = self.groups.get_mut(profile.id.index()) {
-            slot.get_or_insert_with(|| Box::new(Group::new(profile)))
+            slot.get_or_insert_with(|| Box::new(Group::new(profile, &self.held)))
                 .members
                 .push(peer);
         }

@@ -53,6 +53,8 @@ pub(crate) struct EpollTransport {
     ready: Vec<epoll::Event>,
     next_ready: usize,
     buffer: Box<[u8]>,
+    /// The last `poll` ended because it had given enough.
+    cut_short: bool,
     counters: Counters,
 }
 
@@ -74,6 +76,7 @@ impl EpollTransport {
             ready: Vec::with_capacity(EPOLL_EVENTS),
             next_ready: 0,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            cut_short: false,
             counters: Counters::default(),
         })
     }
@@ -350,6 +353,10 @@ impl Transport for EpollTransport {
         self.waker.clone()
     }
 
+    fn is_busy(&self) -> bool {
+        self.cut_short
+    }
+
     fn connections(&self) -> usize {
         self.conns.len()
     }
@@ -365,6 +372,7 @@ impl Transport for EpollTransport {
     ) -> io::Result<()> {
         let mut turn = Turn::new();
         let waited = !self.pending.is_empty();
+        self.cut_short = true;
         if !self.deliver(&mut turn, sink) || turn.is_over() {
             return Ok(());
         }
@@ -387,6 +395,7 @@ impl Transport for EpollTransport {
         }
         self.expire();
         self.deliver(&mut turn, sink);
+        self.cut_short = turn.is_over();
         Ok(())
     }
 }

@@ -350,6 +350,10 @@ impl Transport for UringTransport {
         self.waker.clone()
     }
 
+    fn is_busy(&self) -> bool {
+        self.ring.backlog() > 0
+    }
+
     fn connections(&self) -> usize {
         self.conns.len()
     }

@@ -57,7 +57,7 @@ fn read(packed: &Packed, member: u16) -> Vec<(char, u8)> {
 }
 
 fn packer() -> Packer {
-    Packer::new(Arc::new(group(0)))
+    Packer::new(Arc::new(group(0)), &Held::default())
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_reflector_marks_routes_of_internal_sources() {
         sets: vec![set(1)],
         ..EgressBatch::default()
     };
-    let mut packer = Packer::new(Arc::new(profile));
+    let mut packer = Packer::new(Arc::new(profile), &Held::default());
     packer.absorb(&batch);
     let plain = packer.pack(&|_| None);
     packer.absorb(&batch);
