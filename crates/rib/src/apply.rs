@@ -22,6 +22,8 @@ pub(crate) struct Ahead {
     end: usize,
     hashes: [u64; RUN],
     slots: [u32; RUN],
+    /// Bit n: a prefix of the run whose hash ends in n has got a slot since the run was looked up.
+    made: u64,
 }
 
 impl Ahead {
@@ -33,11 +35,26 @@ impl Ahead {
             let run = nlri.get(at..).unwrap_or_default();
             let run = run.get(..RUN).unwrap_or(run);
             (self.start, self.end) = (at, at + run.len());
+            self.made = 0;
             table.find_run(run, &mut self.hashes, &mut self.slots);
         }
         let place = at - self.start;
         let hash = self.hashes.get(place).copied().unwrap_or(0);
         (hash, self.slots.get(place).copied().unwrap_or(MISS))
+    }
+
+    /// The slot of a prefix that the look-up missed, `None` where the table is full. It is searched for
+    /// only where another one of the run may have been the same.
+    #[inline]
+    fn make<P: TableKey>(&mut self, table: &mut Table<P>, hash: u64, prefix: P) -> Option<u32> {
+        let bit = 1 << (hash & 63);
+        if self.made & bit != 0
+            && let Some(slot) = table.find(hash, &prefix)
+        {
+            return Some(slot);
+        }
+        self.made |= bit;
+        table.insert(hash, prefix)
     }
 }
 
@@ -148,7 +165,7 @@ pub(crate) fn announce<P: TableKey>(
         let (hash, slot) = ahead.at(table, nlri, at);
         let Some(nlri) = nlri.get(at) else { break };
         let slot = match slot {
-            MISS => table.find_or_insert(hash, nlri.prefix),
+            MISS => ahead.make(table, hash, nlri.prefix),
             slot => Some(slot),
         };
         if let Some(slot) = slot {
@@ -203,7 +220,7 @@ fn insert<P: TableKey>(
         drop_if_empty(table, core, slot);
         return;
     }
-    let best = best_of(table, slot);
+    let best = seen(table, core, slot);
     if !table.push(slot, path, id) {
         event.counting.release();
         drop_if_empty(table, core, slot);
@@ -248,7 +265,7 @@ fn replace<P: TableKey>(
     if !admit::<P>(core, event, &mut path, !was_held, was_accepted) {
         return; // a dead path stays for the sweeper
     }
-    let best = best_of(table, slot);
+    let best = seen(table, core, slot);
     move_count::<P>(core, event, &old, was_held);
     event.added.received += 1;
     event.added.accepted += u32::from(path.accepted.is_some());
@@ -388,7 +405,7 @@ pub(crate) fn remove<P: TableKey>(
         .first()
         .map_or(Digest::REJECTED, |path| path.digest);
     let med = table.slot(slot).is_some_and(|slot| slot.med_mattered());
-    let best = best_of(table, slot);
+    let best = seen(table, core, slot);
     let Some(old) = table.remove(slot, index) else {
         return;
     };
@@ -403,11 +420,20 @@ pub(crate) fn remove<P: TableKey>(
     }
 }
 
-/// What followers see of the best path.
+/// What followers see of a best path.
+type Seen = (Handle, PeerId, u16);
+
 #[inline]
-fn best_of<P: TableKey>(table: &Table<P>, slot: u32) -> (Handle, PeerId, u16) {
+fn best_of<P: TableKey>(table: &Table<P>, slot: u32) -> Seen {
     let best = table.paths(slot).first().copied().unwrap_or_default();
     (best.accepted, best.peer, best.tag.sub())
+}
+
+/// What followers see of the best path before a change; `None` where they hear of every change.
+#[inline]
+fn seen<P: TableKey>(table: &Table<P>, core: &Core, slot: u32) -> Option<Seen> {
+    let all = core.all_paths_matter.get(P::INDEX).is_none_or(|all| *all);
+    (!all).then(|| best_of(table, slot))
 }
 
 /// Logs a change, unless it is of a path that no follower asks about. Of a dead path followers may have
@@ -417,11 +443,13 @@ fn touch<P: TableKey>(
     table: &mut Table<P>,
     core: &mut Core,
     slot: u32,
-    before: (Handle, PeerId, u16),
+    before: Option<Seen>,
     was_dead: bool,
 ) {
-    let all = core.all_paths_matter.get(P::INDEX).is_none_or(|all| *all);
-    if all || was_dead || core.peers.any_dead(P::INDEX) || best_of(table, slot) != before {
+    if was_dead
+        || before.is_none_or(|before| best_of(table, slot) != before)
+        || core.peers.any_dead(P::INDEX)
+    {
         table.touch(slot, &mut core.log);
     } else {
         drop_if_empty(table, core, slot);

@@ -281,7 +281,7 @@ impl Group {
             let nlri = Nlri { path_id: 0, prefix };
             tell_change(out, &self.members, reflects, nlri, &old, &new);
         }
-        told.set(slot, new, &mut core.sets);
+        told.set(slot, &old, new, &mut core.sets);
     }
 
     /// True where the group's answer for a slot is no longer what it was told.

@@ -270,11 +270,9 @@ impl<P: TableKey> Table<P> {
         std::hint::black_box(warm);
     }
 
-    /// The slot of a prefix, new where needed; `None` where the table is full.
-    pub(crate) fn find_or_insert(&mut self, hash: u64, prefix: P) -> Option<u32> {
-        if let Some(slot) = self.find(hash, &prefix) {
-            return Some(slot);
-        }
+    /// A slot for a prefix that has none; `None` where the table is full.
+    pub(crate) fn insert(&mut self, hash: u64, prefix: P) -> Option<u32> {
+        debug_assert!(self.find(hash, &prefix).is_none());
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.len >= SLOTS_MAX => return None,
@@ -512,7 +510,7 @@ mod tests {
         for index in 0..100_000 {
             let hash = table.hash(&prefix(index));
             assert_eq!(table.find(hash, &prefix(index)), None);
-            assert_eq!(table.find_or_insert(hash, prefix(index)), Some(index));
+            assert_eq!(table.insert(hash, prefix(index)), Some(index));
         }
         for index in (0..100_000).step_by(2) {
             table.free(index);
@@ -522,16 +520,14 @@ mod tests {
             assert_eq!(found, (index % 2 == 1).then_some(index));
         }
         let hash = table.hash(&prefix(200_000));
-        assert!(table.find_or_insert(hash, prefix(200_000)).unwrap() < 100_000);
+        assert!(table.insert(hash, prefix(200_000)).unwrap() < 100_000);
         assert_eq!((table.len(), table.prefix_count()), (100_000, 50_001));
     }
 
     #[test]
     fn received_identifiers_follow_their_paths() {
         let mut table = Table::<Ipv4Prefix>::new(3);
-        let slot = table
-            .find_or_insert(table.hash(&prefix(1)), prefix(1))
-            .unwrap();
+        let slot = table.insert(table.hash(&prefix(1)), prefix(1)).unwrap();
         for (sub, id) in [(0, 700), (1, 70), (2, 7)] {
             assert_eq!(table.free_sub(slot, PeerId(4)), Some(sub));
             assert!(table.push(slot, path(4, sub, true), id));

@@ -94,9 +94,9 @@ impl ToldTable {
         }
     }
 
-    /// Replaces what was told; the uses of sets follow.
-    pub(crate) fn set(&mut self, slot: u32, now: Told, sets: &mut Sets) {
-        let old = self.get(slot);
+    /// Replaces what was told, `old`; the uses of sets follow.
+    pub(crate) fn set(&mut self, slot: u32, old: &Told, now: Told, sets: &mut Sets) {
+        debug_assert!(*old == self.get(slot));
         let has_alternate = now.alternate.is_some();
         let Some(place) = self.slots.slot(slot) else {
             return;
@@ -113,7 +113,9 @@ impl ToldTable {
             };
         }
         for handle in [now.handle, now.alternate] {
-            sets.acquire(handle, 1);
+            if handle.is_some() {
+                sets.acquire(handle, 1);
+            }
         }
         for handle in [old.handle, old.alternate] {
             if handle.is_some() {
@@ -125,7 +127,7 @@ impl ToldTable {
         if let Some(masked) = self.masked(&now) {
             *masked += 1;
         }
-        if let Some(masked) = self.masked(&old) {
+        if let Some(masked) = self.masked(old) {
             *masked -= 1;
         }
     }

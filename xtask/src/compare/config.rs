@@ -47,7 +47,7 @@ pub(super) fn thruway(site: &Site, dir: &Path, transport: &str, workers: Option<
     text
 }
 
-/// BIRD 3 is told to use both cores; BIRD 2 has no such word.
+/// BIRD 3 is told to use both cores, and to take AS_SETs as BIRD 2 does of itself, which has neither word.
 pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
     let mut text = format!("log stderr {{ warning, error, fatal, bug }};\nrouter id {SERVER};\n");
     if let Some(threads) = threads {
@@ -59,6 +59,9 @@ pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
          passive;\n  rs client;\n  hold time 180;\n  error wait time 1, 2;\n  \
          ipv4 {{ import all; export all; next hop keep; }};"
     );
+    if threads.is_some() {
+        text.push_str("  allow as sets on;\n");
+    }
     if site.ipv6 {
         text.push_str("  ipv6 { import all; export all; next hop keep; };\n");
     }
@@ -151,24 +154,21 @@ pub(super) fn gobgp(site: &Site) -> String {
     text
 }
 
+/// Its neighbours are a range: to one with an address of its own it would connect, and let ours wait
+/// meanwhile.
 pub(super) fn rustbgpd(site: &Site, dir: &Path) -> String {
     let families = match site.ipv6 {
         true => "[\"ipv4_unicast\", \"ipv6_unicast\"]",
         false => "[\"ipv4_unicast\"]",
     };
-    let mut text = format!(
+    format!(
         "[global]\nasn = {SERVER_AS}\nrouter_id = \"{SERVER}\"\nlisten_port = 179\n\
-         runtime_state_dir = \"{0}\"\n[global.telemetry]\nlog_format = \"json\"\n\
+         runtime_state_dir = \"{0}\"\ndynamic_neighbor_limit = 5000\n\
+         [global.telemetry]\nlog_format = \"json\"\n\
          [global.telemetry.grpc_uds]\npath = \"{0}/grpc.sock\"\n\
-         [security.grpc]\nenforcement = \"legacy\"\n",
+         [peer_groups.clients]\nroute_server_client = true\nfamilies = {families}\nhold_time = 180\n\
+         [[dynamic_neighbors]]\nprefix = \"198.18.0.0/16\"\npeer_group = \"clients\"\n\
+         remote_asn = 0\n",
         dir.display()
-    );
-    for (addr, asn) in &site.peers {
-        let _ = writeln!(
-            text,
-            "[[neighbors]]\naddress = \"{addr}\"\nremote_asn = {asn}\n\
-             route_server_client = true\nfamilies = {families}\nhold_time = 180"
-        );
-    }
-    text
+    )
 }

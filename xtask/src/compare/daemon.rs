@@ -125,7 +125,9 @@ impl Kind {
             .ok()?;
         let text = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
         let line = text.lines().next()?.to_owned();
-        let mut words = line.split_whitespace();
+        let mut words = line
+            .split_whitespace()
+            .map(|word| word.strip_prefix('v').unwrap_or(word));
         let starts_with_digit = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
         words.find(starts_with_digit).map(str::to_owned)
     }
@@ -182,11 +184,11 @@ impl Kind {
             }
             Kind::RustyBgp => {
                 write(config::gobgp(site))?;
-                command.arg("-f").arg(&file);
+                command.arg("-f").arg(&file).env("RUST_LOG", "error");
             }
             Kind::RustBgpd => {
                 write(config::rustbgpd(site, dir))?;
-                command.arg(&file);
+                command.arg(&file).env("RUST_LOG", "error");
             }
             Kind::Ceiling => bail!("the load tool is no daemon"),
         }

@@ -138,7 +138,7 @@ fn counts_follow_what_each_member_has() {
     let mut sets = sets();
     let mut table = ToldTable::default();
     for (slot, told) in states().into_iter().enumerate() {
-        table.set(slot as u32, told, &mut sets);
+        table.set(slot as u32, &Told::default(), told, &mut sets);
     }
     for member in MEMBERS {
         let has = states()
@@ -147,7 +147,8 @@ fn counts_follow_what_each_member_has() {
             .count();
         assert_eq!(table.count(member), has as u32);
     }
-    table.set(1, Told::default(), &mut sets);
+    let old = table.get(1);
+    table.set(1, &old, Told::default(), &mut sets);
     table.clear(&mut sets);
     assert_eq!(table.count(PeerId(1)), 0);
 }
