@@ -251,44 +251,32 @@ impl Conns {
         out.close(id, how);
     }
 
-    /// Hands over what waits, one piece a connection; calls `handed` for each. `worth`: fewer octets of
-    /// UPDATEs stay for the next call.
+    /// Hands over what waits, one piece a connection; calls `handed` for each.
     pub(crate) fn flush(
         &mut self,
-        worth: usize,
         out: &mut dyn Sink,
         mut handed: impl FnMut(ConnId, PeerId, usize),
     ) {
         let mut dirty = mem::take(&mut self.dirty);
-        dirty.retain(|&id| {
+        for id in dirty.drain(..) {
             let Some(conn) = self.map.get_mut(&id) else {
-                return false;
+                continue;
             };
-            let idle = !conn.closing && conn.outbox.in_flight == 0;
-            if idle && conn.outbox.priority.is_empty() && conn.outbox.queued < worth {
-                return true;
-            }
             conn.outbox.dirty = false;
-            if !idle {
-                return false;
+            if conn.closing || conn.outbox.in_flight > 0 {
+                continue;
             }
             let (queued, octets) = fill(&mut conn.outbox, &mut self.chunks);
             if octets == 0 {
-                return false;
+                continue;
             }
             self.queued -= queued;
             self.bytes_out += octets as u64;
             out.send(id, &mut self.chunks);
             self.chunks.clear();
             handed(id, conn.peer, octets);
-            false
-        });
+        }
         self.dirty = dirty;
-    }
-
-    /// True where something waits for a send, and nothing but time.
-    pub(crate) fn holds(&self) -> bool {
-        !self.dirty.is_empty()
     }
 }
 
@@ -397,37 +385,17 @@ mod tests {
         let mut net = Net::default();
         conns.push(id, Bytes::from_static(b"update"));
         assert!(conns.push_priority(id, Bytes::from_static(b"keepalive ")));
-        conns.flush(0, &mut net, |_, peer, octets| {
+        conns.flush(&mut net, |_, peer, octets| {
             assert_eq!((peer, octets), (PeerId(3), 16));
         });
         conns.push(id, Bytes::from_static(b"more"));
-        conns.flush(0, &mut net, |_, _, _| panic!("one is under way"));
+        conns.flush(&mut net, |_, _, _| panic!("one is under way"));
         assert_eq!(net.sent, [b"keepalive update".to_vec()]);
         assert_eq!(conns.sent(id), Some(true));
-        conns.flush(0, &mut net, |_, _, _| {});
+        conns.flush(&mut net, |_, _, _| {});
         assert_eq!(net.sent.len(), 2);
         assert_eq!(conns.sent(id), Some(false));
         assert_eq!((conns.queued, conns.queued(id)), (0, 0));
-    }
-
-    #[test]
-    fn a_small_piece_waits_for_more_or_for_a_session_message() {
-        let (mut conns, id) = conns();
-        let mut net = Net::default();
-        conns.push(id, Bytes::from_static(b"small"));
-        conns.flush(9, &mut net, |_, _, _| panic!("not worth it"));
-        assert!(conns.holds());
-        conns.push(id, Bytes::from_static(b" and more"));
-        conns.flush(9, &mut net, |_, _, _| {});
-        assert!(!conns.holds());
-        conns.sent(id);
-        conns.push(id, Bytes::from_static(b"!"));
-        assert!(conns.push_priority(id, Bytes::from_static(b"keepalive ")));
-        conns.flush(9, &mut net, |_, _, _| {});
-        assert_eq!(
-            net.sent,
-            [b"small and more".to_vec(), b"keepalive !".to_vec()]
-        );
     }
 
     #[test]
@@ -439,7 +407,7 @@ mod tests {
         conns.close(id, true, &mut net);
         conns.close(id, true, &mut net);
         conns.push(id, Bytes::from_static(b"late"));
-        conns.flush(0, &mut net, |_, _, _| panic!("it is closing"));
+        conns.flush(&mut net, |_, _, _| panic!("it is closing"));
         let last = Bytes::from_static(b"cease");
         assert_eq!(net.closed, [Close::Graceful { last }]);
         assert_eq!(conns.queued, 0);

@@ -171,10 +171,6 @@ pub trait Sink {
     fn close(&mut self, conn: ConnId, how: Close);
     /// True where octets wait unread on the socket: asked before a hold timer ends a session.
     fn unread(&self, conn: ConnId) -> bool;
-    /// True where more input comes at once: small pieces may wait for more to send with them.
-    fn is_busy(&self) -> bool {
-        false
-    }
     /// Something worth a log line or a metric.
     fn event(&mut self, event: Event);
     /// An answer.

@@ -47,10 +47,6 @@ pub const MEMBER_MAX_BYTES: usize = 16 << 20;
 pub const MEMBER_LOW_BYTES: usize = 1 << 20;
 /// Octets handed to a socket at a time: what a KEEPALIVE may have to wait behind.
 pub const SEND_BYTES: usize = 256 << 10;
-/// Octets that are worth a send of their own while more input waits.
-pub const SEND_WORTH_BYTES: usize = 64 << 10;
-/// How long fewer octets than that may lie while more input waits.
-pub const SEND_WAIT: Duration = Duration::from_millis(1);
 /// Chunks handed to a socket at a time.
 pub const SEND_CHUNKS: usize = 256;
 /// Octets that session messages may hold of a connection's queue; a peer that does not read while it
@@ -74,7 +70,7 @@ pub const LIMIT_NEWS: Duration = Duration::from_secs(60);
 pub const SETTLE_WAIT: Duration = Duration::from_secs(5);
 /// Rounds of [`crate::Command::Settle`] over all workers that bring a command's effect from its worker's
 /// ingress through the shards into every connection's queue.
-pub const SETTLE_ROUNDS: usize = 3;
+pub const SETTLE_ROUNDS: usize = 4;
 /// [`crate::Command::Settle`]s that wait in one worker; one more is answered with [`crate::Reply::Busy`].
 pub const SETTLES_MAX: usize = 16;
 /// How often peers that a limit holds back are looked at: room may come about in another shard than

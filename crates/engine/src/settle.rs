@@ -93,7 +93,15 @@ impl Worker {
                 let shard = &shard?.shard;
                 (!shard.is_walking()).then(|| Stage::Told(shard.log_end()))
             }
-            Stage::Told(position) => (shard?.shard.told_upto() >= *position).then(egress),
+            Stage::Told(position) => {
+                let shard = &shard?.shard;
+                // What was withdrawn on the way may have made room for what a limit held back.
+                let told = shard.told_upto() >= *position;
+                told.then(|| match shard.is_walking() {
+                    true => Stage::Walked,
+                    false => egress(),
+                })
+            }
             Stage::Egress(counts) => {
                 reached(counts, self.egress.absorbed()).then_some(Stage::CatchUp)
             }

@@ -23,7 +23,7 @@ use crate::conns::Conns;
 use crate::effects::{Collect, Effect};
 use crate::egress::Egress;
 use crate::ingress::{Ingress, shard_id};
-use crate::limits::{HOUSEKEEPING_WAIT, SEND_WAIT, SEND_WORTH_BYTES};
+use crate::limits::HOUSEKEEPING_WAIT;
 use crate::peers::Peers;
 use crate::rings::{Back, Wake};
 use crate::settle::Settling;
@@ -77,8 +77,6 @@ pub struct Worker {
     pub(crate) draining: bool,
     drained: bool,
     last_turn: Option<Time>,
-    /// When small pieces were sent, too.
-    last_send: Time,
     /// Workers to wake after this turn.
     pub(crate) wake: Wake,
     /// When those that could wait are woken.
@@ -131,7 +129,6 @@ impl Worker {
             draining: false,
             drained: false,
             last_turn: None,
-            last_send: Time::ZERO,
             wake: Wake::default(),
             late_at: Time::NEVER,
             config,
@@ -298,14 +295,8 @@ impl Worker {
 
     /// Hands over what waits for sockets.
     fn send(&mut self, now: Time, out: &mut dyn Sink) {
-        let worth = if out.is_busy() && now.since(self.last_send) < SEND_WAIT {
-            SEND_WORTH_BYTES
-        } else {
-            self.last_send = now;
-            0
-        };
         let peers = &mut self.peers;
-        self.conns.flush(worth, out, |conn, peer, octets| {
+        self.conns.flush(out, |conn, peer, octets| {
             if let Some(peer) = peers.get_mut(peer) {
                 peer.stats.bytes_out += octets as u64;
                 // The socket now has something to do; RFC 9687 asks that it gets on with it.
@@ -331,8 +322,7 @@ impl Worker {
         }
         let own = 1 << self.config.id.0;
         let wake = self.whom_to_wake(now, late);
-        let work = self.conns.holds()
-            || (!self.ready.is_empty() && !self.ingress.blocked())
+        let work = (!self.ready.is_empty() && !self.ingress.blocked())
             || self.rings.from_shard.iter().any(|ring| !ring.is_empty())
             || self.ingress.can_flush(&self.rings)
             || self

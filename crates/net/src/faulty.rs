@@ -259,10 +259,6 @@ impl Transport for Faulty {
         self.inner.waker()
     }
 
-    fn is_busy(&self) -> bool {
-        self.inner.is_busy()
-    }
-
     fn connections(&self) -> usize {
         self.inner.connections()
     }

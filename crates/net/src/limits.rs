@@ -66,8 +66,8 @@ pub const CQ_ENTRIES: u32 = 16 << 10;
 /// and 4 for a request, 16 for a completion, and some pages.
 pub const RING_LOCKED: usize = SQ_ENTRIES as usize * 68 + CQ_ENTRIES as usize * 16 + (20 << 10);
 
-/// Receive buffers (io_uring). They are used in turn, so all of them together should fit the
-/// second-level cache of one core: 1 MiB costs 10 % less per octet than 2 MiB.
+/// Receive buffers (io_uring). What a flood can fill before anybody else has its turn: 1 MiB was
+/// 10 ms of work for the one behind it, and costs as much an octet.
 pub const RING_BUFFERS: u16 = 8;
 
 /// Octets of a receive buffer (io_uring).

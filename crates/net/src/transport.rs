@@ -373,9 +373,6 @@ pub trait Transport {
     /// A handle with which other threads end a wait in `poll`.
     fn waker(&self) -> Waker;
 
-    /// True where the last `poll` left something: the next one has input at once.
-    fn is_busy(&self) -> bool;
-
     /// Connections that the transport holds, those under way in either direction included.
     fn connections(&self) -> usize;
 

@@ -47,8 +47,6 @@ struct Collect<'a> {
     worker: usize,
     links: &'a [Link],
     room: bool,
-    /// Whether more input is said to come.
-    busy: bool,
     acts: Vec<Act>,
     events: &'a mut Vec<(usize, Event)>,
     replies: &'a mut Vec<(QueryId, Reply)>,
@@ -74,10 +72,6 @@ impl Sink for Collect<'_> {
     fn unread(&self, conn: ConnId) -> bool {
         let mut own = self.links.iter().filter(|link| link.worker == self.worker);
         own.any(|link| link.conn == conn && !link.up.is_empty())
-    }
-
-    fn is_busy(&self) -> bool {
-        self.busy
     }
 
     fn event(&mut self, event: Event) {
@@ -769,7 +763,6 @@ impl World {
             worker,
             links: &self.links,
             room: self.room,
-            busy: self.rng.one_in(3),
             acts: Vec::new(),
             events: &mut self.events,
             replies: &mut self.replies,

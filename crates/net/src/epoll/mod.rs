@@ -53,8 +53,6 @@ pub(crate) struct EpollTransport {
     ready: Vec<epoll::Event>,
     next_ready: usize,
     buffer: Box<[u8]>,
-    /// The last `poll` ended because it had given enough.
-    cut_short: bool,
     counters: Counters,
 }
 
@@ -76,7 +74,6 @@ impl EpollTransport {
             ready: Vec::with_capacity(EPOLL_EVENTS),
             next_ready: 0,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
-            cut_short: false,
             counters: Counters::default(),
         })
     }
@@ -353,10 +350,6 @@ impl Transport for EpollTransport {
         self.waker.clone()
     }
 
-    fn is_busy(&self) -> bool {
-        self.cut_short
-    }
-
     fn connections(&self) -> usize {
         self.conns.len()
     }
@@ -372,7 +365,6 @@ impl Transport for EpollTransport {
     ) -> io::Result<()> {
         let mut turn = Turn::new();
         let waited = !self.pending.is_empty();
-        self.cut_short = true;
         if !self.deliver(&mut turn, sink) || turn.is_over() {
             return Ok(());
         }
@@ -395,7 +387,6 @@ impl Transport for EpollTransport {
         }
         self.expire();
         self.deliver(&mut turn, sink);
-        self.cut_short = turn.is_over();
         Ok(())
     }
 }

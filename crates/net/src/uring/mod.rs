@@ -350,10 +350,6 @@ impl Transport for UringTransport {
         self.waker.clone()
     }
 
-    fn is_busy(&self) -> bool {
-        self.ring.backlog() > 0
-    }
-
     fn connections(&self) -> usize {
         self.conns.len()
     }
@@ -373,7 +369,8 @@ impl Transport for UringTransport {
             return Ok(());
         }
         self.feed_starved();
-        let wait = if waited || !self.pending.is_empty() {
+        // Those that starve wait for a buffer, which is free again: their requests come first.
+        let wait = if waited || !self.pending.is_empty() || !self.starved.is_empty() {
             Some(Duration::ZERO)
         } else {
             self.deadlines.limit(timeout)

@@ -134,10 +134,6 @@ impl Sink for Direct<'_> {
         self.transport.unread(net_id(conn)) > 0
     }
 
-    fn is_busy(&self) -> bool {
-        self.transport.is_busy()
-    }
-
     fn event(&mut self, event: Event) {
         self.outbox.event(event);
     }

@@ -124,7 +124,8 @@ impl Client {
             .into_body();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else {
+            let frame = frame.context("the server went away before its answer ended")?;
+            let Ok(data) = frame.into_data() else {
                 continue;
             };
             rest.extend_from_slice(&data);
