@@ -43,18 +43,15 @@ impl Ahead {
         (hash, self.slots.get(place).copied().unwrap_or(MISS))
     }
 
-    /// The slot of a prefix that the look-up missed, `None` where the table is full. It is searched for
-    /// only where another one of the run may have been the same.
+    /// The slot of a prefix that the look-up missed, if another one of the run was the same.
     #[inline]
-    fn make<P: TableKey>(&mut self, table: &mut Table<P>, hash: u64, prefix: P) -> Option<u32> {
+    fn made<P: TableKey>(&mut self, table: &Table<P>, hash: u64, prefix: &P) -> Option<u32> {
         let bit = 1 << (hash & 63);
-        if self.made & bit != 0
-            && let Some(slot) = table.find(hash, &prefix)
-        {
-            return Some(slot);
+        if self.made & bit != 0 {
+            return table.find(hash, prefix);
         }
         self.made |= bit;
-        table.insert(hash, prefix)
+        None
     }
 }
 
@@ -107,6 +104,22 @@ impl Event {
             received: Handle::NONE,
             verdict: None,
         })
+    }
+
+    /// The path that the event makes of a prefix, the first of its peer's.
+    #[inline]
+    fn path<P: TableKey>(&self, core: &mut Core, nlri: &Nlri<P>) -> Path {
+        let verdict = match self.verdict {
+            Some(verdict) => verdict,
+            None => Verdict::new(core, self.peer, self.received, nlri.prefix),
+        };
+        Path {
+            received: self.received,
+            accepted: verdict.accepted,
+            peer: self.peer,
+            tag: Tag::new(self.generation, 0, nlri.path_id != 0).with_med(verdict.has_med),
+            digest: verdict.digest,
+        }
     }
 
     fn finish<P: TableKey>(self, core: &mut Core) {
@@ -164,15 +177,32 @@ pub(crate) fn announce<P: TableKey>(
     for at in range {
         let (hash, slot) = ahead.at(table, nlri, at);
         let Some(nlri) = nlri.get(at) else { break };
-        let slot = match slot {
-            MISS => ahead.make(table, hash, nlri.prefix),
+        let known = match slot {
+            MISS => ahead.made(table, hash, &nlri.prefix),
             slot => Some(slot),
         };
-        if let Some(slot) = slot {
+        if let Some(slot) = known {
             put(table, core, &mut event, slot, nlri);
+        } else if let Some(slot) = table.insert(hash, nlri.prefix) {
+            begin(table, core, &mut event, slot, nlri);
         }
     }
     event.finish::<P>(core);
+}
+
+/// Puts a path into a slot that has just been made: there is nothing to compare it with.
+#[inline]
+fn begin<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    event: &mut Event,
+    slot: u32,
+    nlri: &Nlri<P>,
+) {
+    let path = event.path(core, nlri);
+    if enter(table, core, event, slot, nlri.path_id, path) {
+        table.touch(slot, &mut core.log);
+    }
 }
 
 /// Puts a peer's path into a slot.
@@ -184,18 +214,7 @@ fn put<P: TableKey>(
     slot: u32,
     nlri: &Nlri<P>,
 ) {
-    let verdict = match event.verdict {
-        Some(verdict) => verdict,
-        None => Verdict::new(core, event.peer, event.received, nlri.prefix),
-    };
-    let tag = Tag::new(event.generation, 0, nlri.path_id != 0).with_med(verdict.has_med);
-    let path = Path {
-        received: event.received,
-        accepted: verdict.accepted,
-        peer: event.peer,
-        tag,
-        digest: verdict.digest,
-    };
+    let path = event.path(core, nlri);
     match table.position(slot, event.peer, nlri.path_id) {
         Some(index) => replace(table, core, event, slot, index, path),
         None => insert(table, core, event, slot, nlri.path_id, path),
@@ -215,29 +234,48 @@ fn insert<P: TableKey>(
         0 if table.paths(slot).is_empty() => Some(0),
         _ => table.free_sub(slot, event.peer),
     };
-    path.tag = Tag::new(event.generation, sub.unwrap_or(0), id != 0).with_med(path.tag.has_med());
-    if sub.is_none() || !admit::<P>(core, event, &mut path, true, false) {
-        drop_if_empty(table, core, slot);
+    let Some(sub) = sub else {
+        return drop_if_empty(table, core, slot);
+    };
+    path.tag = Tag::new(event.generation, sub, id != 0).with_med(path.tag.has_med());
+    let best = seen(table, core, slot);
+    if !enter(table, core, event, slot, id, path) {
         return;
     }
-    let best = seen(table, core, slot);
+    let index = table.paths(slot).len() - 1;
+    core.decide_after(table, slot, index, Digest::REJECTED);
+    touch(table, core, slot, best, false);
+}
+
+/// Asks the limit, and appends a path. True where it is accepted, and so to be decided about.
+#[inline]
+fn enter<P: TableKey>(
+    table: &mut Table<P>,
+    core: &mut Core,
+    event: &mut Event,
+    slot: u32,
+    id: u32,
+    mut path: Path,
+) -> bool {
+    if !admit::<P>(core, event, &mut path, true, false) {
+        drop_if_empty(table, core, slot);
+        return false;
+    }
     if !table.push(slot, path, id) {
         event.counting.release();
         drop_if_empty(table, core, slot);
-        return;
+        return false;
     }
     event.added.received += 1;
     event.uses += 1;
     if path.accepted.is_none() {
-        return;
+        return false;
     }
     event.added.accepted += 1;
     if path.accepted != path.received {
         core.sets.acquire(path.accepted, 1);
     }
-    let index = table.paths(slot).len() - 1;
-    core.decide_after(table, slot, index, Digest::REJECTED);
-    touch(table, core, slot, best, false);
+    true
 }
 
 /// A path where the peer had one.

@@ -382,6 +382,15 @@ impl Group {
         if paths.is_empty() || !self.profile.families.contains(P::FAMILY) {
             return told;
         }
+        if let [only] = *paths {
+            // Most prefixes have one path, and nothing to choose.
+            if core.judge(P::INDEX).visible(&only) {
+                let handle = self.may(core, only, prefix);
+                let source = handle.is_some().then_some(only.peer);
+                (told.handle, told.source) = (handle, source.unwrap_or_default());
+            }
+            return told;
+        }
         if !self.profile.alternatives {
             if let Some(best) = self.best_of_all(table, core, slot) {
                 told.handle = self.may(core, best, prefix);

@@ -477,14 +477,18 @@ impl Groups {
         }
     }
 
-    /// Drops log entries that stragglers need not read. Where paths are told apart (ADD-PATH) each entry
-    /// says what went there, so all stay.
-    fn thin(&self, tables: &Tables, core: &mut Core) {
-        let is_many = |group: &Group| (0..2).any(|family| group.is_many(family));
-        if core.log.is_long(LOG_SLACK, CHANGE_LOG_LEN_MAX) && !self.iter().any(is_many) {
-            let upto = self.told_upto();
-            core.log.compact(upto, |slot| tables.last_entry(slot));
+    /// Drops log entries that stragglers need not read.
+    fn thin(&mut self, tables: &Tables, core: &mut Core) {
+        if !core.log.is_long(LOG_SLACK, CHANGE_LOG_LEN_MAX) {
+            return;
         }
+        let upto = self.told_upto();
+        for group in self.iter_mut() {
+            for (family, sent) in group.sent.iter_mut().enumerate() {
+                sent.compact(upto, |slot| tables.logged(core, SlotRef::new(family, slot)));
+            }
+        }
+        core.log.compact(upto, |slot| tables.last_entry(slot));
     }
 
     /// Keeps the log within its bound. Readers that are too far behind lose their place; a group whose

@@ -155,6 +155,24 @@ impl SentTable {
         }
     }
 
+    /// The log is about to keep, of the entries before `upto`, only the last of each slot: what went at
+    /// an earlier one goes with that. `last` is where a slot's last entry stands.
+    pub(crate) fn compact(&mut self, upto: u64, last: impl Fn(u32) -> Option<u64>) {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain_mut(|gone| {
+            if let Some(last) = last(gone.slot).filter(|last| *last < upto) {
+                gone.position = gone.position.max(last);
+            }
+            let mut has = self.get(gone.slot).iter();
+            !has.any(|sent| sent.key() == (gone.source, gone.sub))
+        });
+        let key = |gone: &Gone| (gone.position, gone.slot, gone.source, gone.sub);
+        let mut gone = Vec::from(gone);
+        gone.sort_unstable_by_key(key);
+        gone.dedup_by_key(|gone| key(gone));
+        self.gone = gone.into();
+    }
+
     /// Paths that a member has been told.
     pub(crate) fn count(&self, member: PeerId) -> u32 {
         self.announced - self.own.get(member.index()).copied().unwrap_or(0)
@@ -290,9 +308,28 @@ mod tests {
         assert_eq!(gone, [(0, a.id(), PeerId(0))]);
         assert_eq!(step(&mut table, &[a, b2, c], 7).len(), 1);
         assert_eq!(table.gone_at(6).count(), 0, "it came again");
-        table.trim(7);
-        assert_eq!(step(&mut table, &[], 8).len(), 2);
-        assert_eq!(table.gone_at(8).count(), 3);
+        step(&mut table, &[a, c], 8);
+        step(&mut table, &[a], 9);
+        table.compact(9, |_| Some(9));
+        let gone = |table: &SentTable, at| table.gone_at(at).map(|gone| gone.1).collect::<Vec<_>>();
+        assert_eq!(
+            gone(&table, 8),
+            [b2.id()],
+            "the entry at 9 is not passed by all"
+        );
+        table.compact(10, |_| Some(9));
+        assert_eq!(gone(&table, 8), []);
+        assert_eq!(
+            gone(&table, 9),
+            [b2.id(), c.id()],
+            "all that is left of the slot"
+        );
+        step(&mut table, &[a, b2, c], 10);
+        table.compact(10, |_| Some(10));
+        assert!(table.gone.is_empty(), "nothing of what came again");
+        table.trim(11);
+        assert_eq!(step(&mut table, &[], 11).len(), 2);
+        assert_eq!(table.gone_at(11).count(), 3);
         assert_eq!(table.count(PeerId(7)), 0);
     }
 }

@@ -62,6 +62,7 @@ impl Told {
         }
     }
 
+    #[inline]
     pub(crate) fn is_nothing(&self) -> bool {
         self.handle.is_none()
     }
@@ -183,6 +184,9 @@ pub(crate) fn tell_change<P: BuildKey>(
     old: &Told,
     new: &Told,
 ) {
+    if old.is_nothing() {
+        return tell_state(out, members, nlri, new, false);
+    }
     // Whose path it is shows in the bytes only where we reflect (RFC 4456 §8).
     let alike = |a: View, b: View| match (a, b) {
         (Some((a, from_a)), Some((b, from_b))) => a == b && (!reflects || from_a == from_b),
