@@ -242,7 +242,19 @@ impl Packer {
             pieces,
             ..
         } = self;
-        let same = |run: &u32| runs.get(*run as usize).is_some_and(|run| run.key == key);
+        let set = match out.handle.is_some() {
+            true => batch.sets.get(out.set as usize),
+            false => None,
+        };
+        // The number of a set is used again once all shards have given it back, which they may have while
+        // another shard's batch with the former set still waited for us.
+        let same = |run: &u32| {
+            let known = runs.get(*run as usize).filter(|run| run.key == key);
+            known.is_some_and(|run| match (&run.set, set) {
+                (Some(known), Some(set)) => known.is_same(set),
+                (known, set) => known.is_none() && set.is_none(),
+            })
+        };
         if let Some(run) = index.find(hash, same).copied() {
             let Some(run) = runs.get_mut(run as usize) else {
                 return;
@@ -254,10 +266,7 @@ impl Packer {
             run.count += out.count;
             return;
         }
-        let set = match out.handle.is_some() {
-            true => batch.sets.get(out.set as usize).cloned(),
-            false => None,
-        };
+        let set = set.cloned();
         debug_assert_eq!(
             set.is_some(),
             out.handle.is_some(),

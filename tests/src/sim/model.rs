@@ -277,8 +277,13 @@ fn choose<'a>(
         return ties.filter(|path| path.from != to).collect();
     }
     if receiver.config.export.alternatives {
-        let rest: Vec<Path<'a>> = paths.iter().copied().filter(may).collect();
-        return best(&rest).into_iter().collect();
+        // Its own path takes part, and by its MED may take another one out, unless it is the answer: the
+        // answer is the group's.
+        let eligible = |path: &Path<'_>| eligible(matrix, path, receiver);
+        let all: Vec<Path<'a>> = paths.iter().copied().filter(eligible).collect();
+        let shared = best(&all).filter(|best| best.from != to);
+        let rest = || paths.iter().copied().filter(may).collect::<Vec<_>>();
+        return shared.or_else(|| best(&rest())).into_iter().collect();
     }
     best(paths).filter(may).into_iter().collect()
 }

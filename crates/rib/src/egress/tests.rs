@@ -63,16 +63,16 @@ fn packer() -> Packer {
 #[test]
 fn runs_of_several_shards_with_one_set_share_a_message() {
     let handle = Handle::new(0, 1);
-    let batch = |shard: u8, nets: std::ops::Range<u8>| EgressBatch {
+    let batch = |shard: u8, nets: std::ops::Range<u8>, set: &AttrSet| EgressBatch {
         shard: ShardId(shard),
         runs: vec![run(handle, 0, Audience::All, 0, nets.len() as u32)],
         nlri4: nlri(nets),
-        sets: vec![set(1)],
+        sets: vec![set.clone()],
         ..EgressBatch::default()
     };
-    let mut packer = packer();
-    packer.absorb(&batch(0, 0..3));
-    packer.absorb(&batch(1, 3..5));
+    let (mut packer, shared) = (packer(), set(1));
+    packer.absorb(&batch(0, 0..3, &shared));
+    packer.absorb(&batch(1, 3..5, &shared));
     let packed = packer.pack(&|_| None);
     assert_eq!((packed.messages, packed.unsendable), (1, 0));
     assert_eq!(
@@ -81,6 +81,10 @@ fn runs_of_several_shards_with_one_set_share_a_message() {
     );
     assert_eq!(packed.slices_for(PeerId(1)).count(), 1);
     assert!(packer.is_empty() && packer.pack(&|_| None).is_empty());
+    // The number stands for another set by now, and the first shard's batch has waited here meanwhile.
+    packer.absorb(&batch(0, 0..3, &shared));
+    packer.absorb(&batch(1, 3..5, &set(2)));
+    assert_eq!(packer.pack(&|_| None).messages, 2);
 }
 
 #[test]

@@ -193,6 +193,12 @@ impl AttrSet {
         AttrSet(ThinArc::from_header_and_slice(*set.meta, set.bytes))
     }
 
+    /// True where both are one allocation.
+    #[must_use]
+    pub fn is_same(&self, other: &AttrSet) -> bool {
+        std::ptr::eq(self.meta(), other.meta())
+    }
+
     /// A view of it.
     #[must_use]
     pub fn as_ref(&self) -> AttrSetRef<'_> {
