@@ -136,6 +136,8 @@ pub(crate) struct Conns {
     next: u64,
     /// Octets in all queues.
     pub(crate) queued: usize,
+    /// Pieces in all queues.
+    pieces: usize,
     /// Octets handed to sockets since start.
     pub(crate) bytes_out: u64,
 }
@@ -148,8 +150,14 @@ impl Conns {
             chunks: VecDeque::new(),
             next: 0,
             queued: 0,
+            pieces: 0,
             bytes_out: 0,
         }
+    }
+
+    /// Octets that the queues take beside what stands in them, which members share.
+    pub(crate) fn overhead(&self) -> usize {
+        self.pieces * size_of::<Bytes>()
     }
 
     pub(crate) fn next_id(&mut self) -> ConnId {
@@ -175,6 +183,7 @@ impl Conns {
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.map.remove(&id)?;
         self.queued -= conn.outbox.queued;
+        self.pieces -= conn.outbox.queue.len();
         Some(conn)
     }
 
@@ -193,6 +202,7 @@ impl Conns {
             return;
         };
         self.queued += bytes.len();
+        self.pieces += 1;
         conn.outbox.queued += bytes.len();
         conn.outbox.queue.push_back(bytes);
         note_dirty(&mut self.dirty, id, &mut conn.outbox);
@@ -233,6 +243,7 @@ impl Conns {
             return;
         }
         self.queued -= mem::take(&mut conn.outbox.queued);
+        self.pieces -= conn.outbox.queue.len();
         conn.outbox.queue.clear();
         conn.carry = Carry::default();
         let how = if graceful {
@@ -266,7 +277,9 @@ impl Conns {
             if conn.closing || conn.outbox.in_flight > 0 {
                 continue;
             }
+            let pieces = conn.outbox.queue.len();
             let (queued, octets) = fill(&mut conn.outbox, &mut self.chunks);
+            self.pieces -= pieces - conn.outbox.queue.len();
             if octets == 0 {
                 continue;
             }
@@ -395,7 +408,10 @@ mod tests {
         conns.flush(&mut net, |_, _, _| {});
         assert_eq!(net.sent.len(), 2);
         assert_eq!(conns.sent(id), Some(false));
-        assert_eq!((conns.queued, conns.queued(id)), (0, 0));
+        assert_eq!(
+            (conns.queued, conns.queued(id), conns.overhead()),
+            (0, 0, 0)
+        );
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub const PRIORITY_BYTES_MAX: usize = 1 << 20;
 /// reader pulls and members with more than [`MEMBER_LOW_BYTES`] leave the stream at once.
 pub const EGRESS_BYTES_MAX: usize = 1 << 30;
 
+/// A member's part of a pack is copied where it is smaller than the pack by more than this factor.
+pub const COPY_BELOW: usize = 8;
+
 /// How long a connection may take to end after its NOTIFICATION.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Rows of a query's answer that are handed over at a time.

@@ -47,7 +47,9 @@ impl Held {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn segment(&self, bytes: &[u8]) -> Bytes {
+    /// A counted copy.
+    #[must_use]
+    pub fn copy(&self, bytes: &[u8]) -> Bytes {
         if bytes.is_empty() {
             return Bytes::new();
         }
@@ -315,7 +317,7 @@ impl Packer {
                 self.encode(run, router_id, &mut bytes, &mut packed);
             }
         }
-        packed.bytes = self.held.segment(&bytes);
+        packed.bytes = self.held.copy(&bytes);
         bytes.clear();
         (self.bytes, self.order) = (bytes, order);
         self.clear();

@@ -9,6 +9,7 @@ use super::readers::Purpose;
 use super::{Egress, Group, Member, Notice, Place, ToldCount, member_mut, note_waiting};
 use crate::GroupRegistry;
 use crate::conns::Conns;
+use crate::limits::COPY_BELOW;
 use crate::rings::WorkerRings;
 
 impl Egress {
@@ -138,11 +139,16 @@ impl Egress {
         }
     }
 
+    /// True where members hold as much as they may together.
+    pub(super) fn is_full(&self, conns: &Conns) -> bool {
+        self.held.octets() + conns.overhead() > self.bounds.egress_bytes
+    }
+
     /// Members whose queue is too long leave the stream before this batch. What most of a group has not
     /// taken yet is held once for all of them, so it is how far a member is behind the others that counts.
     fn detach_slow(&mut self, group: &Group, shard: usize, batch: &EgressBatch, conns: &Conns) {
         let bounds = self.bounds;
-        let full = self.held.octets() > bounds.egress_bytes;
+        let full = self.is_full(conns);
         let (high, max) = match full {
             false => (bounds.member_high, bounds.member_max),
             true => (bounds.member_low, bounds.member_low),
@@ -255,6 +261,10 @@ impl Egress {
                     announced: count.announced.into(),
                     withdrawn: count.withdrawn.into(),
                 });
+                // A small part would keep all of the pack in memory: queues could then hold far more
+                // than their lengths say.
+                let small = bytes.len() * COPY_BELOW < packed.bytes().len();
+                let bytes = if small { self.held.copy(&bytes) } else { bytes };
                 conns.push(member.conn, bytes);
             }
             if packed.unsendable > 0 {

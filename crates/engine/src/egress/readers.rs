@@ -34,7 +34,7 @@ impl Egress {
     /// Starts readers for members that wait and whose queues have drained, one for all that stand at
     /// the same point, and pulls for those that have no answer on its way.
     pub(crate) fn pull(&mut self, conns: &Conns) {
-        if self.held.octets() > self.bounds.egress_bytes {
+        if self.is_full(conns) {
             return;
         }
         let mut fresh: Vec<u32> = Vec::new();
