@@ -19,6 +19,7 @@ use thruway_net::{
 on_both!(
     two_thousand_connections_in_one_transport,
     many_senders_and_few_buffers,
+    nobody_starves_while_the_transport_waits,
     a_flood_does_not_starve_the_others,
     a_turn_is_bounded,
     accepted_here_served_there,
@@ -97,6 +98,28 @@ fn many_senders_and_few_buffers(choice: TransportChoice) {
             end.transport.counters().starved > 0,
             "the test is to exhaust the buffers"
         );
+    }
+}
+
+fn nobody_starves_while_the_transport_waits(choice: TransportChoice) {
+    let count = u64::from(RING_BUFFERS) * 5;
+    let mut end = End::new(choice);
+    pairs(&mut end, count);
+    let message = "a message";
+    for round in 1..=3 {
+        for id in 0..count {
+            end.send(ConnId(id), message);
+        }
+        let whole = message.len() * round;
+        // What comes ends a wait, and nothing else does.
+        while (count..2 * count).any(|id| end.conn(ConnId(id)).received.len() < whole) {
+            let start = Instant::now();
+            end.poll(common::PATIENCE);
+            assert!(
+                start.elapsed() < common::PATIENCE,
+                "unheard in round {round}"
+            );
+        }
     }
 }
 
