@@ -200,6 +200,27 @@ pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table 
     table
 }
 
+/// Paths that a host is told under one matrix and was not under another, though what it had of the prefix has
+/// the same octets: what tells two paths apart may be left out on the way to it.
+#[must_use]
+pub fn alike(stations: &[Station], old: &Eligibility, new: &Eligibility, to: usize) -> u64 {
+    let receiver = &stations[to];
+    let told = |matrix: &Eligibility, paths: &[Path<'_>]| -> BTreeMap<(usize, u32), Vec<u8>> {
+        let chosen = choose(paths, matrix, receiver, to).into_iter();
+        chosen
+            .map(|path| ((path.from, path.path_id), told(&path, receiver)))
+            .collect()
+    };
+    let mut alike = 0;
+    for paths in accepted(stations).values() {
+        let (before, after) = (told(old, paths), told(new, paths));
+        let others = after.iter().filter(|(path, _)| !before.contains_key(*path));
+        let known = |set: &Vec<u8>| before.values().any(|known| known == set);
+        alike += others.filter(|(_, set)| known(set)).count() as u64;
+    }
+    alike
+}
+
 /// All paths that import lets in, by prefix.
 fn accepted(stations: &[Station]) -> BTreeMap<Prefix, Vec<Path<'_>>> {
     let mut by_prefix: BTreeMap<Prefix, Vec<Path<'_>>> = BTreeMap::new();
