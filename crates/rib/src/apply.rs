@@ -122,6 +122,19 @@ impl Event {
         }
     }
 
+    /// Counts a path that the peer did not have.
+    #[inline]
+    fn entered(&mut self, core: &mut Core, path: &Path) {
+        self.added.received += 1;
+        self.uses += 1;
+        if path.accepted.is_some() {
+            self.added.accepted += 1;
+            if path.accepted != path.received {
+                core.sets.acquire(path.accepted, 1);
+            }
+        }
+    }
+
     fn finish<P: TableKey>(self, core: &mut Core) {
         core.sets.acquire(self.received, self.uses);
         let Some(of) = core
@@ -183,25 +196,31 @@ pub(crate) fn announce<P: TableKey>(
         };
         if let Some(slot) = known {
             put(table, core, &mut event, slot, nlri);
-        } else if let Some(slot) = table.insert(hash, nlri.prefix) {
-            begin(table, core, &mut event, slot, nlri);
+        } else {
+            begin(table, core, &mut event, hash, nlri);
         }
     }
     event.finish::<P>(core);
 }
 
-/// Puts a path into a slot that has just been made: there is nothing to compare it with.
+/// Makes a slot for a prefix that has none: there is nothing to compare its path with.
 #[inline]
 fn begin<P: TableKey>(
     table: &mut Table<P>,
     core: &mut Core,
     event: &mut Event,
-    slot: u32,
+    hash: u64,
     nlri: &Nlri<P>,
 ) {
-    let path = event.path(core, nlri);
-    if enter(table, core, event, slot, nlri.path_id, path) {
-        table.touch(slot, &mut core.log);
+    let mut path = event.path(core, nlri);
+    if !admit::<P>(core, event, &mut path, true, false) {
+        return;
+    }
+    let log = path.accepted.is_some().then_some(&mut core.log);
+    if table.begin(hash, nlri, path, log) {
+        event.entered(core, &path);
+    } else {
+        event.counting.release();
     }
 }
 
@@ -238,44 +257,21 @@ fn insert<P: TableKey>(
         return drop_if_empty(table, core, slot);
     };
     path.tag = Tag::new(event.generation, sub, id != 0).with_med(path.tag.has_med());
+    if !admit::<P>(core, event, &mut path, true, false) {
+        return drop_if_empty(table, core, slot);
+    }
     let best = seen(table, core, slot);
-    if !enter(table, core, event, slot, id, path) {
+    if !table.push(slot, path, id) {
+        event.counting.release();
+        return drop_if_empty(table, core, slot);
+    }
+    event.entered(core, &path);
+    if path.accepted.is_none() {
         return;
     }
     let index = table.paths(slot).len() - 1;
     core.decide_after(table, slot, index, Digest::REJECTED);
     touch(table, core, slot, best, false);
-}
-
-/// Asks the limit, and appends a path. True where it is accepted, and so to be decided about.
-#[inline]
-fn enter<P: TableKey>(
-    table: &mut Table<P>,
-    core: &mut Core,
-    event: &mut Event,
-    slot: u32,
-    id: u32,
-    mut path: Path,
-) -> bool {
-    if !admit::<P>(core, event, &mut path, true, false) {
-        drop_if_empty(table, core, slot);
-        return false;
-    }
-    if !table.push(slot, path, id) {
-        event.counting.release();
-        drop_if_empty(table, core, slot);
-        return false;
-    }
-    event.added.received += 1;
-    event.uses += 1;
-    if path.accepted.is_none() {
-        return false;
-    }
-    event.added.accepted += 1;
-    if path.accepted != path.received {
-        core.sets.acquire(path.accepted, 1);
-    }
-    true
 }
 
 /// A path where the peer had one.

@@ -99,6 +99,17 @@ fn size(class: u8) -> u32 {
     SIZES.get(usize::from(class)).copied().unwrap_or(0)
 }
 
+/// Blocks of a chunk, by class.
+const BLOCKS: [u32; CLASSES] = {
+    let mut blocks = [1; CLASSES];
+    let mut class = 0;
+    while class < CLASSES && SIZES[class] <= CHUNK {
+        blocks[class] = CHUNK / SIZES[class];
+        class += 1;
+    }
+    blocks
+};
+
 /// The smallest class that holds `len` values.
 fn class_of(len: u16) -> u8 {
     SIZES.partition_point(|size| *size < u32::from(len)) as u8
@@ -123,6 +134,16 @@ impl<T: Copy + Default> Arena<T> {
         chunk
             .and_then(|chunk| chunk.get_mut(at..at + list.len()))
             .unwrap_or_default()
+    }
+
+    /// A list of one value.
+    #[inline]
+    pub(crate) fn one(&mut self, value: T) -> List {
+        let list = List::new(self.take(0), 1, 0);
+        if let [place] = self.get_mut(list) {
+            *place = value;
+        }
+        list
     }
 
     /// Appends a value. False where the list is full (65,535).
@@ -215,7 +236,7 @@ impl<T: Copy + Default> Arena<T> {
     /// A block of a class.
     fn take(&mut self, class: u8) -> u32 {
         let size = size(class);
-        let blocks = (CHUNK / size).max(1);
+        let blocks = BLOCKS.get(usize::from(class)).copied().unwrap_or(1);
         loop {
             let open = self
                 .open

@@ -36,6 +36,8 @@ enum Kind {
 #[derive(Debug)]
 pub(crate) struct Exports {
     kind: Kind,
+    /// The policy looks at prefixes.
+    by_prefix: bool,
     to: Option<PeerFacts>,
     memos: Vec<Chunked<Memo, 10>>,
     pub(crate) hits: Hits,
@@ -57,6 +59,11 @@ impl Exports {
         };
         Exports {
             kind,
+            by_prefix: kind == Kind::Judged
+                && profile
+                    .export
+                    .as_ref()
+                    .is_some_and(|policy| policy.uses_prefix()),
             to: profile.to.as_deref().map(facts),
             memos: Vec::new(),
             hits: profile
@@ -64,6 +71,12 @@ impl Exports {
                 .as_ref()
                 .map_or_else(Hits::default, |policy| Hits::new(policy)),
         }
+    }
+
+    /// True where the verdict over a path depends on the prefix.
+    #[inline]
+    pub(crate) fn by_prefix(&self) -> bool {
+        self.by_prefix
     }
 
     /// The set that the group would be told of a path, `NONE` where it may not have it. The matrix and
@@ -99,7 +112,7 @@ impl Exports {
         let Some(policy) = &profile.export else {
             return Handle::NONE;
         };
-        if policy.uses_prefix() {
+        if self.by_prefix {
             return self.evaluate(policy, core, family, path, prefix);
         }
         let source = if policy.uses_peer() {

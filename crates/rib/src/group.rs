@@ -10,7 +10,7 @@ use crate::ladder::Candidate;
 use crate::log::SlotRef;
 use crate::many::{Change, Sent, SentTable};
 use crate::members::Members;
-use crate::paths::{Digest, Path};
+use crate::paths::{Digest, Path, Tag};
 use crate::quota::{Quota, Whose};
 use crate::runs::{BuildKey, Builder};
 use crate::table::{Table, TableKey};
@@ -36,6 +36,29 @@ struct Scratch {
     sent: Vec<Sent>,
 }
 
+/// The answer over a path, good for all slots that have no other one: neighbours in the log mostly share
+/// their set.
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
+    family: usize,
+    accepted: Handle,
+    peer: PeerId,
+    tag: Tag,
+    /// `NONE`: nothing is told.
+    told: Handle,
+    /// Uses of `told` that are not counted yet.
+    uses: u32,
+}
+
+impl Repeat {
+    #[inline]
+    fn is(&self, family: usize, path: &Path) -> bool {
+        (self.accepted, self.peer) == (path.accepted, path.peer)
+            && self.tag == path.tag
+            && self.family == family
+    }
+}
+
 /// An update group in one shard.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -50,6 +73,8 @@ pub(crate) struct Group {
     pub(crate) sent: [SentTable; 2],
     pub(crate) exports: Exports,
     quotas: [Quota; 2],
+    /// From a visit to the next; nothing else may happen in between.
+    repeat: Option<Repeat>,
     scratch: Scratch,
 }
 
@@ -66,6 +91,7 @@ impl Group {
             told: Default::default(),
             sent: Default::default(),
             quotas: Default::default(),
+            repeat: None,
             scratch: Scratch::default(),
         }
     }
@@ -227,7 +253,8 @@ impl Group {
     }
 
     /// Finds the group's answer for a slot anew and tells the members through `out` what changed.
-    /// `position` is the log's where it says that the slot changed.
+    /// `position` is the log's where it says that the slot changed. [`Group::end_visits`] follows on the last
+    /// visit of a turn.
     pub(crate) fn visit<P: TableKey + BuildKey>(
         &mut self,
         table: &Table<P>,
@@ -236,35 +263,81 @@ impl Group {
         out: Option<&mut Builder>,
         position: u64,
     ) {
-        let Some(prefix) = table
-            .slot(slot)
-            .filter(|slot| slot.is_used())
-            .map(|slot| slot.prefix())
-        else {
+        let Some(place) = table.slot(slot).filter(|slot| slot.is_used()) else {
             return;
         };
+        let prefix = place.prefix();
         if self.is_many(P::INDEX) {
-            self.list(table, core, slot, prefix);
-            if let Some(member) = self.limited() {
-                let has = others(&self.scratch.sent, member);
-                if !self.admits::<P>(core, slot, has) {
-                    self.scratch.sent.clear();
-                }
+            return self.visit_many(table, core, slot, out, position);
+        }
+        if let [only] = table.paths_of(place)
+            && let Some(repeat) = &mut self.repeat
+            && repeat.is(P::INDEX, only)
+            && let Some(told) = self.told.get_mut(P::INDEX)
+            && told.begin(slot, repeat.told, only.peer)
+        {
+            if let Some(out) = out.filter(|_| repeat.told.is_some()) {
+                out.again(Nlri { path_id: 0, prefix });
             }
-            let Some(sent) = self.sent.get_mut(P::INDEX) else {
-                return;
-            };
-            let mut change = Change {
-                sets: &mut core.sets,
-                members: &self.members,
-                out,
-                position,
-            };
-            sent.set(slot, &self.scratch.sent, &mut change, prefix);
+            repeat.uses += 1;
             return;
         }
+        self.end_visits(core);
+        self.visit_one(table, core, slot, out, prefix);
+    }
+
+    /// Counts what the visits put off.
+    pub(crate) fn end_visits(&mut self, core: &mut Core) {
+        if let Some(repeat) = self.repeat.take()
+            && repeat.told.is_some()
+        {
+            core.sets.acquire(repeat.told, repeat.uses);
+        }
+    }
+
+    /// A visit where members get several paths a prefix.
+    fn visit_many<P: TableKey + BuildKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        slot: u32,
+        out: Option<&mut Builder>,
+        position: u64,
+    ) {
+        let Some(prefix) = table.slot(slot).map(|slot| slot.prefix()) else {
+            return;
+        };
+        self.list(table, core, slot, prefix);
+        if let Some(member) = self.limited() {
+            let has = others(&self.scratch.sent, member);
+            if !self.admits::<P>(core, slot, has) {
+                self.scratch.sent.clear();
+            }
+        }
+        let Some(sent) = self.sent.get_mut(P::INDEX) else {
+            return;
+        };
+        let mut change = Change {
+            sets: &mut core.sets,
+            members: &self.members,
+            out,
+            position,
+        };
+        sent.set(slot, &self.scratch.sent, &mut change, prefix);
+    }
+
+    /// A visit where members get one path a prefix.
+    fn visit_one<P: TableKey + BuildKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        slot: u32,
+        out: Option<&mut Builder>,
+        prefix: P,
+    ) {
         let mut new = self.answer(table, core, slot, prefix);
-        if let Some(member) = self.limited()
+        let limited = self.limited();
+        if let Some(member) = limited
             && !self.admits::<P>(core, slot, new.of(member).is_some())
         {
             new = Told::default();
@@ -273,6 +346,20 @@ impl Group {
             return;
         };
         let old = told.get(slot);
+        if let [only] = table.paths(slot)
+            && old.is_nothing()
+            && limited.is_none()
+            && !self.exports.by_prefix()
+        {
+            self.repeat = Some(Repeat {
+                family: P::INDEX,
+                accepted: only.accepted,
+                peer: only.peer,
+                tag: only.tag,
+                told: new.handle,
+                uses: 0,
+            });
+        }
         if old == new {
             return;
         }
@@ -361,6 +448,7 @@ impl Group {
         for slot in first..end {
             self.visit(table, core, slot, None, self.cursor);
         }
+        self.end_visits(core);
         self.fill = match end == table.len() {
             false => Some((family, end)),
             true if family == 0 => Some((1, 0)),

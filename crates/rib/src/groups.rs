@@ -28,7 +28,7 @@ const BATCH_POSITIONS_MAX: u64 = EGRESS_BATCH_NLRI_MAX as u64;
 const LOOKS_MAX: u32 = 1 << 16;
 
 /// Visits whose misses overlap.
-const WARM: u64 = 16;
+const RUN: usize = 16;
 
 /// Both families' tables.
 #[derive(Debug)]
@@ -466,11 +466,11 @@ impl Groups {
         if floor == core.log.base() {
             return;
         }
-        while let Some((position, slot)) = core.log.pop(floor) {
+        core.log.trim(floor, |position, slot| {
             if tables.trimmed(slot, position) && !self.iter().any(|group| group.holds(slot)) {
                 tables.free(slot);
             }
-        }
+        });
         let base = core.log.base();
         for group in self.iter_mut() {
             group.sent.iter_mut().for_each(|sent| sent.trim(base));
@@ -538,6 +538,16 @@ fn has_work(group: &Group, core: &Core) -> bool {
     has_log(group, core) || group_walks(group) || group.wants_room()
 }
 
+/// Neighbours in the log.
+struct Run {
+    slots: [SlotRef; RUN],
+    len: usize,
+    /// Bit n: no later entry names the slot, which else is looked at there.
+    last: u16,
+}
+
+const _: () = assert!(RUN <= u16::BITS as usize);
+
 /// One group's share of a turn.
 struct Turn<'a> {
     tables: &'a mut Tables,
@@ -571,49 +581,60 @@ impl Turn<'_> {
     /// Follows the log for one batch; `Some`: what it tells is in the builder, and begins at this
     /// position.
     fn follow(&mut self, group: &mut Group, listens: bool) -> Option<u64> {
-        let end = self
-            .core
-            .log
-            .end()
-            .min(group.cursor + u64::from(self.share()));
+        let share = u64::from(self.share());
+        let first = group.cursor;
+        let end = self.core.log.end().min(first + share);
         let mut from = None;
-        while group.cursor < end && self.builder.len() < EGRESS_BATCH_NLRI_MAX {
-            let position = group.cursor;
-            let slot = self.core.log.get(position)?;
-            // A slot with a later entry is looked at there; one ahead of the first fill, by that.
-            if position.is_multiple_of(WARM) {
-                self.warm(position);
-            }
-            let last = self.tables.logged(self.core, slot) == Some(position);
-            if last && !group.fills_later(slot) {
-                match slot.family() {
-                    0 => self.visit_v4(group, slot, listens),
-                    _ => self.visit_v6(group, slot, listens),
+        let mut full = false;
+        while group.cursor < end && !full {
+            let run = self.look(group.cursor, end);
+            for (at, slot) in run.slots.iter().take(run.len).enumerate() {
+                let position = group.cursor;
+                if run.last >> at & 1 == 1 && !group.fills_later(*slot) {
+                    match slot.family() {
+                        0 => self.visit_v4(group, *slot, listens),
+                        _ => self.visit_v6(group, *slot, listens),
+                    }
+                }
+                group.cursor += 1;
+                if from.is_none() && !self.builder.is_empty() {
+                    from = Some(position);
+                }
+                full = self.builder.len() >= EGRESS_BATCH_NLRI_MAX
+                    || from.is_some_and(|from| group.cursor - from >= BATCH_POSITIONS_MAX);
+                if full {
+                    break;
                 }
             }
-            group.cursor += 1;
-            self.budget = self.budget.saturating_sub(1);
-            if from.is_none() && !self.builder.is_empty() {
-                from = Some(position);
-            }
-            if from.is_some_and(|from| group.cursor - from >= BATCH_POSITIONS_MAX) {
-                break;
-            }
         }
+        group.end_visits(self.core);
+        self.budget = self.budget.saturating_sub((group.cursor - first) as u32);
         self.core.log.pass(group.cursor);
         from
     }
 
     /// Reads what the visits from `position` on will read, so that their misses overlap.
-    fn warm(&self, position: u64) {
+    fn look(&self, position: u64, end: u64) -> Run {
+        let mut run = Run {
+            slots: [SlotRef::default(); RUN],
+            len: 0,
+            last: 0,
+        };
         let mut sum = 0;
-        for slot in (position..position + WARM).filter_map(|at| self.core.log.get(at)) {
-            sum ^= match slot.family() {
-                0 => self.tables.v4.warm(slot.slot()),
-                _ => self.tables.v6.warm(slot.slot()),
+        let entries = self.core.log.run(position).zip(position..end);
+        for (place, (slot, position)) in run.slots.iter_mut().zip(entries) {
+            let (logged, warm) = match slot.family() {
+                0 => self.tables.v4.ahead(slot.slot()),
+                _ => self.tables.v6.ahead(slot.slot()),
             };
+            sum ^= warm;
+            *place = slot;
+            run.last |= u16::from(logged.is_at(position)) << run.len;
+            run.len += 1;
         }
+        debug_assert!(run.len > 0, "the log reaches from each group to its end");
         std::hint::black_box(sum);
+        run
     }
 
     fn visit_v4(&mut self, group: &mut Group, slot: SlotRef, listens: bool) {

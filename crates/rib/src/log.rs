@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// A slot of one of the two tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlotRef(u32);
 
 impl SlotRef {
@@ -31,6 +31,14 @@ pub(crate) struct Logged {
     pub(crate) position: u32,
     /// That entry is in the log.
     pub(crate) is: bool,
+}
+
+impl Logged {
+    /// True where the slot's last entry is the one at `position`.
+    #[inline]
+    pub(crate) fn is_at(self, position: u64) -> bool {
+        self.is && self.position == position as u32
+    }
 }
 
 /// Entries, each with a position that it keeps.
@@ -84,6 +92,14 @@ impl Log {
         logged.is.then(|| full(self.base, logged.position))
     }
 
+    /// Notes a slot that no entry names yet; its place in the log.
+    #[inline]
+    pub(crate) fn begin(&mut self, slot: SlotRef) -> Logged {
+        let position = self.end() as u32;
+        self.entries.push_back(slot);
+        Logged { position, is: true }
+    }
+
     /// Notes that a slot changed. Where an entry waits that nobody has read yet, it says so already.
     #[inline]
     pub(crate) fn touch(&mut self, slot: SlotRef, logged: &mut Logged) {
@@ -93,18 +109,22 @@ impl Log {
         {
             return;
         }
-        *logged = Logged {
-            position: self.end() as u32,
-            is: true,
-        };
-        self.entries.push_back(slot);
+        *logged = self.begin(slot);
     }
 
     /// The entry at a position that a group has still to pass.
+    #[cfg(test)]
+    fn get(&self, position: u64) -> Option<SlotRef> {
+        self.run(position).next()
+    }
+
+    /// The entries from a position on that a group has still to pass.
     #[inline]
-    pub(crate) fn get(&self, position: u64) -> Option<SlotRef> {
-        let at = usize::try_from(position.checked_sub(self.dense)?).ok()?;
-        self.entries.get(at).copied()
+    pub(crate) fn run(&self, position: u64) -> impl Iterator<Item = SlotRef> + '_ {
+        let at = position.checked_sub(self.dense);
+        let at = at.and_then(|at| usize::try_from(at).ok());
+        let at = at.map_or(self.entries.len(), |at| at.min(self.entries.len()));
+        self.entries.range(at..).copied()
     }
 
     /// The entries from `position` on.
@@ -121,34 +141,28 @@ impl Log {
             .chain((from..).zip(dense.copied()))
     }
 
-    /// Takes the oldest entry, if it is before `to`, with its position.
-    #[inline]
-    pub(crate) fn pop(&mut self, to: u64) -> Option<(u64, SlotRef)> {
-        if self.base >= to {
-            return None;
+    /// Drops the entries before `to`, each shown to `each` with its position.
+    pub(crate) fn trim(&mut self, to: u64, mut each: impl FnMut(u64, SlotRef)) {
+        let to = to.min(self.end());
+        if to <= self.base {
+            return;
         }
-        self.kept = self.kept.min(self.len());
-        let position = match self.old.front() {
-            Some((low, _)) => full(self.base, *low),
-            None => self.dense,
-        };
-        if position >= to {
-            self.base = to;
-            return None;
-        }
-        let slot = match self.old.pop_front() {
-            Some((_, slot)) => slot,
-            None => {
-                let Some(slot) = self.entries.pop_front() else {
-                    self.base = to.min(self.dense);
-                    return None;
-                };
-                self.dense += 1;
-                slot
+        while let Some((low, slot)) = self.old.front().copied() {
+            let position = full(self.base, low);
+            if position >= to {
+                break;
             }
-        };
-        self.base = position + 1;
-        Some((position, slot))
+            self.old.pop_front();
+            each(position, slot);
+        }
+        let count = usize::try_from(to.saturating_sub(self.dense)).unwrap_or(usize::MAX);
+        let count = count.min(self.entries.len());
+        for (position, slot) in (self.dense..).zip(self.entries.drain(..count)) {
+            each(position, slot);
+        }
+        self.dense += count as u64;
+        self.base = to;
+        self.kept = self.kept.min(self.len());
     }
 
     /// True where thinning out pays: each entry is then looked at a few times at most.
@@ -196,6 +210,12 @@ fn full(base: u64, low: u32) -> u64 {
 mod tests {
     use super::*;
 
+    fn trimmed(log: &mut Log, to: u64) -> Vec<(u64, SlotRef)> {
+        let mut all = Vec::new();
+        log.trim(to, |position, slot| all.push((position, slot)));
+        all
+    }
+
     #[test]
     fn an_unread_entry_stands_for_all_changes() {
         let mut log = Log::default();
@@ -209,8 +229,8 @@ mod tests {
         assert_eq!((log.len(), log.position(logged)), (2, Some(1)));
         assert_eq!(log.get(1), Some(slot));
         assert_eq!((slot.family(), slot.slot()), (1, 9));
-        assert_eq!(log.pop(1), Some((0, slot)));
-        assert_eq!(log.pop(1), None);
+        assert_eq!(trimmed(&mut log, 1), [(0, slot)]);
+        assert_eq!(trimmed(&mut log, 1), []);
         assert_eq!((log.get(0), log.base(), log.end()), (None, 1, 2));
     }
 
@@ -267,16 +287,16 @@ mod tests {
         assert_eq!((log.len(), log.base(), log.end()), (3, start, start + 6));
         assert!(log.is_long(0, 2) && !log.is_long(0, 10));
 
-        // Popping goes over the holes, and stands where it was asked to.
-        assert_eq!(log.pop(start + 2), None);
+        // Trimming goes over the holes, and stands where it was asked to.
+        assert_eq!(trimmed(&mut log, start + 2), []);
         assert_eq!(log.base(), start + 2);
-        assert_eq!(log.pop(start + 4), Some((start + 3, SlotRef::new(0, 1))));
-        assert_eq!(log.pop(start + 4), None);
+        let third = (start + 3, SlotRef::new(0, 1));
+        assert_eq!(trimmed(&mut log, start + 4), [third]);
+        assert_eq!(trimmed(&mut log, start + 4), []);
         assert_eq!(log.position(logged[0]), Some(start + 5));
         log.touch(SlotRef::new(0, 1), &mut Logged::default());
-        let rest: Vec<u64> = std::iter::from_fn(|| log.pop(start + 7))
-            .map(|(position, _)| position - start)
-            .collect();
+        let rest = trimmed(&mut log, start + 9);
+        let rest: Vec<u64> = rest.iter().map(|(position, _)| position - start).collect();
         assert_eq!(rest, [4, 5, 6]);
         assert_eq!(
             (log.len(), log.base(), log.end()),

@@ -102,6 +102,17 @@ impl Builder {
         P::items(self).list.push((run, nlri));
     }
 
+    /// Tells the same of another prefix.
+    #[inline]
+    pub(crate) fn again<P: BuildKey>(&mut self, nlri: Nlri<P>) {
+        if let Some((key, count)) = self.runs.get_mut(self.last as usize) {
+            debug_assert!(key.family == P::FAMILY);
+            *count += 1;
+            let run = self.last;
+            P::items(self).list.push((run, nlri));
+        }
+    }
+
     /// Takes a route back from an audience.
     #[inline]
     pub(crate) fn withdraw<P: BuildKey>(&mut self, audience: Audience, nlri: Nlri<P>) {

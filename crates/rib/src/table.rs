@@ -166,6 +166,12 @@ impl<P: TableKey> Slot<P> {
         }
     }
 
+    #[inline]
+    fn set_logged(&mut self, logged: Logged) {
+        self.position = logged.position;
+        self.set_flag(LOGGED, logged.is);
+    }
+
     /// The paths, the best first.
     #[inline]
     fn list(&self) -> List {
@@ -270,22 +276,40 @@ impl<P: TableKey> Table<P> {
         std::hint::black_box(warm);
     }
 
-    /// A slot for a prefix that has none; `None` where the table is full.
-    pub(crate) fn insert(&mut self, hash: u64, prefix: P) -> Option<u32> {
-        debug_assert!(self.find(hash, &prefix).is_none());
+    /// Makes a slot with its first path, of whose received identifier the tag says whether it has one; with a
+    /// log, notes that there. False where the table is full.
+    pub(crate) fn begin(
+        &mut self,
+        hash: u64,
+        nlri: &Nlri<P>,
+        path: Path,
+        log: Option<&mut Log>,
+    ) -> bool {
+        debug_assert!(self.find(hash, &nlri.prefix).is_none());
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.len >= SLOTS_MAX => return None,
+            None if self.len >= SLOTS_MAX => return false,
             None => {
                 self.len += 1;
                 self.len - 1
             }
         };
-        let place = self.slots.slot(slot)?;
+        let Some(place) = self.slots.slot(slot) else {
+            return false;
+        };
         debug_assert!(!place.is_used() && place.len == 0);
-        *place = Slot::new(prefix);
+        let mut made = Slot::new(nlri.prefix);
+        made.set_list(self.paths.one(path));
+        if let Some(log) = log {
+            made.set_logged(log.begin(SlotRef::new(P::INDEX, slot)));
+        }
+        *place = made;
         self.index.insert(hash, slot);
-        Some(slot)
+        self.path_count += 1;
+        if path.tag.has_id() {
+            self.keep_id(slot, &path, nlri.path_id);
+        }
+        true
     }
 
     /// Gives up a slot without paths.
@@ -324,9 +348,13 @@ impl<P: TableKey> Table<P> {
     /// The paths of a slot, the best first.
     #[inline]
     pub(crate) fn paths(&self, slot: u32) -> &[Path] {
-        self.slots
-            .get(slot)
-            .map_or(&[], |slot| self.paths.get(slot.list()))
+        self.slots.get(slot).map_or(&[], |slot| self.paths_of(slot))
+    }
+
+    /// The paths of a slot that is at hand.
+    #[inline]
+    pub(crate) fn paths_of(&self, slot: &Slot<P>) -> &[Path] {
+        self.paths.get(slot.list())
     }
 
     #[inline]
@@ -339,12 +367,22 @@ impl<P: TableKey> Table<P> {
 
     /// Reads what an update of the slot will read, so that the misses of a run overlap.
     #[inline]
-    pub(crate) fn warm(&self, slot: u32) -> u32 {
+    fn warm(&self, slot: u32) -> u32 {
+        self.slots.get(slot).map_or(0, |slot| self.warm_of(slot))
+    }
+
+    #[inline]
+    fn warm_of(&self, slot: &Slot<P>) -> u32 {
         // One of four paths: a cache line holds as many.
-        self.paths(slot)
-            .iter()
-            .step_by(4)
-            .fold(0, |sum, path| sum ^ u32::from(path.peer.0))
+        let paths = self.paths_of(slot).iter().step_by(4);
+        paths.fold(0, |sum, path| sum ^ u32::from(path.peer.0))
+    }
+
+    /// A slot's place in the log, and what it takes to have a visit's lines read ahead.
+    #[inline]
+    pub(crate) fn ahead(&self, slot: u32) -> (Logged, u32) {
+        let place = self.slots.get(slot);
+        place.map_or_else(Default::default, |slot| (slot.logged(), self.warm_of(slot)))
     }
 
     #[inline]
@@ -362,8 +400,7 @@ impl<P: TableKey> Table<P> {
             debug_assert!(place.is_used());
             let mut logged = place.logged();
             log.touch(SlotRef::new(P::INDEX, slot), &mut logged);
-            place.position = logged.position;
-            place.set_flag(LOGGED, logged.is);
+            place.set_logged(logged);
         }
     }
 
@@ -373,8 +410,7 @@ impl<P: TableKey> Table<P> {
         let Some(place) = self.slots.get_mut(slot) else {
             return false;
         };
-        let logged = place.logged();
-        if !logged.is || logged.position != position as u32 {
+        if !place.logged().is_at(position) {
             return false;
         }
         place.set_flag(LOGGED, false);
@@ -433,18 +469,23 @@ impl<P: TableKey> Table<P> {
         place.set_list(list);
         self.path_count += 1;
         if path.tag.has_id() {
-            let entry = ReceivedId {
-                slot,
-                id,
-                peer: path.peer,
-                sub: path.tag.sub(),
-            };
-            let hash = self.id_hash(entry.key());
-            let hasher = self.hasher;
-            self.ids
-                .insert_unique(hash, entry, |known| hasher.hash_bits(known.bits()));
+            self.keep_id(slot, &path, id);
         }
         true
+    }
+
+    fn keep_id(&mut self, slot: u32, path: &Path, id: u32) {
+        let (peer, sub) = (path.peer, path.tag.sub());
+        let entry = ReceivedId {
+            slot,
+            id,
+            peer,
+            sub,
+        };
+        let hash = self.id_hash(entry.key());
+        let hasher = self.hasher;
+        self.ids
+            .insert_unique(hash, entry, |known| hasher.hash_bits(known.bits()));
     }
 
     /// Takes a path out; the last one takes its place.
@@ -492,6 +533,11 @@ mod tests {
         Ipv4Prefix::new((index << 8).into(), 24).unwrap()
     }
 
+    fn nlri(index: u32, path_id: u32) -> Nlri<Ipv4Prefix> {
+        let prefix = prefix(index);
+        Nlri { path_id, prefix }
+    }
+
     fn path(peer: u16, sub: u16, has_id: bool) -> Path {
         let tag = Tag::new(0, sub, has_id);
         let handle = Handle::new(0, 1);
@@ -510,9 +556,11 @@ mod tests {
         for index in 0..100_000 {
             let hash = table.hash(&prefix(index));
             assert_eq!(table.find(hash, &prefix(index)), None);
-            assert_eq!(table.insert(hash, prefix(index)), Some(index));
+            assert!(table.begin(hash, &nlri(index, 0), path(4, 0, false), None));
+            assert_eq!(table.find(hash, &prefix(index)), Some(index));
         }
         for index in (0..100_000).step_by(2) {
+            table.remove(index, 0).unwrap();
             table.free(index);
         }
         for index in 0..100_000 {
@@ -520,15 +568,18 @@ mod tests {
             assert_eq!(found, (index % 2 == 1).then_some(index));
         }
         let hash = table.hash(&prefix(200_000));
-        assert!(table.insert(hash, prefix(200_000)).unwrap() < 100_000);
+        assert!(table.begin(hash, &nlri(200_000, 0), path(4, 0, false), None));
+        assert!(table.find(hash, &prefix(200_000)).unwrap() < 100_000);
         assert_eq!((table.len(), table.prefix_count()), (100_000, 50_001));
     }
 
     #[test]
     fn received_identifiers_follow_their_paths() {
         let mut table = Table::<Ipv4Prefix>::new(3);
-        let slot = table.insert(table.hash(&prefix(1)), prefix(1)).unwrap();
-        for (sub, id) in [(0, 700), (1, 70), (2, 7)] {
+        let hash = table.hash(&prefix(1));
+        assert!(table.begin(hash, &nlri(1, 700), path(4, 0, true), None));
+        let slot = table.find(hash, &prefix(1)).unwrap();
+        for (sub, id) in [(1, 70), (2, 7)] {
             assert_eq!(table.free_sub(slot, PeerId(4)), Some(sub));
             assert!(table.push(slot, path(4, sub, true), id));
         }

@@ -95,6 +95,27 @@ impl ToldTable {
         }
     }
 
+    /// Tells of a slot for the first time, with no alternate; the uses of sets are the caller's. False where
+    /// something was told of it.
+    #[inline]
+    pub(crate) fn begin(&mut self, slot: u32, handle: Handle, source: PeerId) -> bool {
+        if handle.is_none() {
+            let kept = self.slots.get(slot);
+            return kept.is_none_or(|kept| kept.handle.is_none());
+        }
+        let Some(place) = self.slots.slot(slot).filter(|kept| kept.handle.is_none()) else {
+            return false;
+        };
+        *place = Kept {
+            handle,
+            source,
+            has_alternate: false,
+        };
+        self.announced += 1;
+        self.mask(source, 1);
+        true
+    }
+
     /// Replaces what was told, `old`; the uses of sets follow.
     pub(crate) fn set(&mut self, slot: u32, old: &Told, now: Told, sets: &mut Sets) {
         debug_assert!(*old == self.get(slot));
@@ -125,24 +146,24 @@ impl ToldTable {
         }
         self.announced += u32::from(now.handle.is_some());
         self.announced -= u32::from(old.handle.is_some());
-        if let Some(masked) = self.masked(&now) {
-            *masked += 1;
+        if now.handle.is_some() && !has_alternate {
+            self.mask(now.source, 1);
         }
-        if let Some(masked) = self.masked(old) {
-            *masked -= 1;
+        if old.handle.is_some() && old.alternate.is_none() {
+            self.mask(old.source, -1);
         }
     }
 
-    /// The counter that `told` adds to.
-    fn masked(&mut self, told: &Told) -> Option<&mut u32> {
-        if told.handle.is_none() || told.alternate.is_some() {
-            return None;
-        }
-        let source = told.source.index();
+    /// Prefixes more of which a source is told nothing.
+    #[inline]
+    fn mask(&mut self, source: PeerId, more: i32) {
+        let source = source.index();
         if self.masked.len() <= source {
             self.masked.resize(source + 1, 0);
         }
-        self.masked.get_mut(source)
+        if let Some(count) = self.masked.get_mut(source) {
+            *count = count.wrapping_add_signed(more);
+        }
     }
 
     /// Prefixes that a member has been told.
