@@ -209,19 +209,19 @@ pub(super) fn today() -> String {
     said("date", &["-u", "+%F"])
 }
 
-/// The commit that is measured, and whether there was more than the commit.
+/// The commit that is measured, and whether there was more than the commit: what an earlier call of this
+/// command wrote does not count.
 pub(super) fn revision() -> String {
-    let root = crate::shell::root();
-    said(
-        "git",
-        &[
-            "-C",
-            &root.display().to_string(),
-            "describe",
-            "--always",
-            "--dirty",
-        ],
-    )
+    let root = crate::shell::root().display().to_string();
+    let git = |args: &[&str]| said("git", &[&["-C", root.as_str()], args].concat());
+    let commit = git(&["describe", "--always"]);
+    let measured = [":/", ":!/docs/performance.md", ":!/docs/performance"];
+    let more = git(&[&["status", "--porcelain", "--"], &measured[..]].concat());
+    if more.is_empty() {
+        commit
+    } else {
+        format!("{commit}-dirty")
+    }
 }
 
 /// Processor, cores, memory, kernel.
