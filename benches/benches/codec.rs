@@ -29,20 +29,6 @@ const CTX: UpdateContext = UpdateContext {
     families: FamilySet::ALL,
     add_path: FamilySet::EMPTY,
 };
-const ENCODING: Encoding = Encoding {
-    as4: true,
-    add_path: false,
-    max_len: 4096,
-    extended_next_hop: false,
-};
-const TRANSPARENT: Rewrite = Rewrite {
-    prepend: None,
-    next_hop: NextHopRewrite::Keep,
-    local_pref: false,
-    med: true,
-    reflect: None,
-    otc: None,
-};
 
 /// A small generator of its own: the same table on every run.
 struct Random(u64);
@@ -150,7 +136,14 @@ fn table<P: PrefixKey>(
         let nlri = nlri(&mut random, count);
         let mut out = Vec::new();
         let all = nlri.iter().copied();
-        encode::announce(&mut out, set.as_ref(), &TRANSPARENT, &ENCODING, all).expect("it fits");
+        encode::announce(
+            &mut out,
+            set.as_ref(),
+            &Rewrite::TRANSPARENT,
+            &Encoding::PLAIN,
+            all,
+        )
+        .expect("it fits");
         let len = usize::from(u16::from_be_bytes([out[16], out[17]]));
         table.bodies.push(out[HEADER_LEN..len].to_vec());
         table.sets.push(AttrSet::new(set.as_ref()));
@@ -344,7 +337,7 @@ fn announce(c: &mut Criterion) {
     let external = Rewrite {
         prepend: Some(Asn(64_500)),
         next_hop: NextHopRewrite::Own(Some([192, 0, 2, 9].into()), None),
-        ..TRANSPARENT
+        ..Rewrite::TRANSPARENT
     };
     let reflect = Reflect {
         originator: RouterId(1),
@@ -353,19 +346,19 @@ fn announce(c: &mut Criterion) {
     let internal = Rewrite {
         local_pref: true,
         reflect: Some(reflect),
-        ..TRANSPARENT
+        ..Rewrite::TRANSPARENT
     };
     let two_octet = Encoding {
         as4: false,
-        ..ENCODING
+        ..Encoding::PLAIN
     };
     let mut out = Vec::with_capacity(1 << 16);
     for count in [1, 100, 900] {
         let table = v4_table(count);
         let cases = [
-            ("transparent_v4", TRANSPARENT, ENCODING),
-            ("external_v4", external, ENCODING),
-            ("reflector_v4", internal, ENCODING),
+            ("transparent_v4", Rewrite::TRANSPARENT, Encoding::PLAIN),
+            ("external_v4", external, Encoding::PLAIN),
+            ("reflector_v4", internal, Encoding::PLAIN),
             ("two_octet_v4", external, two_octet),
         ];
         for (name, rewrite, encoding) in cases {
@@ -377,7 +370,7 @@ fn announce(c: &mut Criterion) {
     for count in [1, 100] {
         let table = v6_table(count);
         group.bench_function(BenchmarkId::new("transparent_v6", count), |b| {
-            b.iter(|| encode_all(&mut out, &table, &TRANSPARENT, &ENCODING));
+            b.iter(|| encode_all(&mut out, &table, &Rewrite::TRANSPARENT, &Encoding::PLAIN));
         });
     }
     group.finish();

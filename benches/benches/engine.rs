@@ -3,12 +3,13 @@
 //! decide, log, tell groups, pack, and queue for each receiver.
 
 use std::collections::{HashSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use thruway_benches::numbers::Numbers;
 use thruway_engine::limits::{Bounds, RING_LEN};
 use thruway_engine::{
     Close, Command, ConnId, ConnectTarget, Event, ExportConfig, GroupRegistry, Input, PeerConfig,
@@ -19,10 +20,10 @@ use thruway_policy::Policy;
 use thruway_rib::{Hygiene, LadderConfig, NextHopCheck, WorkerId};
 use thruway_session::{RemoteAs, SessionConfig};
 use thruway_wire::attrs::{AttrSetBuf, code};
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::message::encode_keepalive;
 use thruway_wire::open::{Capability, Open};
-use thruway_wire::{Asn, Community, Family, Ipv4Prefix, NextHop, Nlri, RouterId, Time};
+use thruway_wire::{Asn, Community, Family, NextHop, Nlri, RouterId, Time};
 
 const PREFIXES: usize = 500_000;
 /// Of a full feed: 577,706 routes in 89,641 sets.
@@ -218,42 +219,15 @@ fn peer(n: u8, id: thruway_rib::PeerId) -> PeerConfig {
     }
 }
 
-/// A linear congruential generator: the same tables in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 16
-    }
-}
-
 /// A table of peer `n` as it stands on the wire: sets of very different sizes, NLRI of one set together.
 fn stream(n: u8, version: u64) -> Vec<u8> {
     let mut numbers = Numbers(1);
     let mut seen = HashSet::new();
     let mut out = Vec::new();
     let mut sets = Numbers(u64::from(n) << 32 ^ version);
-    let rewrite = Rewrite {
-        prepend: None,
-        next_hop: NextHopRewrite::Keep,
-        local_pref: false,
-        med: true,
-        reflect: None,
-        otc: None,
-    };
-    let encoding = Encoding {
-        as4: true,
-        add_path: false,
-        max_len: 4096,
-        extended_next_hop: false,
-    };
     while seen.len() < PREFIXES {
         // Most sets have one or two routes, some hundreds: 6.4 in the mean, as in a full feed.
-        let spread = numbers.next() % 64;
+        let spread = numbers.draw() % 64;
         let count = match spread {
             0 => 120,
             1..8 => 18,
@@ -262,9 +236,7 @@ fn stream(n: u8, version: u64) -> Vec<u8> {
         };
         let mut nlri = Vec::with_capacity(count);
         while nlri.len() < count && seen.len() < PREFIXES {
-            let len = [24, 24, 24, 24, 24, 23, 22, 22, 20, 16][(numbers.next() % 10) as usize];
-            let addr = Ipv4Addr::from_bits(numbers.next() as u32 % 0xe000_0000);
-            let prefix = Ipv4Prefix::new(addr, len).expect("a length below 33");
+            let prefix = numbers.ipv4();
             if seen.insert(prefix) {
                 nlri.push(Nlri { path_id: 0, prefix });
             }
@@ -273,8 +245,8 @@ fn stream(n: u8, version: u64) -> Vec<u8> {
         encode::announce(
             &mut out,
             set.as_ref(),
-            &rewrite,
-            &encoding,
+            &Rewrite::TRANSPARENT,
+            &Encoding::PLAIN,
             nlri.into_iter(),
         )
         .expect("it fits");
@@ -290,7 +262,7 @@ fn set(n: u8, numbers: &mut Numbers) -> AttrSetBuf {
     set.set_next_hop(Some(NextHop::V4(next_hop)));
     set.set_origin(0);
     set.set_raw(code::AS_PATH, 0x40, &[]);
-    let which = numbers.next() % SETS as u64;
+    let which = numbers.draw() % SETS as u64;
     for hop in 0..2 + which % 4 {
         set.prepend(Asn(1000 + ((which >> hop) % 60_000) as u32), 1);
     }

@@ -15,6 +15,25 @@ use thruway_wire::{Asn, Community, NextHop, Prefix, RouterId};
 use crate::daemon::binary;
 use crate::lab::{output, wait_until};
 
+/// Makes a test of each function for each transport, whose name it takes.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident,)*) => {
+        mod io_uring {$(
+            #[test]
+            fn $name() {
+                super::$name("io-uring");
+            }
+        )*}
+        mod epoll {$(
+            #[test]
+            fn $name() {
+                super::$name("epoll");
+            }
+        )*}
+    };
+}
+
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -4,29 +4,13 @@ use std::net::IpAddr;
 
 use thruway_replay::PeerOptions;
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::{
     OPEN, PATIENCE, Rig, announce, announce_with, client, client_addr, clients, expect, path_of,
     prefix, set,
 };
 use thruway_wire::notification::Notification;
 use thruway_wire::{Community, Family, FamilySet};
-
-macro_rules! on_both {
-    ($($name:ident,)*) => {
-        mod io_uring {$(
-            #[test]
-            fn $name() {
-                super::$name("io-uring");
-            }
-        )*}
-        mod epoll {$(
-            #[test]
-            fn $name() {
-                super::$name("epoll");
-            }
-        )*}
-    };
-}
 
 on_both! {
     a_client_gets_the_next_best_where_the_best_is_its_own,

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite, Unsendable};
+use thruway_wire::encode::{self, Encoding, Rewrite, Unsendable};
 use thruway_wire::limits::MESSAGE_LEN_MAX;
 use thruway_wire::{Family, FamilySet};
 
@@ -48,12 +48,8 @@ impl Packing {
     /// As the table says it: what a peer's kind demands was done when the table was made.
     fn rewrite(&self) -> Rewrite {
         Rewrite {
-            prepend: None,
-            next_hop: NextHopRewrite::Keep,
             local_pref: !self.external,
-            med: true,
-            reflect: None,
-            otc: None,
+            ..Rewrite::TRANSPARENT
         }
     }
 }

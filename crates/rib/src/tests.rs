@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thruway_policy::Policy;
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr, TRANSITIVE, code};
-use thruway_wire::encode::{Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{Encoding, Rewrite};
 use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, Prefix, RouterId};
 
 use crate::{
@@ -80,21 +80,9 @@ pub(crate) fn group(id: u16) -> GroupProfile {
         to: None,
         limits: None,
         add_path: [AddPathSend::Off; 2],
-        rewrite: Rewrite {
-            prepend: None,
-            next_hop: NextHopRewrite::Keep,
-            local_pref: false,
-            med: true,
-            reflect: None,
-            otc: None,
-        },
+        rewrite: Rewrite::TRANSPARENT,
         cluster: None,
-        encoding: Encoding {
-            as4: true,
-            add_path: false,
-            max_len: 4096,
-            extended_next_hop: false,
-        },
+        encoding: Encoding::PLAIN,
     }
 }
 

@@ -8,6 +8,7 @@ mod tests;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::attrs::AttrSetRef;
+use crate::limits::MESSAGE_LEN_MAX;
 use crate::{Asn, Family, NextHop, Nlri, PrefixKey, RouterId};
 
 /// What one session's capabilities make of the bytes. Members of an update group share it.
@@ -21,6 +22,16 @@ pub struct Encoding {
     pub max_len: u16,
     /// IPv4 NLRI may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+}
+
+impl Encoding {
+    /// What every speaker of today takes: AS numbers in four octets, nothing else beyond RFC 4271.
+    pub const PLAIN: Encoding = Encoding {
+        as4: true,
+        add_path: false,
+        max_len: MESSAGE_LEN_MAX as u16,
+        extended_next_hop: false,
+    };
 }
 
 /// What a peer's kind changes in a route's attributes on the way out.
@@ -40,6 +51,18 @@ pub struct Rewrite {
     pub reflect: Option<Reflect>,
     /// OTC to add where the set has none (RFC 9234 §5).
     pub otc: Option<Asn>,
+}
+
+impl Rewrite {
+    /// A route server's toward its clients (RFC 7947 §2.2): the attributes go on as they came.
+    pub const TRANSPARENT: Rewrite = Rewrite {
+        prepend: None,
+        next_hop: NextHopRewrite::Keep,
+        local_pref: false,
+        med: true,
+        reflect: None,
+        otc: None,
+    };
 }
 
 /// What becomes of the next hop.

@@ -170,15 +170,6 @@ pub fn assert_canonical(set: AttrSetRef<'_>) {
     assert_eq!(again.as_ref().meta, set.meta);
 }
 
-const KEEP: Rewrite = Rewrite {
-    prepend: None,
-    next_hop: NextHopRewrite::Keep,
-    local_pref: false,
-    med: true,
-    reflect: None,
-    otc: None,
-};
-
 /// decode(encode(x)) = x: the announced sets and NLRI of any UPDATE, written for each kind of
 /// encoding and read back, are what they were.
 pub fn fuzz_canonical_roundtrip(input: &[u8]) {
@@ -215,7 +206,7 @@ fn round_trip<P: PrefixKey>(set: AttrSetRef<'_>, nlri: &[Nlri<P>], choice: u8) {
     let internal = set.local_pref().is_some();
     let rewrite = Rewrite {
         local_pref: internal,
-        ..KEEP
+        ..Rewrite::TRANSPARENT
     };
     let mut out = vec![0xaa; 3];
     let messages = match encode::announce(&mut out, set, &rewrite, &encoding, nlri.iter().copied())

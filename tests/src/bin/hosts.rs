@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 use thruway::hosts::{HostsHandle, KernelTable, Settings};
 use thruway_wire::attrs::{AttrSetBuf, RawAttr, TRANSITIVE, code};
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::message::{self, MessageType};
 use thruway_wire::open::{Capability, Open};
 use thruway_wire::update::{UpdateContext, UpdateView};
@@ -29,12 +29,8 @@ const ASN: Asn = Asn(65515);
 const PROTOCOL: u8 = 179;
 
 const REWRITE: Rewrite = Rewrite {
-    prepend: None,
-    next_hop: NextHopRewrite::Keep,
     local_pref: true,
-    med: true,
-    reflect: None,
-    otc: None,
+    ..Rewrite::TRANSPARENT
 };
 
 const ENCODING: Encoding = Encoding {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use thruway_wire::attrs::{AttrSet, AttrSetBuf};
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::message::{MessageType, RawMessage, encode_keepalive, frame};
 use thruway_wire::notification::Notification;
 use thruway_wire::open::{Capability, Open};
@@ -491,12 +491,8 @@ impl Host {
     fn send_route(&mut self, key: Key, route: &Route) {
         let encoding = self.encoding();
         let rewrite = Rewrite {
-            prepend: None,
-            next_hop: NextHopRewrite::Keep,
             local_pref: route.local_pref.is_some(),
-            med: true,
-            reflect: None,
-            otc: None,
+            ..Rewrite::TRANSPARENT
         };
         let set = route.set();
         let out = &mut self.output;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use thruway_replay::speaker::ReceivedTable;
+use thruway_tests::on_both;
 use thruway_tests::rig::{PATIENCE, prefix, set};
 use thruway_tests::sim::rng::Rng;
 use thruway_wire::attrs::AttrSet;

@@ -6,6 +6,7 @@ use std::process::Command;
 use thruway_replay::speaker::Speaker;
 use thruway_tests::daemon::binary;
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::{PATIENCE, Rig, prefix};
 use thruway_wire::attrs::AttrSet;
 

@@ -8,6 +8,7 @@ use thruway_replay::PeerOptions;
 use thruway_replay::speaker::ReceivedTable;
 use thruway_tests::daemon::binary;
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::{PATIENCE, Rig, expect, prefix};
 use thruway_wire::{Asn, Family, Prefix};
 

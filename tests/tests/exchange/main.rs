@@ -1,8 +1,5 @@
 //! Route exchange as an operator sees it: the matrix, the switch, the limits, and real packets.
 
-#[macro_use]
-mod both;
-
 mod api;
 mod choice;
 mod instances;

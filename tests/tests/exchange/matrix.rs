@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use thruway_replay::PeerOptions;
 use thruway_replay::speaker::{ReceivedTable, Speaker};
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::{PATIENCE, Rig, client, expect, prefix, set};
 use thruway_wire::{Community, FamilySet, Prefix};
 

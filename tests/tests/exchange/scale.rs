@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use thruway_replay::table::Table;
 use thruway_tests::daemon::Daemon;
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::prefix;
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::{Family, Nlri, Prefix};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::{OPEN, PATIENCE, Rig, clients, prefix};
 use thruway_wire::Prefix;
 

@@ -20,28 +20,12 @@ use thruway_replay::speaker::{Speaker, SpeakerOptions};
 use thruway_replay::table::Table;
 use thruway_replay::{Link, PeerOptions, SessionOptions};
 use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
 use thruway_tests::rig::{PATIENCE, prefix, set};
 use thruway_wire::{Asn, RouterId};
 
 use link::Valve;
 use stage::{IMPATIENT, PROBE, Stage, brief, encoded, flood, generated, version};
-
-macro_rules! on_both {
-    ($($name:ident,)*) => {
-        mod io_uring {$(
-            #[test]
-            fn $name() {
-                super::$name("io-uring");
-            }
-        )*}
-        mod epoll {$(
-            #[test]
-            fn $name() {
-                super::$name("epoll");
-            }
-        )*}
-    };
-}
 
 on_both! {
     a_slow_reader_costs_nobody_anything,

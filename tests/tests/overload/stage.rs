@@ -15,7 +15,7 @@ use thruway_replay::speaker::Speaker;
 use thruway_replay::table::{Run, Table};
 use thruway_tests::rig::{OPEN, PATIENCE, Rig, client, client_addr, clients, prefix, set};
 use thruway_wire::attrs::{AttrSet, AttrSetBuf};
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::{Community, Nlri, Prefix};
 
 use crate::link::{Heard, Watch};
@@ -225,28 +225,20 @@ pub(crate) fn version(table: &Table, number: u32) -> Table {
 
 /// A table as UPDATEs, so that a speaker can repeat it at full rate.
 pub(crate) fn encoded(table: &Table) -> (Bytes, usize) {
-    let rewrite = Rewrite {
-        prepend: None,
-        next_hop: NextHopRewrite::Keep,
-        local_pref: false,
-        med: true,
-        reflect: None,
-        otc: None,
-    };
-    let encoding = Encoding {
-        as4: true,
-        add_path: false,
-        max_len: 4096,
-        extended_next_hop: false,
-    };
     let (mut out, mut messages) = (Vec::new(), 0);
     for group in table.groups() {
         let (Some(set), Run::V4(run)) = (&group.set, table.run(group)) else {
             continue;
         };
         let nlri = run.iter().copied();
-        messages += encode::announce(&mut out, set.as_ref(), &rewrite, &encoding, nlri)
-            .expect("generated sets are small");
+        messages += encode::announce(
+            &mut out,
+            set.as_ref(),
+            &Rewrite::TRANSPARENT,
+            &Encoding::PLAIN,
+            nlri,
+        )
+        .expect("generated sets are small");
     }
     (out.into(), messages)
 }

@@ -2,14 +2,14 @@
 
 use std::hint::black_box;
 
+use thruway_benches::numbers::{Numbers, set};
 use thruway_wire::attrs::{AttrSet, AttrSetBuf};
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::limits::HEADER_LEN;
 use thruway_wire::update::{Part, UpdateContext, UpdateView};
 use thruway_wire::{FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, PrefixKey};
 
 use crate::counted_section;
-use crate::numbers::{Numbers, set};
 
 /// Different ones, so that each comes once.
 const MESSAGES: usize = 4096;
@@ -19,20 +19,6 @@ const CTX: UpdateContext = UpdateContext {
     external: true,
     families: FamilySet::ALL,
     add_path: FamilySet::EMPTY,
-};
-const ENCODING: Encoding = Encoding {
-    as4: true,
-    add_path: false,
-    max_len: 4096,
-    extended_next_hop: false,
-};
-const TRANSPARENT: Rewrite = Rewrite {
-    prepend: None,
-    next_hop: NextHopRewrite::Keep,
-    local_pref: false,
-    med: true,
-    reflect: None,
-    otc: None,
 };
 
 struct Message<P> {
@@ -56,8 +42,14 @@ fn messages<P: PrefixKey>(
         let nlri: Vec<Nlri<P>> = (0..count).map(nlri).collect();
         let mut out = Vec::new();
         let all = nlri.iter().copied();
-        encode::announce(&mut out, set.as_ref(), &TRANSPARENT, &ENCODING, all)
-            .expect("it fits one message");
+        encode::announce(
+            &mut out,
+            set.as_ref(),
+            &Rewrite::TRANSPARENT,
+            &Encoding::PLAIN,
+            all,
+        )
+        .expect("it fits one message");
         let body = out.split_off(HEADER_LEN);
         Message { set, nlri, body }
     };
@@ -71,8 +63,8 @@ fn ipv4(count: usize) -> Vec<Message<Ipv4Prefix>> {
 fn ipv6(count: usize) -> Vec<Message<Ipv6Prefix>> {
     let hop = NextHop::V6([0x20; 16].into());
     messages(hop, count, |numbers| {
-        let bits = u128::from(0x2000_0000_0000_0000 | numbers.next() >> 4) << 64;
-        let len = [48, 48, 48, 44, 40, 36, 32, 29][(numbers.next() % 8) as usize];
+        let bits = u128::from(0x2000_0000_0000_0000 | numbers.draw() >> 4) << 64;
+        let len = [48, 48, 48, 44, 40, 36, 32, 29][(numbers.draw() % 8) as usize];
         Ipv6Prefix::new(bits.into(), len).expect("a length below 129")
     })
 }
@@ -137,7 +129,8 @@ fn encode(messages: &[Message<Ipv4Prefix>]) {
             out.clear();
             let nlri = message.nlri.iter().copied();
             let set = message.set.as_ref();
-            let sent = encode::announce(&mut out, set, &TRANSPARENT, &ENCODING, nlri);
+            let sent =
+                encode::announce(&mut out, set, &Rewrite::TRANSPARENT, &Encoding::PLAIN, nlri);
             black_box(sent.is_ok());
         }
     });

@@ -5,7 +5,6 @@
 //! one thread: the same build gives the same count to a few instructions.
 
 mod codec;
-mod numbers;
 mod rib;
 
 use std::hint::black_box;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use thruway_wire::attrs::AttrSetBuf;
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::update::{Part, UpdateContext, UpdateView};
 use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, Nlri, RouterId};
 
@@ -174,26 +174,19 @@ fn first_prefix(body: &[u8], set: &mut AttrSetBuf) -> Option<Ipv4Prefix> {
 }
 
 fn message(set: &AttrSetBuf, prefixes: &[Ipv4Prefix]) -> Vec<u8> {
-    let encoding = Encoding {
-        as4: true,
-        add_path: false,
-        max_len: 4096,
-        extended_next_hop: false,
-    };
-    let rewrite = Rewrite {
-        prepend: None,
-        next_hop: NextHopRewrite::Keep,
-        local_pref: false,
-        med: true,
-        reflect: None,
-        otc: None,
-    };
     let nlri = prefixes.iter().map(|prefix| Nlri {
         path_id: 0,
         prefix: *prefix,
     });
     let mut out = Vec::new();
-    encode::announce(&mut out, set.as_ref(), &rewrite, &encoding, nlri).unwrap();
+    encode::announce(
+        &mut out,
+        set.as_ref(),
+        &Rewrite::TRANSPARENT,
+        &Encoding::PLAIN,
+        nlri,
+    )
+    .unwrap();
     out
 }
 

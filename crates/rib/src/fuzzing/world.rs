@@ -10,7 +10,7 @@ use thruway_policy::{
     SetMatch, StatementDef, Verdict, compile,
 };
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr, TRANSITIVE, code};
-use thruway_wire::encode::{Encoding, NextHopRewrite, Rewrite};
+use thruway_wire::encode::{Encoding, Rewrite};
 use thruway_wire::{
     Asn, Community, Family, FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, Prefix, RouterId,
 };
@@ -368,20 +368,11 @@ impl World {
             to: to.map(|peer| peer.profile.clone()),
             add_path,
             rewrite: Rewrite {
-                prepend: None,
-                next_hop: NextHopRewrite::Keep,
                 local_pref: true,
-                med: true,
-                reflect: None,
-                otc: None,
+                ..Rewrite::TRANSPARENT
             },
             cluster: None,
-            encoding: Encoding {
-                as4: true,
-                add_path: false,
-                max_len: 4096,
-                extended_next_hop: false,
-            },
+            encoding: Encoding::PLAIN,
         })
     }
 

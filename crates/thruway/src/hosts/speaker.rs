@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use thruway_wire::attrs::{AttrSetBuf, OPTIONAL, RawAttr, TRANSITIVE, code};
-use thruway_wire::encode::{self, Encoding, NextHopRewrite, Rewrite};
-use thruway_wire::limits::{EXTENDED_MESSAGE_LEN_MAX, MESSAGE_LEN_MAX};
+use thruway_wire::encode::{self, Encoding, Rewrite};
+use thruway_wire::limits::EXTENDED_MESSAGE_LEN_MAX;
 use thruway_wire::message::{self, MessageType, RawMessage};
 use thruway_wire::notification::Notification;
 use thruway_wire::open::{Capability, Open, VERSION};
@@ -28,19 +28,9 @@ const SEND: u8 = 2;
 
 /// How routes go out: as they are, with LOCAL_PREF.
 const REWRITE: Rewrite = Rewrite {
-    prepend: None,
-    next_hop: NextHopRewrite::Keep,
     local_pref: true,
     med: false,
-    reflect: None,
-    otc: None,
-};
-
-const ENCODING: Encoding = Encoding {
-    as4: true,
-    add_path: false,
-    max_len: MESSAGE_LEN_MAX as u16,
-    extended_next_hop: false,
+    ..Rewrite::TRANSPARENT
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,12 +218,12 @@ impl Speaker {
             .collect();
         encode::withdraw(
             &mut self.outbox,
-            &ENCODING,
+            &Encoding::PLAIN,
             nlri::<thruway_wire::Ipv4Prefix>(&gone),
         );
         encode::withdraw(
             &mut self.outbox,
-            &ENCODING,
+            &Encoding::PLAIN,
             nlri::<thruway_wire::Ipv6Prefix>(&gone),
         );
         announce(&mut self.outbox, &fresh);
@@ -307,8 +297,8 @@ fn announce(out: &mut Vec<u8>, routes: &[(Prefix, NextHop)]) {
         let prefixes: Vec<Prefix> = prefixes.map(|(prefix, _)| *prefix).collect();
         let v4 = nlri::<thruway_wire::Ipv4Prefix>(&prefixes);
         let v6 = nlri::<thruway_wire::Ipv6Prefix>(&prefixes);
-        let sent = encode::announce(out, set.as_ref(), &REWRITE, &ENCODING, v4)
-            .and_then(|_| encode::announce(out, set.as_ref(), &REWRITE, &ENCODING, v6));
+        let sent = encode::announce(out, set.as_ref(), &REWRITE, &Encoding::PLAIN, v4)
+            .and_then(|_| encode::announce(out, set.as_ref(), &REWRITE, &Encoding::PLAIN, v6));
         if let Err(error) = sent {
             tracing::warn!(%hop, ?error, "prefixes of the network cannot be announced");
         }

@@ -7,20 +7,8 @@ use crate::message::frame;
 use crate::update::{Part, UpdateContext, UpdateView, Verdict};
 use crate::{Community, FamilySet, Ipv4Prefix, Ipv6Prefix};
 
-const PLAIN: Encoding = Encoding {
-    as4: true,
-    add_path: false,
-    max_len: 4096,
-    extended_next_hop: false,
-};
-const TRANSPARENT: Rewrite = Rewrite {
-    prepend: None,
-    next_hop: NextHopRewrite::Keep,
-    local_pref: false,
-    med: true,
-    reflect: None,
-    otc: None,
-};
+const PLAIN: Encoding = Encoding::PLAIN;
+const TRANSPARENT: Rewrite = Rewrite::TRANSPARENT;
 const V4_HOP: NextHop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 1));
 const V6_HOP: NextHop = NextHop::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 

@@ -7,10 +7,11 @@ use thruway_wire::attrs::{AttrSetBuf, RawAttr, TRANSITIVE, code};
 use thruway_wire::{Community, Ipv4Prefix, NextHop};
 
 /// A linear congruential generator.
-pub(crate) struct Numbers(pub(crate) u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next one, of 48 bits.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -19,19 +20,20 @@ impl Numbers {
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
     /// An IPv4 prefix: half of them /24, as in the real table.
-    pub(crate) fn ipv4(&mut self) -> Ipv4Prefix {
+    pub fn ipv4(&mut self) -> Ipv4Prefix {
         let len = [24, 24, 24, 24, 24, 23, 22, 22, 20, 16][self.below(10) as usize];
-        let addr = Ipv4Addr::from_bits(self.next() as u32 % 0xe000_0000);
+        let addr = Ipv4Addr::from_bits(self.draw() as u32 % 0xe000_0000);
         Ipv4Prefix::new(addr, len).expect("a length below 33")
     }
 }
 
 /// Different prefixes, in no order.
-pub(crate) fn prefixes(count: usize) -> Vec<Ipv4Prefix> {
+#[must_use]
+pub fn prefixes(count: usize) -> Vec<Ipv4Prefix> {
     let mut numbers = Numbers(1);
     let mut seen = HashSet::new();
     let mut all = Vec::with_capacity(count);
@@ -45,13 +47,14 @@ pub(crate) fn prefixes(count: usize) -> Vec<Ipv4Prefix> {
 }
 
 /// A set of peer `peer`: two to six hops behind its AS, up to three communities, MED now and then.
-pub(crate) fn set(peer: u16, number: usize, version: u64, hop: NextHop) -> AttrSetBuf {
+#[must_use]
+pub fn set(peer: u16, number: usize, version: u64, hop: NextHop) -> AttrSetBuf {
     let mut numbers = Numbers(number as u64 ^ version << 40);
     let hops = 2 + numbers.below(5);
     let mut path = vec![2, 1 + hops as u8];
     path.extend_from_slice(&(64_512 + u32::from(peer)).to_be_bytes());
     for _ in 0..hops {
-        path.extend_from_slice(&(1 + numbers.next() as u32 % 400_000).to_be_bytes());
+        path.extend_from_slice(&(1 + numbers.draw() as u32 % 400_000).to_be_bytes());
     }
     let mut attrs = vec![
         (TRANSITIVE, code::ORIGIN, vec![0]),
@@ -67,7 +70,7 @@ pub(crate) fn set(peer: u16, number: usize, version: u64, hop: NextHop) -> AttrS
     });
     let mut set = AttrSetBuf::from_parts(Some(hop), attrs);
     for _ in 0..numbers.below(4) {
-        set.add_community(Community((64_512 << 16) | (numbers.next() as u32 % 1000)));
+        set.add_community(Community((64_512 << 16) | (numbers.draw() as u32 % 1000)));
     }
     set
 }
