@@ -41,7 +41,8 @@ fn profile(peer: u16) -> Arc<PeerProfile> {
         add_path_rx: FamilySet::EMPTY,
         import: Some(Policy::accept()),
         hygiene: Hygiene {
-            local_as: Asn(64_500),
+            // In no path: hops have numbers below 400,000.
+            local_as: Asn(4_200_000_000),
             allow_own_as: 0,
             router_id: RouterId(99),
             cluster_id: RouterId(99),

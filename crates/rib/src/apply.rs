@@ -22,7 +22,7 @@ pub(crate) struct Ahead {
     end: usize,
     hashes: [u64; RUN],
     slots: [u32; RUN],
-    /// Bit n: a prefix of the run whose hash ends in n has got a slot since the run was looked up.
+    /// Bit n: a prefix of the run whose hash ends in n may have got a slot since the run was looked up.
     made: u64,
 }
 
@@ -135,6 +135,14 @@ impl Event {
         }
     }
 
+    /// Takes back what [`admit`] counted of a new path: the table has no room for it.
+    #[cold]
+    fn refused(&mut self, path: &Path) {
+        if !self.counting.accepted_only() || path.accepted.is_some() {
+            self.counting.release();
+        }
+    }
+
     fn finish<P: TableKey>(self, core: &mut Core) {
         core.sets.acquire(self.received, self.uses);
         let Some(of) = core
@@ -220,7 +228,7 @@ fn begin<P: TableKey>(
     if table.begin(hash, nlri, path, log) {
         event.entered(core, &path);
     } else {
-        event.counting.release();
+        event.refused(&path);
     }
 }
 
@@ -262,7 +270,7 @@ fn insert<P: TableKey>(
     }
     let best = seen(table, core, slot);
     if !table.push(slot, path, id) {
-        event.counting.release();
+        event.refused(&path);
         return drop_if_empty(table, core, slot);
     }
     event.entered(core, &path);

@@ -73,7 +73,8 @@ pub(crate) struct Group {
     pub(crate) sent: [SentTable; 2],
     pub(crate) exports: Exports,
     quotas: [Quota; 2],
-    /// From a visit to the next; nothing else may happen in between.
+    /// From a visit to the next: whatever else is told in between ends it, as runs are gathered by what
+    /// was told last.
     repeat: Option<Repeat>,
     scratch: Scratch,
 }
@@ -268,7 +269,8 @@ impl Group {
         };
         let prefix = place.prefix();
         if self.is_many(P::INDEX) {
-            return self.visit_many(table, core, slot, out, position);
+            self.end_visits(core);
+            return self.visit_many(table, core, slot, out, (prefix, position));
         }
         if let [only] = table.paths_of(place)
             && let Some(repeat) = &mut self.repeat
@@ -302,11 +304,8 @@ impl Group {
         core: &mut Core,
         slot: u32,
         out: Option<&mut Builder>,
-        position: u64,
+        (prefix, position): (P, u64),
     ) {
-        let Some(prefix) = table.slot(slot).map(|slot| slot.prefix()) else {
-            return;
-        };
         self.list(table, core, slot, prefix);
         if let Some(member) = self.limited() {
             let has = others(&self.scratch.sent, member);

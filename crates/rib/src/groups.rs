@@ -588,6 +588,7 @@ impl Turn<'_> {
         let mut full = false;
         while group.cursor < end && !full {
             let run = self.look(group.cursor, end);
+            full = run.len == 0;
             for (at, slot) in run.slots.iter().take(run.len).enumerate() {
                 let position = group.cursor;
                 if run.last >> at & 1 == 1 && !group.fills_later(*slot) {

@@ -102,7 +102,7 @@ impl Builder {
         P::items(self).list.push((run, nlri));
     }
 
-    /// Tells the same of another prefix.
+    /// Tells of another prefix what the last [`Builder::tell`] told, of the same family.
     #[inline]
     pub(crate) fn again<P: BuildKey>(&mut self, nlri: Nlri<P>) {
         if let Some((key, count)) = self.runs.get_mut(self.last as usize) {

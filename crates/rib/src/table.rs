@@ -286,6 +286,7 @@ impl<P: TableKey> Table<P> {
         log: Option<&mut Log>,
     ) -> bool {
         debug_assert!(self.find(hash, &nlri.prefix).is_none());
+        debug_assert!(path.tag.has_id() == (nlri.path_id != 0));
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.len >= SLOTS_MAX => return false,

@@ -147,18 +147,20 @@ impl Bed {
     pub(crate) fn announce(&mut self, peer: u16, prefix: &str, set: &AttrSetBuf) {
         let handle = self.interner.intern(set.as_ref());
         let new = self.interner.grant(handle, ShardId(0));
+        let prefix: Prefix = prefix.parse().unwrap();
         self.event(ShardEvent::Announce {
             peer: PeerId(peer),
-            family: Family::Ipv4,
+            family: prefix.family(),
             handle,
             new_set: new.is_some(),
             count: 1,
         });
         self.batch.sets.extend(new);
-        self.batch.nlri4.push(Nlri {
-            path_id: 0,
-            prefix: v4(prefix),
-        });
+        let path_id = 0;
+        match prefix {
+            Prefix::V4(prefix) => self.batch.nlri4.push(Nlri { path_id, prefix }),
+            Prefix::V6(prefix) => self.batch.nlri6.push(Nlri { path_id, prefix }),
+        }
     }
 
     pub(crate) fn withdraw(&mut self, peer: u16, prefix: &str) {

@@ -162,6 +162,7 @@ impl ToldTable {
             self.masked.resize(source + 1, 0);
         }
         if let Some(count) = self.masked.get_mut(source) {
+            debug_assert!(count.checked_add_signed(more).is_some());
             *count = count.wrapping_add_signed(more);
         }
     }

@@ -330,6 +330,7 @@ impl World {
         let mut eligibility = Eligibility([u32::MAX; 32]);
         eligibility.0[1] = rows;
         let add_path = match group.0 {
+            0 => [AddPathSend::Off, AddPathSend::All],
             2 if dice.roll(2) == 1 => [AddPathSend::Multipath(1 + dice.roll(3) as u8); 2],
             2 => [AddPathSend::All; 2],
             4 => [AddPathSend::Best(2); 2],
@@ -451,7 +452,13 @@ impl World {
             return;
         };
         let handle = worker.interner.intern(set.as_ref());
-        for (family, count) in [(Family::Ipv4, v4.len()), (Family::Ipv6, v6.len())] {
+        // As two UPDATEs tell it, the other family in between.
+        let first = v4.len().min(1);
+        for (family, count) in [
+            (Family::Ipv4, first),
+            (Family::Ipv6, v6.len()),
+            (Family::Ipv4, v4.len() - first),
+        ] {
             if count == 0 {
                 continue;
             }

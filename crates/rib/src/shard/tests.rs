@@ -9,8 +9,8 @@ use thruway_wire::{FamilySet, Prefix};
 use super::*;
 use crate::tests::{Bed, group, path, profile, v4};
 use crate::{
-    Audience, Cursor, Filter, Handle, LimitAction, NotTold, PeerProfile, PrefixLimit, Query,
-    QueryCursor, Rejection, RouteRow, Staleness, Step, Stream,
+    AddPathSend, Audience, Cursor, Filter, Handle, LimitAction, NotTold, PeerProfile, PrefixLimit,
+    Query, QueryCursor, Rejection, RouteRow, Staleness, Step, Stream,
 };
 
 fn peers() -> [PeerProfile; 3] {
@@ -82,6 +82,36 @@ fn in_plain_bgp_the_source_gets_nothing() {
         ]
     );
     assert_eq!(bed.shard.advertised(GroupId(0), PeerId(2), Family::Ipv4), 0);
+}
+
+#[test]
+fn families_with_and_without_add_path_stay_apart_in_one_group() {
+    let mut mixed = group(0);
+    mixed.add_path = [AddPathSend::Off, AddPathSend::All];
+    let mut bed = Bed::with(&peers(), mixed);
+    let (four, six) = (path(&[64601]), path(&[64601, 6]));
+    bed.announce(1, "10.0.0.0/8", &four);
+    bed.announce(1, "2001:db8::/32", &six);
+    bed.announce(1, "11.0.0.0/8", &four);
+    bed.announce(1, "2001:db9::/32", &path(&[64601, 7]));
+    bed.turn();
+    let [batch] = bed.told.as_slice() else {
+        panic!("{:?}", bed.told)
+    };
+    let runs = batch.runs.iter().map(|run| {
+        let range = run.start as usize..(run.start + run.count) as usize;
+        let prefixes: Vec<Prefix> = match run.family {
+            Family::Ipv4 => batch.nlri4[range].iter().map(|n| n.prefix.into()).collect(),
+            Family::Ipv6 => batch.nlri6[range].iter().map(|n| n.prefix.into()).collect(),
+        };
+        let texts: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
+        texts.join(" ")
+    });
+    let runs: Vec<String> = runs.collect();
+    assert_eq!(
+        runs,
+        ["10.0.0.0/8 11.0.0.0/8", "2001:db8::/32", "2001:db9::/32"]
+    );
 }
 
 #[test]
