@@ -240,15 +240,15 @@ fn a_refresh_tells_the_family_again() {
 fn add_path_carries_every_path_both_ways() {
     scene(|world| {
         let many = HostConfig {
-            add_path_send: true,
-            add_path_receive: true,
+            add_path_send: FamilySet::ALL,
+            add_path_receive: FamilySet::ALL,
             ..HostConfig::new(1)
         };
         world.add(many.clone(), CLIENT, |_| {});
         world.add(HostConfig::new(2), CLIENT, |_| {});
         world.add(
             HostConfig {
-                add_path_send: false,
+                add_path_send: FamilySet::EMPTY,
                 ..HostConfig {
                     addr: [10, 9, 0, 3].into(),
                     asn: Asn(64_603),

@@ -21,6 +21,9 @@ use thruway_wire::{Community, Family, FamilySet};
 
 /// Seeds that are always played.
 const FIXED: u64 = 300;
+/// One that found a fault which few others find: a member that fell behind in the midst of going to another
+/// group stayed in the old one.
+const FOUND: u64 = 16_299_877_873_060_802_276;
 /// New seeds beside them.
 const NEW: u64 = 50;
 /// Steps of one script.
@@ -43,7 +46,7 @@ fn every_host_is_told_what_the_model_says() {
         .map_or(0, |now| now.as_nanos() as u64);
     let mut fresh = Rng::new(clock);
     let fresh = (0..number("THRUWAY_SIM_NEW").unwrap_or(NEW)).map(|_| fresh.next_u64());
-    for seed in (0..FIXED).chain(fresh) {
+    for seed in (0..FIXED).chain([FOUND]).chain(fresh) {
         println!("sim: seed {seed}");
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(seed))) {
             eprintln!("sim: seed {seed} failed; again with THRUWAY_SIM_SEED={seed}");
@@ -217,8 +220,8 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8, exchange: bool) {
     host.as4 = !rng.one_in(4);
     host.extended = rng.one_in(3);
     host.enhanced_refresh = rng.one_in(2);
-    host.add_path_send = rng.one_in(4);
-    host.add_path_receive = rng.one_in(4);
+    host.add_path_send = some_families(rng);
+    host.add_path_receive = some_families(rng);
     host.passive = rng.one_in(4);
     host.restart_time = rng.one_in(3).then_some(5);
     host.stale_time = rng.one_in(2).then_some(10);
@@ -246,6 +249,18 @@ fn add_host(world: &mut World, rng: &mut Rng, n: u8, exchange: bool) {
             peer.export.policy = None;
         }
     });
+}
+
+/// None mostly, both now and then, one rarely.
+fn some_families(rng: &mut Rng) -> FamilySet {
+    let mut families = FamilySet::EMPTY;
+    if rng.one_in(3) {
+        families = FamilySet::ALL;
+        if rng.one_in(4) {
+            families.remove(Family::ALL[rng.below(2)]);
+        }
+    }
+    families
 }
 
 fn max_advertised(rng: &mut Rng) -> LimitConfig {
@@ -351,7 +366,8 @@ fn announce(world: &mut World, rng: &mut Rng, host: usize) {
         format!("{}.0.0.0/{}", 20 + 3 * n, 8 + n % 17)
     };
     // An identifier that the peer does not ask for must not make two routes of one.
-    let path_id = if config.add_path_send {
+    let family = if v6 { Family::Ipv6 } else { Family::Ipv4 };
+    let path_id = if config.add_path_send.contains(family) {
         1 + rng.below(3) as u32
     } else {
         0

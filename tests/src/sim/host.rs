@@ -31,10 +31,10 @@ pub struct HostConfig {
     pub extended: bool,
     /// It knows enhanced route refresh (and route refresh).
     pub enhanced_refresh: bool,
-    /// It sends several paths a prefix.
-    pub add_path_send: bool,
-    /// It takes several paths a prefix.
-    pub add_path_receive: bool,
+    /// It sends several paths a prefix of these families.
+    pub add_path_send: FamilySet,
+    /// It takes several paths a prefix of these.
+    pub add_path_receive: FamilySet,
     /// It keeps its forwarding state over a restart, seconds.
     pub restart_time: Option<u16>,
     /// Its routes may stay long-lived stale after that, seconds.
@@ -56,8 +56,8 @@ impl HostConfig {
             as4: true,
             extended: false,
             enhanced_refresh: true,
-            add_path_send: false,
-            add_path_receive: false,
+            add_path_send: FamilySet::EMPTY,
+            add_path_receive: FamilySet::EMPTY,
             restart_time: None,
             stale_time: None,
             families: FamilySet::ALL,
@@ -208,9 +208,13 @@ impl Host {
         if config.extended {
             capabilities.push(Capability::ExtendedMessage);
         }
-        let mode = u8::from(config.add_path_receive) | u8::from(config.add_path_send) << 1;
-        if mode != 0 {
-            let modes = families().map(|family| (family.to_wire(), mode)).collect();
+        let mode = |family: Family| {
+            let receive = config.add_path_receive.contains(family);
+            u8::from(receive) | u8::from(config.add_path_send.contains(family)) << 1
+        };
+        let modes = families().map(|family| (family.to_wire(), mode(family)));
+        let modes: Vec<_> = modes.filter(|(_, mode)| *mode != 0).collect();
+        if !modes.is_empty() {
             capabilities.push(Capability::AddPath(modes));
         }
         if let Some(restart_time) = config.restart_time {
@@ -355,11 +359,7 @@ impl Host {
                 .as_ref()
                 .is_none_or(|open| open.asn() != self.config.asn),
             families: self.config.families,
-            add_path: if self.agreed_add_path(1) {
-                self.config.families
-            } else {
-                FamilySet::EMPTY
-            },
+            add_path: self.agreed_add_path(1),
         };
         let view = UpdateView::parse(body, &ctx);
         assert_eq!(
@@ -412,25 +412,31 @@ impl Host {
     }
 
     /// `direction`: 1 where the host receives, 2 where it sends.
-    fn agreed_add_path(&self, direction: u8) -> bool {
+    fn agreed_add_path(&self, direction: u8) -> FamilySet {
         let ours = if direction == 1 {
             self.config.add_path_receive
         } else {
             self.config.add_path_send
         };
-        let theirs = 3 - direction;
-        ours && self.peer_has(|cap| {
-            let Capability::AddPath(modes) = cap else {
-                return false;
-            };
-            modes.iter().any(|(_, mode)| mode & theirs != 0)
-        })
+        let theirs = |family: Family| {
+            let (wanted, mode) = (family.to_wire(), 3 - direction);
+            self.peer_has(|cap| match cap {
+                Capability::AddPath(modes) => modes
+                    .iter()
+                    .any(|(known, modes)| *known == wanted && modes & mode != 0),
+                _ => false,
+            })
+        };
+        let mut agreed = ours.intersection(self.config.families);
+        let refused = agreed.iter().filter(|family| !theirs(*family));
+        refused.for_each(|family| agreed.remove(family));
+        agreed
     }
 
-    fn encoding(&self) -> Encoding {
+    fn encoding(&self, family: Family) -> Encoding {
         Encoding {
             as4: self.agreed_as4(),
-            add_path: self.agreed_add_path(2),
+            add_path: self.agreed_add_path(2).contains(family),
             max_len: if self.agreed_extended() { 65_535 } else { 4096 },
             extended_next_hop: false,
         }
@@ -468,7 +474,7 @@ impl Host {
         if self.announces.remove(&key).is_none() || self.phase != Phase::Up {
             return;
         }
-        let encoding = self.encoding();
+        let encoding = self.encoding(key.0.family());
         let out = &mut self.output;
         match key.0 {
             Prefix::V4(prefix) => {
@@ -489,7 +495,7 @@ impl Host {
     }
 
     fn send_route(&mut self, key: Key, route: &Route) {
-        let encoding = self.encoding();
+        let encoding = self.encoding(key.0.family());
         let rewrite = Rewrite {
             local_pref: route.local_pref.is_some(),
             ..Rewrite::TRANSPARENT

@@ -191,7 +191,7 @@ pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table 
         if !receiver.host.config.families.contains(prefix.family()) {
             continue;
         }
-        let chosen = choose(&paths, matrix, receiver, to);
+        let chosen = choose(&paths, prefix.family(), matrix, receiver, to);
         if !chosen.is_empty() {
             let sets = chosen.iter().map(|path| told(path, receiver)).collect();
             table.insert(prefix, sets);
@@ -205,15 +205,16 @@ pub fn expected(stations: &[Station], matrix: &Eligibility, to: usize) -> Table 
 #[must_use]
 pub fn alike(stations: &[Station], old: &Eligibility, new: &Eligibility, to: usize) -> u64 {
     let receiver = &stations[to];
-    let told = |matrix: &Eligibility, paths: &[Path<'_>]| -> BTreeMap<(usize, u32), Vec<u8>> {
-        let chosen = choose(paths, matrix, receiver, to).into_iter();
+    let told = |matrix, family, paths: &[Path<'_>]| -> BTreeMap<(usize, u32), Vec<u8>> {
+        let chosen = choose(paths, family, matrix, receiver, to).into_iter();
         chosen
             .map(|path| ((path.from, path.path_id), told(&path, receiver)))
             .collect()
     };
     let mut alike = 0;
-    for paths in accepted(stations).values() {
-        let (before, after) = (told(old, paths), told(new, paths));
+    for (prefix, paths) in &accepted(stations) {
+        let family = prefix.family();
+        let (before, after) = (told(old, family, paths), told(new, family, paths));
         let others = after.iter().filter(|(path, _)| !before.contains_key(*path));
         let known = |set: &Vec<u8>| before.values().any(|known| known == set);
         alike += others.filter(|(_, set)| known(set)).count() as u64;
@@ -277,6 +278,7 @@ pub fn tally(
 
 fn choose<'a>(
     paths: &[Path<'a>],
+    family: Family,
     matrix: &Eligibility,
     receiver: &Station,
     to: usize,
@@ -285,7 +287,7 @@ fn choose<'a>(
         return Vec::new();
     }
     let may = |path: &Path<'_>| path.from != to && eligible(matrix, path, receiver);
-    if receiver.host.config.add_path_receive {
+    if receiver.host.config.add_path_receive.contains(family) {
         let all: Vec<Path<'a>> = paths.iter().copied().filter(may).collect();
         let [send, _] = receiver.config.export.add_path;
         let AddPathSend::Multipath(most) = send else {

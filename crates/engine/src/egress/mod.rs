@@ -288,7 +288,7 @@ impl Egress {
         let member = self.members.get_mut(peer.index())?.take()?;
         self.waiting.retain(|waiting| *waiting != peer);
         self.moved.retain(|moved| *moved != peer);
-        self.leave_readers(peer);
+        self.leave_readers(peer, None);
         if let Some(slot) = self.groups.get_mut(member.group.index())
             && let Some(group) = slot
         {

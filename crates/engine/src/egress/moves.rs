@@ -24,7 +24,7 @@ impl Egress {
         let held: Vec<_> = (0..self.shards)
             .map(|shard| self.position_of(peer, shard))
             .collect();
-        self.leave_readers(peer);
+        self.leave_readers(peer, None);
         for ((shard, held), place) in held.into_iter().enumerate().zip(places) {
             if place == Place::InStep {
                 self.add_reader(Reader {

@@ -211,8 +211,10 @@ impl Egress {
             told.stop(self.id, id);
         }
         for peer in reader.members {
-            // One that was detached meanwhile has not taken all that stands before.
+            // One that was detached meanwhile has not taken all that stands before; what would bring it
+            // into step again ends here.
             let held = self.position_of(peer, reader.shard);
+            self.leave_readers(peer, Some(reader.shard));
             self.anchor(peer, reader.shard, held.into_iter().chain([at]).min());
             self.note_anchored(peer);
         }
@@ -255,10 +257,13 @@ impl Egress {
             .extend(reader.members.into_iter().map(Notice::Lost));
     }
 
-    /// Takes a member out of all readers; one without members stops.
-    pub(super) fn leave_readers(&mut self, peer: PeerId) {
+    /// Takes a member out of all readers, or those at one shard; one without members stops.
+    pub(super) fn leave_readers(&mut self, peer: PeerId, shard: Option<usize>) {
         let (worker, told) = (self.id, &mut self.shards_told);
         self.readers.retain(|&id, reader| {
+            if shard.is_some_and(|shard| shard != reader.shard) {
+                return true;
+            }
             reader.members.retain(|member| *member != peer);
             let keep = !reader.members.is_empty();
             if !keep && let Some(told) = told.get_mut(reader.shard) {
