@@ -8,7 +8,7 @@ pub const PREPEND_COUNT_MAX: u8 = 63;
 pub const EXPRESSION_LEN_MAX: usize = 1024;
 /// Octets of one compiled automaton, and of the work to build it: an expression such as
 /// `(.*1){20}` would otherwise take all memory.
-pub const AUTOMATON_LEN_MAX: usize = 4 * 1024 * 1024;
+pub const AUTOMATON_LEN_MAX: usize = 1024 * 1024;
 /// Largest index in front of a prefix set, as a power of two: 64 Ki entries, 256 KiB.
 pub const PREFIX_INDEX_BITS_MAX: u32 = 16;
 /// Pieces of a prefix set with equal top bits that a search may look through; more get an index of
