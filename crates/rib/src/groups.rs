@@ -592,10 +592,7 @@ impl Turn<'_> {
             for (at, slot) in run.slots.iter().take(run.len).enumerate() {
                 let position = group.cursor;
                 if run.last >> at & 1 == 1 && !group.fills_later(*slot) {
-                    match slot.family() {
-                        0 => self.visit_v4(group, *slot, listens),
-                        _ => self.visit_v6(group, *slot, listens),
-                    }
+                    self.visit(group, *slot, listens);
                 }
                 group.cursor += 1;
                 if from.is_none() && !self.builder.is_empty() {
@@ -638,14 +635,13 @@ impl Turn<'_> {
         run
     }
 
-    fn visit_v4(&mut self, group: &mut Group, slot: SlotRef, listens: bool) {
+    fn visit(&mut self, group: &mut Group, slot: SlotRef, listens: bool) {
         let out = listens.then_some(&mut *self.builder);
-        group.visit(&self.tables.v4, self.core, slot.slot(), out, group.cursor);
-    }
-
-    fn visit_v6(&mut self, group: &mut Group, slot: SlotRef, listens: bool) {
-        let out = listens.then_some(&mut *self.builder);
-        group.visit(&self.tables.v6, self.core, slot.slot(), out, group.cursor);
+        let (at, position) = (slot.slot(), group.cursor);
+        match slot.family() {
+            0 => group.visit(&self.tables.v4, self.core, at, out, position),
+            _ => group.visit(&self.tables.v6, self.core, at, out, position),
+        }
     }
 }
 

@@ -112,12 +112,6 @@ impl Log {
         *logged = self.begin(slot);
     }
 
-    /// The entry at a position that a group has still to pass.
-    #[cfg(test)]
-    fn get(&self, position: u64) -> Option<SlotRef> {
-        self.run(position).next()
-    }
-
     /// The entries from a position on that a group has still to pass.
     #[inline]
     pub(crate) fn run(&self, position: u64) -> impl Iterator<Item = SlotRef> + '_ {
@@ -227,11 +221,11 @@ mod tests {
         log.pass(1);
         log.touch(slot, &mut logged);
         assert_eq!((log.len(), log.position(logged)), (2, Some(1)));
-        assert_eq!(log.get(1), Some(slot));
+        assert_eq!(log.run(1).next(), Some(slot));
         assert_eq!((slot.family(), slot.slot()), (1, 9));
         assert_eq!(trimmed(&mut log, 1), [(0, slot)]);
         assert_eq!(trimmed(&mut log, 1), []);
-        assert_eq!((log.get(0), log.base(), log.end()), (None, 1, 2));
+        assert_eq!((log.run(0).next(), log.base(), log.end()), (None, 1, 2));
     }
 
     #[test]
@@ -278,7 +272,7 @@ mod tests {
         let left = [(0, 0), (2, 0), (3, 1), (4, 2), (5, 0)];
         assert_eq!(found(&log, 0), left);
         assert_eq!(
-            (log.get(start + 5), log.get(start + 4)),
+            (log.run(start + 5).next(), log.run(start + 4).next()),
             (Some(SlotRef::new(0, 0)), None)
         );
         log.compact(start + 6, last);
