@@ -16,6 +16,7 @@ use bgpkit_parser::parser::bgp::messages::parse_bgp_update_message;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use routecore::bgp::message::update::{SessionConfig, UpdateMessage};
+use thruway_benches::numbers::body;
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr};
 use thruway_wire::encode::{self, Encoding, NextHopRewrite, Reflect, Rewrite};
 use thruway_wire::limits::HEADER_LEN;
@@ -134,18 +135,7 @@ fn table<P: PrefixKey>(
     for _ in 0..MESSAGES {
         let set = set(&mut random, hop);
         let nlri = nlri(&mut random, count);
-        let mut out = Vec::new();
-        let all = nlri.iter().copied();
-        encode::announce(
-            &mut out,
-            set.as_ref(),
-            &Rewrite::TRANSPARENT,
-            &Encoding::PLAIN,
-            all,
-        )
-        .expect("it fits");
-        let len = usize::from(u16::from_be_bytes([out[16], out[17]]));
-        table.bodies.push(out[HEADER_LEN..len].to_vec());
+        table.bodies.push(body(set.as_ref(), &nlri));
         table.sets.push(AttrSet::new(set.as_ref()));
         table.nlri.push(nlri);
     }

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
-use thruway_wire::attrs::{AttrSetBuf, RawAttr, TRANSITIVE, code};
-use thruway_wire::{Community, Ipv4Prefix, NextHop};
+use thruway_wire::attrs::{AttrSetBuf, AttrSetRef, RawAttr, TRANSITIVE, code};
+use thruway_wire::encode::{self, Encoding, Rewrite};
+use thruway_wire::limits::HEADER_LEN;
+use thruway_wire::{Community, Ipv4Prefix, NextHop, Nlri, PrefixKey};
 
 /// A linear congruential generator.
 pub struct Numbers(pub u64);
@@ -73,4 +75,15 @@ pub fn set(peer: u16, number: usize, version: u64, hop: NextHop) -> AttrSetBuf {
         set.add_community(Community((64_512 << 16) | (numbers.draw() as u32 % 1000)));
     }
     set
+}
+
+/// The body of the first UPDATE that announces `nlri` with a set as it is.
+#[must_use]
+pub fn body<P: PrefixKey>(set: AttrSetRef<'_>, nlri: &[Nlri<P>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (rewrite, encoding) = (&Rewrite::TRANSPARENT, &Encoding::PLAIN);
+    let nlri = nlri.iter().copied();
+    encode::announce(&mut out, set, rewrite, encoding, nlri).expect("it fits");
+    let len = usize::from(u16::from_be_bytes([out[16], out[17]]));
+    out[HEADER_LEN..len].to_vec()
 }

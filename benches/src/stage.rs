@@ -115,8 +115,7 @@ pub fn table(
 pub struct Sink {
     /// Those of before, where they are kept.
     pub batches: Vec<EgressBatch>,
-    /// Whether they are.
-    pub keep: bool,
+    keep: bool,
     /// NLRI so far.
     pub nlri: usize,
 }

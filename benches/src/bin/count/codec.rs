@@ -2,10 +2,9 @@
 
 use std::hint::black_box;
 
-use thruway_benches::numbers::{Numbers, set};
+use thruway_benches::numbers::{Numbers, body, set};
 use thruway_wire::attrs::{AttrSet, AttrSetBuf};
 use thruway_wire::encode::{self, Encoding, Rewrite};
-use thruway_wire::limits::HEADER_LEN;
 use thruway_wire::update::{Part, UpdateContext, UpdateView};
 use thruway_wire::{FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, PrefixKey};
 
@@ -40,17 +39,7 @@ fn messages<P: PrefixKey>(
             prefix: prefix(&mut numbers),
         };
         let nlri: Vec<Nlri<P>> = (0..count).map(nlri).collect();
-        let mut out = Vec::new();
-        let all = nlri.iter().copied();
-        encode::announce(
-            &mut out,
-            set.as_ref(),
-            &Rewrite::TRANSPARENT,
-            &Encoding::PLAIN,
-            all,
-        )
-        .expect("it fits one message");
-        let body = out.split_off(HEADER_LEN);
+        let body = body(set.as_ref(), &nlri);
         Message { set, nlri, body }
     };
     (0..MESSAGES).map(message).collect()
