@@ -204,6 +204,7 @@ fn peer(n: u8, id: thruway_rib::PeerId) -> PeerConfig {
         hygiene: Hygiene {
             local_as,
             allow_own_as: 0,
+            martians: [].into(),
             router_id,
             cluster_id: router_id,
             enforce_first_as: true,

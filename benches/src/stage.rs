@@ -44,6 +44,7 @@ fn profile(peer: u16) -> Arc<PeerProfile> {
             // In no path: hops have numbers below 400,000.
             local_as: Asn(4_200_000_000),
             allow_own_as: 0,
+            martians: [].into(),
             router_id: RouterId(99),
             cluster_id: RouterId(99),
             enforce_first_as: true,
@@ -67,6 +68,7 @@ pub fn group() -> Arc<GroupProfile> {
         external: true,
         alternatives: true,
         interpret_communities: true,
+        long_lived: false,
         export: Some(Policy::accept()),
         to: None,
         limits: None,

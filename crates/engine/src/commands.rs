@@ -109,7 +109,7 @@ impl Worker {
         let (Some(negotiated), Some(up)) = (peer.session.negotiated(), &peer.up) else {
             return;
         };
-        let key = group_key(&peer.config, negotiated, up.local.ip());
+        let key = group_key(&peer.config, negotiated, up.local.ip(), up.link);
         match &up.group {
             Some((held, group)) if *held == key => {
                 let policy = peer.config.export.policy.as_ref().map(PolicyRef::policy);
@@ -141,7 +141,7 @@ impl Worker {
         let (Some(negotiated), Some(up)) = (peer.session.negotiated(), &peer.up) else {
             return;
         };
-        let key = group_key(&peer.config, negotiated, up.local.ip());
+        let key = group_key(&peer.config, negotiated, up.local.ip(), up.link);
         self.leave(id);
         self.join(id, key, true, out);
     }

@@ -1,7 +1,7 @@
 //! What a session asks for, noted while it runs and done right after.
 
 use bytes::Bytes;
-use thruway_session::{Actions, ConnId, DownReason, Negotiated, Refresh, Stale, State};
+use thruway_session::{Actions, ConnId, Damped, DownReason, Negotiated, Refresh, Stale, State};
 use thruway_wire::FamilySet;
 
 /// One call of [`Actions`].
@@ -17,6 +17,7 @@ pub(crate) enum Effect {
     Failed(DownReason),
     Stale(Stale),
     Refresh(Refresh),
+    Damped(Damped),
     State(State, State),
 }
 
@@ -65,6 +66,10 @@ impl Actions for Collect<'_> {
 
     fn refresh(&mut self, refresh: Refresh) {
         self.0.push(Effect::Refresh(refresh));
+    }
+
+    fn damped(&mut self, damped: &Damped) {
+        self.0.push(Effect::Damped(*damped));
     }
 
     fn state(&mut self, from: State, to: State) {

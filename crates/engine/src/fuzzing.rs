@@ -288,6 +288,7 @@ fn peer(id: PeerId, addr: SocketAddr, options: u8) -> PeerConfig {
         hygiene: Hygiene {
             local_as,
             allow_own_as: 1,
+            martians: [].into(),
             router_id,
             cluster_id: router_id,
             enforce_first_as: false,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thruway_rib::{Eligibility, PeerId, Query, RouteRow, TallyRow};
-use thruway_session::{ConnId, DownReason, Negotiated, State};
+use thruway_session::{ConnId, Damped, DownReason, Negotiated, State};
 use thruway_wire::update::Verdict;
-use thruway_wire::{Family, WireError};
+use thruway_wire::{Family, Ipv6Prefix, WireError};
 
 use crate::status::WorkerStatus;
 use crate::{PeerConfig, RangeConfig, TransportConfig};
@@ -171,6 +171,12 @@ pub trait Sink {
     fn close(&mut self, conn: ConnId, how: Close);
     /// True where octets wait unread on the socket: asked before a hold timer ends a session.
     fn unread(&self, conn: ConnId) -> bool;
+    /// The IPv6 subnet that our end of a connection shares with its neighbour on a link, if it does
+    /// (RFC 2545 §3): asked when a session comes up.
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+        let _ = (local, remote);
+        None
+    }
     /// Something worth a log line or a metric.
     fn event(&mut self, event: Event);
     /// An answer.
@@ -216,6 +222,13 @@ pub enum Event {
         peer: PeerId,
         /// Why.
         reason: DownReason,
+    },
+    /// The peer failed again and again: its connections are refused for a while (Cease/5).
+    Damped {
+        /// Whose.
+        peer: PeerId,
+        /// Since when, until when, how many failures.
+        damped: Damped,
     },
     /// A connection that nobody wanted was closed.
     Refused {

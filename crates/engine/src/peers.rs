@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use thruway_rib::{GroupProfile, PeerId, PeerProfile, PrefixLimit};
 use thruway_session::{ConnId, Session, State};
 use thruway_wire::update::UpdateContext;
-use thruway_wire::{Prefix, Time};
+use thruway_wire::{Ipv6Prefix, Prefix, Time};
 
 use crate::egress::ToldCount;
 use crate::registry::GroupKey;
@@ -45,6 +45,8 @@ pub(crate) struct Up {
     pub(crate) conn: ConnId,
     /// Our end.
     pub(crate) local: SocketAddr,
+    /// The IPv6 subnet that both ends share.
+    pub(crate) link: Option<Ipv6Prefix>,
     pub(crate) ctx: UpdateContext,
     pub(crate) profile: Arc<PeerProfile>,
     /// Its update group; `None`: there are too many.

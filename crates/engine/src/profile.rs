@@ -9,9 +9,9 @@ use thruway_rib::{
     PrefixLimit, WorkerId,
 };
 use thruway_session::Negotiated;
-use thruway_wire::Family;
 use thruway_wire::encode::{Encoding, NextHopRewrite, Rewrite};
 use thruway_wire::limits::{EXTENDED_MESSAGE_LEN_MAX, MESSAGE_LEN_MAX};
+use thruway_wire::{Family, Ipv6Prefix};
 
 use crate::registry::GroupKey;
 use crate::{LimitConfig, PeerConfig, PolicyRef};
@@ -93,8 +93,14 @@ pub(crate) fn same_limit(limit: Option<&Arc<PrefixLimit>>, config: Option<&Limit
     }
 }
 
-/// The update group that a session belongs to. `local` is our end of its connection.
-pub(crate) fn group_key(config: &PeerConfig, negotiated: &Negotiated, local: IpAddr) -> GroupKey {
+/// The update group that a session belongs to. `local` is our end of its connection, `link` the IPv6
+/// subnet that both ends share.
+pub(crate) fn group_key(
+    config: &PeerConfig,
+    negotiated: &Negotiated,
+    local: IpAddr,
+    link: Option<Ipv6Prefix>,
+) -> GroupKey {
     let export = &config.export;
     let policy = effective(export.policy.as_ref(), negotiated.internal);
     let uses_to = policy.as_ref().is_some_and(|policy| policy.uses_to());
@@ -105,6 +111,7 @@ pub(crate) fn group_key(config: &PeerConfig, negotiated: &Negotiated, local: IpA
         external: !negotiated.internal,
         alternatives: export.alternatives,
         interpret_communities: export.interpret_communities,
+        long_lived: negotiated.long_lived,
         export: policy.map(|policy| policy.name().into()),
         alone: (uses_to || limited).then_some(config.id),
         limited,
@@ -116,6 +123,8 @@ pub(crate) fn group_key(config: &PeerConfig, negotiated: &Negotiated, local: IpA
             add_path: !negotiated.add_path_tx.is_empty(),
             max_len: max_len(negotiated),
             extended_next_hop: negotiated.extended_next_hop,
+            // Next hops of ours bring no link-local address along.
+            link: link.filter(|_| !export.next_hop_self),
         },
     }
 }
@@ -183,6 +192,7 @@ pub(crate) fn group_profile(
         external: key.external,
         alternatives: key.alternatives,
         interpret_communities: key.interpret_communities,
+        long_lived: key.long_lived,
         export: effective(config.export.policy.as_ref(), !key.external),
         to: key.alone.is_some().then(|| profile.clone()),
         limits: key.limited.then(|| advertised_limits(config)),

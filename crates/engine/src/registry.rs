@@ -60,6 +60,7 @@ pub(crate) struct GroupKey {
     pub(crate) external: bool,
     pub(crate) alternatives: bool,
     pub(crate) interpret_communities: bool,
+    pub(crate) long_lived: bool,
     /// By name: a reload puts another policy under it without moving anyone.
     pub(crate) export: Option<Arc<str>>,
     /// Its policy looks at the receiver, or a limit counts what it is told: a group of its own.
@@ -308,7 +309,7 @@ mod tests {
     use thruway_rib::WorkerId;
 
     fn key(config: &PeerConfig) -> GroupKey {
-        group_key(config, &negotiated(), [192, 0, 2, 254].into())
+        group_key(config, &negotiated(), [192, 0, 2, 254].into(), None)
     }
 
     fn join(registry: &GroupRegistry, config: &PeerConfig) -> Arc<GroupProfile> {
@@ -391,7 +392,7 @@ mod tests {
             internal: true,
             ..negotiated()
         };
-        let inside = group_key(&config, &internal, [192, 0, 2, 254].into());
+        let inside = group_key(&config, &internal, [192, 0, 2, 254].into(), None);
         assert_eq!(inside.export.as_deref(), Some("accept"));
         config.export.policy = Some(PolicyRef::new(Policy::reject()));
         assert_eq!(key(&config).export.as_deref(), Some("reject"));

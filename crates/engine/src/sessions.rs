@@ -51,6 +51,7 @@ impl Worker {
             Effect::Refresh(Refresh::End(family)) => {
                 self.ingress.broadcast(&ShardEvent::SweepStale(id, family));
             }
+            Effect::Damped(damped) => out.event(Event::Damped { peer: id, damped }),
             Effect::State(from, to) => out.event(Event::State { peer: id, from, to }),
         }
     }
@@ -120,10 +121,12 @@ impl Worker {
         };
         peer.known = true;
         let (import, export) = missing_policies(&peer.config, negotiated.internal);
-        let key = group_key(&peer.config, &negotiated, ends.0.ip());
+        let link = out.link(ends.0, ends.1);
+        let key = group_key(&peer.config, &negotiated, ends.0.ip(), link);
         peer.up = Some(Up {
             conn,
             local: ends.0,
+            link,
             ctx,
             profile: profile.clone(),
             group: None,

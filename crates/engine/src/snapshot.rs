@@ -74,6 +74,7 @@ impl Worker {
                 .last_received()
                 .map(|(at, received)| (at, received.clone())),
             last_down: session.last_down().map(|(at, reason)| (at, reason.clone())),
+            damped: session.damped(),
             update_errors: peer.stats.update_errors,
             told_announced: peer.stats.queued.announced,
             told_withdrawn: peer.stats.queued.withdrawn,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thruway_policy::Hits;
 use thruway_rib::{GroupId, PeerId, ShardCounters, WorkerId};
-use thruway_session::{Counters as Messages, DownReason, Negotiated, State};
+use thruway_session::{Counters as Messages, Damped, DownReason, Negotiated, State};
 use thruway_wire::notification::Notification;
 use thruway_wire::{Family, Time};
 
@@ -71,6 +71,8 @@ pub struct PeerStatus {
     pub last_received: Option<(Time, Notification)>,
     /// Why the session ended last.
     pub last_down: Option<(Time, DownReason)>,
+    /// Its connections are refused for its failures.
+    pub damped: Option<Damped>,
     /// Malformed UPDATEs, by what was done: attribute discarded, withdrawn, family disabled, reset.
     pub update_errors: [u64; 4],
     /// Routes announced to it since it is known, as queued for it, repetitions included.

@@ -31,6 +31,7 @@ pub(crate) fn peer(id: u16, addr: &str) -> PeerConfig {
         hygiene: Hygiene {
             local_as: LOCAL_AS,
             allow_own_as: 0,
+            martians: [].into(),
             router_id: ROUTER_ID,
             cluster_id: ROUTER_ID,
             enforce_first_as: true,
@@ -76,6 +77,8 @@ pub(crate) fn negotiated() -> Negotiated {
         extended_next_hop: false,
         route_refresh: true,
         enhanced_route_refresh: true,
+        ends_tables: false,
+        long_lived: false,
         peer_gr: None,
         role: None,
         peer_role: None,

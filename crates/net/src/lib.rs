@@ -11,6 +11,7 @@ mod deadline;
 mod epoll;
 mod faulty;
 pub mod limits;
+mod links;
 mod listeners;
 mod md5;
 mod open;
@@ -23,6 +24,7 @@ mod uring;
 mod waker;
 
 pub use faulty::{Faults, Faulty};
+pub use links::Links;
 pub use md5::md5_key_limit;
 pub use open::open;
 pub use transport::{

@@ -27,9 +27,9 @@ pub(crate) fn listening(options: &ListenOptions) -> io::Result<Socket> {
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
-    if options.gtsm {
-        set_ttl(&socket, v6, TTL_MAX)?;
-    }
+    // A neighbour with GTSM drops a SYN-ACK of less (RFC 5082 §3), and which neighbours have it changes
+    // while we listen. An accepted socket gets a TTL of its own.
+    set_ttl(&socket, v6, Some(TTL_MAX))?;
     socket
         .bind(&SockAddr::from(addr))
         .map_err(|error| during(format_args!("cannot bind {addr}"), error))?;
@@ -50,9 +50,7 @@ pub(crate) fn connecting(options: &ConnectOptions) -> io::Result<Socket> {
     } else {
         options.ttl
     };
-    if let Some(ttl) = ttl {
-        set_ttl(&socket, remote.is_ipv6(), ttl)?;
-    }
+    set_ttl(&socket, remote.is_ipv6(), ttl)?;
     if let Some(hops) = options.gtsm_hops {
         min_ttl(hops)?; // a bad value is an error now, not after the handshake
     }
@@ -105,9 +103,7 @@ pub(crate) fn adopted(
     } else {
         options.ttl
     };
-    if let Some(ttl) = ttl {
-        set_ttl(&socket, v6, ttl)?;
-    }
+    set_ttl(&socket, v6, ttl)?;
     if let Some(hops) = options.gtsm_hops {
         sockopt::set_min_ttl(fd, v6, min_ttl(hops)?)?;
     }
@@ -178,11 +174,13 @@ fn tune(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)
 }
 
-fn set_ttl(socket: &Socket, v6: bool, ttl: u8) -> io::Result<()> {
+/// `None`: what the kernel takes by itself, which -1 stands for (ip(7), ipv6(7)).
+fn set_ttl(socket: &Socket, v6: bool, ttl: Option<u8>) -> io::Result<()> {
+    let ttl = ttl.map_or(u32::MAX, u32::from);
     if v6 {
-        socket.set_unicast_hops_v6(u32::from(ttl))
+        socket.set_unicast_hops_v6(ttl)
     } else {
-        socket.set_ttl_v4(u32::from(ttl))
+        socket.set_ttl_v4(ttl)
     }
 }
 

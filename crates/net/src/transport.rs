@@ -32,8 +32,6 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// TCP MD5 keys (RFC 2385). They stand before the first SYN can come.
     pub md5: Vec<Md5Key>,
-    /// Answer SYNs with TTL 255, as a GTSM neighbour demands (RFC 5082).
-    pub gtsm: bool,
     /// SO_REUSEPORT: each worker may have its own listener on one address.
     pub reuse_port: bool,
 }
@@ -46,7 +44,6 @@ impl ListenOptions {
             addr,
             backlog: crate::limits::LISTEN_BACKLOG,
             md5: Vec::new(),
-            gtsm: false,
             reuse_port: false,
         }
     }

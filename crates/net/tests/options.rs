@@ -26,7 +26,7 @@ on_both!(
     seven_hundred_keys_and_the_limit_in_words,
     keys_of_the_other_family_are_skipped,
     gtsm_neighbours_meet,
-    gtsm_listeners_answer_with_ttl_255,
+    listeners_answer_with_ttl_255,
     gtsm_drops_what_comes_from_afar,
     ttl_is_set_as_asked,
     sockets_are_tuned,
@@ -239,11 +239,7 @@ fn keys_of_the_other_family_are_skipped(choice: TransportChoice) {
 fn gtsm_neighbours_meet(choice: TransportChoice) {
     for addr in [V4, V6] {
         let (mut server, mut client) = (End::new(choice), End::new(choice));
-        let options = ListenOptions {
-            gtsm: true,
-            ..ListenOptions::new(addr.parse().unwrap())
-        };
-        let (_, listen) = server.listen_with(&options);
+        let (_, listen) = server.listen(addr);
         let options = ConnectOptions {
             gtsm_hops: Some(1),
             ttl: Some(1),
@@ -288,14 +284,11 @@ fn connects_at_min_ttl_255(addr: SocketAddr) -> bool {
     socket.connect_timeout(&addr.into(), SHORT).is_ok()
 }
 
-fn gtsm_listeners_answer_with_ttl_255(choice: TransportChoice) {
+fn listeners_answer_with_ttl_255(choice: TransportChoice) {
     for addr in [V4, V6] {
         let mut server = End::new(choice);
-        let any = ListenOptions::new(addr.parse().unwrap());
-        let (_, plain) = server.listen_with(&any);
-        let (_, gtsm) = server.listen_with(&ListenOptions { gtsm: true, ..any });
-        assert!(connects_at_min_ttl_255(gtsm));
-        assert!(!connects_at_min_ttl_255(plain));
+        let (_, listen) = server.listen(addr);
+        assert!(connects_at_min_ttl_255(listen));
     }
 }
 

@@ -42,6 +42,7 @@ impl Packing {
             add_path: self.add_path.contains(family),
             max_len: MESSAGE_LEN_MAX as u16,
             extended_next_hop: self.extended_next_hop,
+            link: None,
         }
     }
 

@@ -1,12 +1,14 @@
 //! Answers to queries, a slice of slots at a time.
 
-use thruway_policy::RouteContext;
+use thruway_policy::{Hits, Outcome, RouteContext};
+use thruway_wire::attrs::AttrSetBuf;
+use thruway_wire::encode::Unsendable;
 use thruway_wire::{Family, Prefix};
 
-use crate::export::held_back;
+use crate::export::{held_back, sendable};
 use crate::group::Group;
 use crate::groups::Tables;
-use crate::import::{policy_reason, reason};
+use crate::import::{reason, rejecting};
 use crate::paths::Path;
 use crate::peers::Life;
 use crate::table::{Table, TableKey};
@@ -310,6 +312,9 @@ impl Shard {
         {
             return Some(NotTold::Matrix);
         }
+        if path.digest.is_long_lived() && !profile.long_lived {
+            return Some(NotTold::LongLived);
+        }
         if held_back(profile, self.core.sets.flags(path.accepted)) {
             return Some(NotTold::Community);
         }
@@ -323,8 +328,20 @@ impl Shard {
             set: self.core.sets.get(path.accepted)?.as_ref(),
             to: group.exports.to(),
         };
-        let (policy, statement) = policy_reason(policy, &route)?;
-        Some(NotTold::Policy { policy, statement })
+        let mut changed = AttrSetBuf::default();
+        let set = match policy.evaluate(&route, &mut changed, &mut Hits::new(policy)) {
+            Outcome::Reject { statement } => {
+                let (policy, statement) = rejecting(policy, statement);
+                return Some(NotTold::Policy { policy, statement });
+            }
+            Outcome::Accept => route.set,
+            Outcome::AcceptChanged => changed.as_ref(),
+        };
+        let sent = sendable::<P>(&mut Vec::new(), profile, &self.core, path.peer, set);
+        sent.err().map(|why| match why {
+            Unsendable::TooLarge => NotTold::TooLarge,
+            Unsendable::NextHop => NotTold::NextHop,
+        })
     }
 }
 

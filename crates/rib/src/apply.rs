@@ -76,17 +76,23 @@ struct Event {
 struct Verdict {
     accepted: Handle,
     digest: Digest,
-    has_med: bool,
+    odd: bool,
 }
 
 impl Verdict {
+    const REJECTED: Verdict = Verdict {
+        accepted: Handle::NONE,
+        digest: Digest::REJECTED,
+        odd: false,
+    };
+
     fn new<P: TableKey>(core: &mut Core, peer: PeerId, received: Handle, prefix: P) -> Self {
         let accepted = core.import(peer, received, prefix, Life::Fresh);
-        let (digest, has_med) = core.digest(peer, accepted);
+        let (digest, odd) = core.digest(peer, P::FAMILY, accepted);
         Verdict {
             accepted,
             digest,
-            has_med,
+            odd,
         }
     }
 }
@@ -110,6 +116,7 @@ impl Event {
     #[inline]
     fn path<P: TableKey>(&self, core: &mut Core, nlri: &Nlri<P>) -> Path {
         let verdict = match self.verdict {
+            _ if core.keeps_out(self.peer, nlri.prefix) => Verdict::REJECTED,
             Some(verdict) => verdict,
             None => Verdict::new(core, self.peer, self.received, nlri.prefix),
         };
@@ -117,7 +124,7 @@ impl Event {
             received: self.received,
             accepted: verdict.accepted,
             peer: self.peer,
-            tag: Tag::new(self.generation, 0, nlri.path_id != 0).with_med(verdict.has_med),
+            tag: Tag::new(self.generation, 0, nlri.path_id != 0).with_odd(verdict.odd),
             digest: verdict.digest,
         }
     }
@@ -264,7 +271,7 @@ fn insert<P: TableKey>(
     let Some(sub) = sub else {
         return drop_if_empty(table, core, slot);
     };
-    path.tag = Tag::new(event.generation, sub, id != 0).with_med(path.tag.has_med());
+    path.tag = Tag::new(event.generation, sub, id != 0).with_odd(path.tag.is_odd());
     if !admit::<P>(core, event, &mut path, true, false) {
         return drop_if_empty(table, core, slot);
     }
@@ -297,7 +304,7 @@ fn replace<P: TableKey>(
     path.tag = old
         .tag
         .with_generation(event.generation)
-        .with_med(path.tag.has_med());
+        .with_odd(path.tag.is_odd());
     if path == old {
         return;
     }
@@ -366,7 +373,7 @@ fn admit<P: TableKey>(
     }
     path.accepted = Handle::NONE;
     path.digest = Digest::REJECTED;
-    path.tag = path.tag.with_med(false);
+    path.tag = path.tag.with_odd(false);
     accepted_only
 }
 

@@ -1,7 +1,7 @@
 //! What all tables and groups of a shard share, and the decision over one slot.
 
-use thruway_wire::Prefix;
 use thruway_wire::attrs::{AttrFlags, AttrSetBuf};
+use thruway_wire::{Family, Prefix, encode};
 
 use crate::ladder::{Candidate, Judge};
 use crate::log::Log;
@@ -66,15 +66,18 @@ impl Core {
         }
     }
 
-    /// What the ladder needs of an accepted set of a peer: the digest, and whether it has a MED.
+    /// What the ladder needs of an accepted set of a peer: the digest, and whether it is an odd one
+    /// ([`crate::paths::Tag::is_odd`]).
     #[inline]
-    pub(crate) fn digest(&self, peer: PeerId, accepted: Handle) -> (Digest, bool) {
+    pub(crate) fn digest(&self, peer: PeerId, family: Family, accepted: Handle) -> (Digest, bool) {
         let rank = self.peers.hot(peer).map_or(0, |hot| hot.rank);
         self.sets
             .get(accepted)
             .map_or((Digest::REJECTED, false), |set| {
                 let meta = set.meta();
-                (Digest::new(rank, meta), meta.flags.has(AttrFlags::MED))
+                let odd = meta.flags.has(AttrFlags::MED)
+                    || !encode::always_sendable(family, set.as_ref());
+                (Digest::new(rank, meta), odd)
             })
     }
 
@@ -96,7 +99,19 @@ impl Core {
         }
     }
 
-    /// Judges a received set for a peer.
+    /// True for a prefix that no network may route, unless the peer may announce it.
+    #[inline]
+    pub(crate) fn keeps_out<P: TableKey>(&self, peer: PeerId, prefix: P) -> bool {
+        prefix.is_martian() && !self.admits_martian(peer, prefix.into())
+    }
+
+    #[cold]
+    fn admits_martian(&self, peer: PeerId, prefix: Prefix) -> bool {
+        let peer = self.peers.get(peer);
+        peer.is_some_and(|peer| peer.profile.hygiene.admits_martian(prefix))
+    }
+
+    /// Judges a received set for a peer; [`Core::keeps_out`] is the caller's.
     pub(crate) fn import<P: TableKey>(
         &mut self,
         peer: PeerId,
@@ -170,7 +185,7 @@ impl Core {
                 self.decide(table, slot);
             }
         } else if new.digest == first.digest {
-            if first.tag.has_med() || new.tag.has_med() {
+            if first.tag.is_odd() || new.tag.is_odd() {
                 self.decide(table, slot);
             } else {
                 self.duel(table, slot, index);

@@ -10,7 +10,7 @@ use thruway_wire::attrs::AttrSet;
 use thruway_wire::encode::{self, Encoding, Reflect, Rewrite};
 use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey, RouterId};
 
-use crate::{AddPathSend, Audience, EgressBatch, GroupProfile, Handle, OutRun, PeerId, ShardId};
+use crate::{Audience, EgressBatch, GroupProfile, Handle, OutRun, PeerId, ShardId};
 
 /// No piece.
 const END: u32 = u32::MAX;
@@ -334,7 +334,7 @@ impl Packer {
     ) {
         let start = out.len();
         let rewrite = self.rewrite(run, router_id);
-        let encoding = self.encoding(run.key.family);
+        let encoding = self.profile.encoding_of(run.key.family);
         let count = match run.key.family {
             Family::Ipv4 => self.encode_as(&self.nlri4, run, &rewrite, &encoding, out),
             Family::Ipv6 => self.encode_as(&self.nlri6, run, &rewrite, &encoding, out),
@@ -393,19 +393,6 @@ impl Packer {
             });
         }
         rewrite
-    }
-
-    fn encoding(&self, family: Family) -> Encoding {
-        let send = self
-            .profile
-            .add_path
-            .get(family.index())
-            .copied()
-            .unwrap_or_default();
-        Encoding {
-            add_path: send != AddPathSend::Off,
-            ..self.profile.encoding
-        }
     }
 
     fn clear(&mut self) {

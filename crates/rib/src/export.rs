@@ -3,23 +3,30 @@
 use std::sync::Arc;
 
 use thruway_policy::{Hits, Outcome, PeerFacts, Policy, RouteContext};
-use thruway_wire::Family;
-use thruway_wire::Prefix;
-use thruway_wire::attrs::AttrFlags;
+use thruway_wire::attrs::{AttrFlags, AttrSetRef};
+use thruway_wire::encode::{self, Reflect, Unsendable};
+use thruway_wire::{Family, Prefix};
 
 use crate::chunked::Chunked;
 use crate::core::Core;
 use crate::paths::Path;
 use crate::peers::facts;
 use crate::sets::Sets;
-use crate::{GroupProfile, Handle};
+use crate::table::TableKey;
+use crate::{GroupProfile, Handle, PeerId};
 
 /// A remembered verdict.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memo {
-    /// For which source and family, as far as the policy looks at them; 0: none.
+    /// For which family, and which source as far as the policy looks at it; 0: none. The top bit: the
+    /// answer is an odd set.
     key: u32,
     answer: Handle,
+}
+
+impl Memo {
+    /// Above what a source and a family take.
+    const ODD: u32 = 1 << 31;
 }
 
 /// What the group's policy amounts to.
@@ -40,6 +47,8 @@ pub(crate) struct Exports {
     by_prefix: bool,
     to: Option<PeerFacts>,
     memos: Vec<Chunked<Memo, 10>>,
+    /// Room to encode in.
+    octets: Vec<u8>,
     pub(crate) hits: Hits,
 }
 
@@ -66,6 +75,7 @@ impl Exports {
                     .is_some_and(|policy| policy.uses_prefix()),
             to: profile.to.as_deref().map(facts),
             memos: Vec::new(),
+            octets: Vec::new(),
             hits: profile
                 .export
                 .as_ref()
@@ -79,28 +89,52 @@ impl Exports {
         self.by_prefix
     }
 
-    /// The set that the group would be told of a path, `NONE` where it may not have it. The matrix and
-    /// the path's life are the caller's.
+    /// The set that the group would be told of a path, `NONE` where it may not have it or cannot be sent
+    /// it. The matrix and the path's life are the caller's.
     #[inline]
-    pub(crate) fn verdict(
+    pub(crate) fn verdict<P: TableKey>(
         &mut self,
         profile: &GroupProfile,
         core: &mut Core,
-        family: Family,
         path: &Path,
-        prefix: Prefix,
+        prefix: P,
     ) -> Handle {
+        if path.digest.is_long_lived() && !profile.long_lived {
+            return Handle::NONE;
+        }
         // The flags lie with the set, a miss away: they are read only where they count.
         if profile.interpret_communities && held_back(profile, core.sets.flags(path.accepted)) {
             return Handle::NONE;
         }
-        match self.kind {
-            Kind::Nothing => Handle::NONE,
-            Kind::All => path.accepted,
-            Kind::Judged => self.judge(profile, core, family, path, prefix),
+        let (handle, odd) = match self.kind {
+            Kind::Nothing => return Handle::NONE,
+            Kind::All => (path.accepted, path.tag.is_odd()),
+            Kind::Judged => self.judge(profile, core, P::FAMILY, path, prefix.into()),
+        };
+        if odd && handle.is_some() && !self.fits::<P>(profile, core, path.peer, handle) {
+            return Handle::NONE;
         }
+        handle
     }
 
+    /// True where members can be sent an odd set.
+    #[cold]
+    fn fits<P: TableKey>(
+        &mut self,
+        profile: &GroupProfile,
+        core: &Core,
+        source: PeerId,
+        handle: Handle,
+    ) -> bool {
+        let set = core.sets.get(handle);
+        set.is_some_and(|set| {
+            let set = set.as_ref();
+            encode::always_sendable(P::FAMILY, set)
+                || sendable::<P>(&mut self.octets, profile, core, source, set).is_ok()
+        })
+    }
+
+    /// The policy's verdict, and whether its set is an odd one.
     fn judge(
         &mut self,
         profile: &GroupProfile,
@@ -108,9 +142,9 @@ impl Exports {
         family: Family,
         path: &Path,
         prefix: Prefix,
-    ) -> Handle {
+    ) -> (Handle, bool) {
         let Some(policy) = &profile.export else {
-            return Handle::NONE;
+            return (Handle::NONE, false);
         };
         if self.by_prefix {
             return self.evaluate(policy, core, family, path, prefix);
@@ -120,20 +154,17 @@ impl Exports {
         } else {
             0
         };
-        let of_family = if policy.uses_family() {
-            family as u32
-        } else {
-            0
-        };
-        let key = source << 2 | of_family << 1 | 1;
+        // Whether a set is odd depends on the family, whatever the policy looks at.
+        let key = source << 2 | (family as u32) << 1 | 1;
         if let Some(memo) = self.memo(path.accepted)
-            && memo.key == key
+            && memo.key & !Memo::ODD == key
         {
-            return memo.answer;
+            return (memo.answer, memo.key & Memo::ODD != 0);
         }
-        let answer = self.evaluate(policy, core, family, path, prefix);
+        let (answer, odd) = self.evaluate(policy, core, family, path, prefix);
+        let key = if odd { key | Memo::ODD } else { key };
         self.remember(&mut core.sets, path.accepted, Memo { key, answer });
-        answer
+        (answer, odd)
     }
 
     fn memo(&self, handle: Handle) -> Option<Memo> {
@@ -168,7 +199,7 @@ impl Exports {
         family: Family,
         path: &Path,
         prefix: Prefix,
-    ) -> Handle {
+    ) -> (Handle, bool) {
         let Core {
             sets,
             peers,
@@ -176,10 +207,10 @@ impl Exports {
             ..
         } = core;
         let Some(source) = peers.get(path.peer) else {
-            return Handle::NONE;
+            return (Handle::NONE, false);
         };
         let Some(set) = sets.get(path.accepted) else {
-            return Handle::NONE;
+            return (Handle::NONE, false);
         };
         let route = RouteContext {
             peer: &source.facts,
@@ -189,9 +220,13 @@ impl Exports {
             to: self.to.as_ref(),
         };
         match policy.evaluate(&route, scratch, &mut self.hits) {
-            Outcome::Reject { .. } => Handle::NONE,
-            Outcome::Accept => path.accepted,
-            Outcome::AcceptChanged => sets.derive(scratch.as_ref()),
+            Outcome::Reject { .. } => (Handle::NONE, false),
+            Outcome::Accept => (path.accepted, path.tag.is_odd()),
+            Outcome::AcceptChanged => {
+                let set = scratch.as_ref();
+                let odd = !encode::always_sendable(family, set);
+                (sets.derive(set), odd)
+            }
         }
     }
 
@@ -228,6 +263,26 @@ impl Exports {
     pub(crate) fn memory(&self) -> usize {
         self.memos.iter().map(Chunked::memory).sum()
     }
+}
+
+/// Whether a group's members can be sent a set of a source's: what their encoder will say.
+pub(crate) fn sendable<P: TableKey>(
+    octets: &mut Vec<u8>,
+    profile: &GroupProfile,
+    core: &Core,
+    source: PeerId,
+    set: AttrSetRef<'_>,
+) -> Result<(), Unsendable> {
+    let mut rewrite = profile.rewrite;
+    let source = core.peers.hot(source).filter(|source| source.internal);
+    rewrite.reflect = profile.cluster.and_then(|cluster| {
+        let originator = source?.router_id;
+        Some(Reflect {
+            originator,
+            cluster,
+        })
+    });
+    encode::sendable::<P>(octets, set, &rewrite, &profile.encoding_of(P::FAMILY))
 }
 
 /// True where a well-known community keeps a set from the group (RFC 1997).

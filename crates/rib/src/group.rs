@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use thruway_wire::{Ipv4Prefix, Ipv6Prefix, Nlri, Prefix};
+use thruway_wire::{Ipv4Prefix, Ipv6Prefix, Nlri};
 
 use crate::core::Core;
 use crate::export::Exports;
@@ -536,9 +536,7 @@ impl Group {
         if !allowed {
             return Handle::NONE;
         }
-        let prefix: Prefix = prefix.into();
-        self.exports
-            .verdict(&self.profile, core, P::FAMILY, &path, prefix)
+        self.exports.verdict(&self.profile, core, &path, prefix)
     }
 
     /// The best of the paths that the group may have, those of `without` left out, and its set.

@@ -16,6 +16,8 @@ use crate::{Handle, Hygiene, NextHopCheck, PeerProfile};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rejection {
+    /// No network may route the prefix ([`Prefix::is_martian`]).
+    Martian,
     /// Our AS stands in the path too often (RFC 4271 §9.1.2).
     AsLoop(Asn),
     /// AS 0 in the path or AGGREGATOR (RFC 7607 §2).
@@ -60,6 +62,7 @@ pub enum Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Rejection::Martian => f.write_str("martian: no network may route this prefix"),
             Rejection::AsLoop(asn) => write!(f, "AS loop: {asn} is in the path"),
             Rejection::AsZero => f.write_str("AS 0 in the path"),
             Rejection::AsSet => f.write_str("AS_SET in the path"),
@@ -72,7 +75,10 @@ impl fmt::Display for Rejection {
             }
             Rejection::OriginatorLoop(id) => write!(f, "originator id {id} is ours"),
             Rejection::ClusterLoop(id) => write!(f, "cluster list holds our cluster {id}"),
-            Rejection::NextHop(Some(addr)) => write!(f, "next hop {addr} is not allowed"),
+            Rejection::NextHop(Some(addr)) => match unresolvable(*addr) {
+                Some(kind) => write!(f, "next hop {addr} cannot be resolved: {kind}"),
+                None => write!(f, "next hop {addr} is not allowed"),
+            },
             Rejection::NextHop(None) => f.write_str("no next hop"),
             Rejection::NoPolicy => f.write_str("no import policy"),
             Rejection::Policy { policy, statement } => {
@@ -137,9 +143,25 @@ fn reflection_loop(check: &Hygiene, set: AttrSetRef<'_>) -> Option<Rejection> {
     looped.then_some(Rejection::ClusterLoop(check.cluster_id))
 }
 
-fn is_unicast(addr: IpAddr) -> bool {
-    let broadcast = matches!(addr, IpAddr::V4(v4) if v4.is_broadcast());
-    !addr.is_unspecified() && !addr.is_multicast() && !broadcast
+/// What an address is that no packet can be sent to, from anywhere; loopback is for the machine itself.
+fn unresolvable(addr: IpAddr) -> Option<&'static str> {
+    match addr.to_canonical() {
+        addr if addr.is_loopback() => Some("a loopback address"),
+        addr if addr.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(addr) => match addr.octets() {
+            [0, ..] => Some("an address of \"this network\""),
+            [255, 255, 255, 255] => Some("the broadcast address"),
+            [first, ..] if first >= 240 => Some("a reserved address (class E)"),
+            _ => None,
+        },
+        IpAddr::V6(addr) if addr.is_unspecified() => Some("the unspecified address"),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// True for addresses of this machine alone, which only a peer on it can mean.
+fn is_local(addr: IpAddr) -> bool {
+    addr.to_canonical().is_loopback()
 }
 
 fn next_hop_fits(profile: &PeerProfile, next_hop: NextHop) -> bool {
@@ -156,7 +178,8 @@ fn next_hop_fits(profile: &PeerProfile, next_hop: NextHop) -> bool {
         IpAddr::V4(addr) => profile.local.0 == Some(addr),
         IpAddr::V6(addr) => profile.local.1 == Some(addr),
     };
-    is_unicast(addr)
+    let known = unresolvable(addr).is_none() || is_local(addr) && is_local(profile.addr);
+    known
         && (own || !ours)
         && match &profile.hygiene.next_hop {
             NextHopCheck::Peer => own,
@@ -269,6 +292,9 @@ pub(crate) fn reason(
     prefix: Prefix,
     set: AttrSetRef<'_>,
 ) -> Rejection {
+    if prefix.is_martian() && !peer.profile.hygiene.admits_martian(prefix) {
+        return Rejection::Martian;
+    }
     if let Some(fault) = hygiene(&peer.profile, set) {
         return fault;
     }
@@ -282,21 +308,19 @@ pub(crate) fn reason(
         set,
         to: None,
     };
-    match policy_reason(policy, &context) {
-        Some((policy, statement)) => Rejection::Policy { policy, statement },
-        None => Rejection::OverLimit,
+    let mut scratch = AttrSetBuf::default();
+    match policy.evaluate(&context, &mut scratch, &mut Hits::new(policy)) {
+        Outcome::Reject { statement } => {
+            let (policy, statement) = rejecting(policy, statement);
+            Rejection::Policy { policy, statement }
+        }
+        Outcome::Accept | Outcome::AcceptChanged => Rejection::OverLimit,
     }
 }
 
-/// The policy and statement that reject a route, if they do.
-pub(crate) fn policy_reason(policy: &Policy, route: &RouteContext<'_>) -> Option<(String, String)> {
-    let mut scratch = AttrSetBuf::default();
-    match policy.evaluate(route, &mut scratch, &mut Hits::new(policy)) {
-        Outcome::Reject { statement } => {
-            Some((policy.name().to_owned(), policy.statement_label(statement)))
-        }
-        Outcome::Accept | Outcome::AcceptChanged => None,
-    }
+/// The names of a policy and of its statement that rejects.
+pub(crate) fn rejecting(policy: &Policy, statement: u16) -> (String, String) {
+    (policy.name().to_owned(), policy.statement_label(statement))
 }
 
 #[cfg(test)]

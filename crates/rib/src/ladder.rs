@@ -76,7 +76,7 @@ pub(crate) struct Candidate {
     pub(crate) index: u32,
     pub(crate) accepted: Handle,
     pub(crate) peer: PeerId,
-    has_med: bool,
+    odd: bool,
 }
 
 impl Candidate {
@@ -87,7 +87,7 @@ impl Candidate {
             index,
             accepted,
             peer,
-            has_med: path.tag.has_med(),
+            odd: path.tag.is_odd(),
         }
     }
 }
@@ -245,7 +245,7 @@ impl Judge<'_> {
 
     /// Step 6: out goes what has a higher MED than another of its neighbour AS.
     fn cut_med(&self, candidates: &mut Vec<Candidate>, lost: &mut impl Lost) -> bool {
-        if candidates.len() < 2 || !candidates.iter().any(|c| c.has_med) {
+        if candidates.len() < 2 || !candidates.iter().any(|c| c.odd) {
             return false;
         }
         let [first, others @ ..] = candidates.as_slice() else {

@@ -23,7 +23,7 @@ pub(crate) struct Path {
 const _: () = assert!(size_of::<Path>() == 16);
 
 /// Generation of the peer's session that told the path, its number among the peer's paths for the
-/// prefix, whether it came with an identifier, and whether its set has a MED.
+/// prefix, whether it came with an identifier, and whether its set is an odd one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tag(u16);
 
@@ -31,7 +31,7 @@ impl Tag {
     const GENERATION_BITS: u32 = 4;
     const SUB_BITS: u32 = 10;
     const HAS_ID: u16 = 1 << 15;
-    const HAS_MED: u16 = 1 << 14;
+    const ODD: u16 = 1 << 14;
 
     #[inline]
     pub(crate) const fn new(generation: u8, sub: u16, has_id: bool) -> Tag {
@@ -55,18 +55,19 @@ impl Tag {
         self.0 & Self::HAS_ID != 0
     }
 
-    /// The accepted set has a MED. Most have none, and then the ladder need not look at sets.
+    /// The accepted set has a MED, or is one that not every peer can be sent. Most are neither, and then
+    /// neither the ladder nor the groups need to look at it.
     #[inline]
-    pub(crate) const fn has_med(self) -> bool {
-        self.0 & Self::HAS_MED != 0
+    pub(crate) const fn is_odd(self) -> bool {
+        self.0 & Self::ODD != 0
     }
 
     #[inline]
-    pub(crate) const fn with_med(self, med: bool) -> Tag {
-        Tag(if med {
-            self.0 | Self::HAS_MED
+    pub(crate) const fn with_odd(self, odd: bool) -> Tag {
+        Tag(if odd {
+            self.0 | Self::ODD
         } else {
-            self.0 & !Self::HAS_MED
+            self.0 & !Self::ODD
         })
     }
 
@@ -129,6 +130,12 @@ impl Digest {
         self.0 != 0
     }
 
+    /// The accepted set is marked as long-lived stale (RFC 9494).
+    #[inline]
+    pub(crate) const fn is_long_lived(self) -> bool {
+        self.is_accepted() && self.0 & Self::NOT_LONG_LIVED == 0
+    }
+
     /// Equal digests may hide a difference.
     #[inline]
     pub(crate) const fn is_rough(self) -> bool {
@@ -162,8 +169,8 @@ mod tests {
         );
         let tag = tag.with_generation(2);
         assert_eq!((tag.generation(), tag.sub(), tag.has_id()), (2, 1023, true));
-        assert!(tag.with_med(true).has_med() && !tag.has_med());
-        assert_eq!(tag.with_med(true).with_med(false), tag);
+        assert!(tag.with_odd(true).is_odd() && !tag.is_odd());
+        assert_eq!(tag.with_odd(true).with_odd(false), tag);
         assert_ne!(sent_id(PeerId(0), 1023), sent_id(PeerId(1), 0));
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 use serde::{Deserialize, Serialize};
 use thruway_policy::Policy;
 use thruway_wire::encode::{Encoding, Rewrite};
-use thruway_wire::{Asn, FamilySet, Prefix, RouterId};
+use thruway_wire::{Asn, Family, FamilySet, Prefix, RouterId};
 
 use crate::{GroupId, PeerClass, PeerId, WorkerId};
 
@@ -87,8 +87,19 @@ pub struct Hygiene {
     pub as_path_max: u16,
     /// What next hop is accepted.
     pub next_hop: NextHopCheck,
+    /// Prefixes that no network may route ([`Prefix::is_martian`]) and that are taken all the same, with
+    /// what lies in them.
+    pub martians: Arc<[Prefix]>,
     /// Well-known communities are obeyed: GRACEFUL_SHUTDOWN sets LOCAL_PREF 0 (RFC 8326).
     pub interpret_communities: bool,
+}
+
+impl Hygiene {
+    /// True where a prefix that no network may route may be announced here.
+    #[must_use]
+    pub fn admits_martian(&self, prefix: Prefix) -> bool {
+        self.martians.iter().any(|known| known.covers(prefix))
+    }
 }
 
 /// Which next hops a peer may announce.
@@ -176,6 +187,8 @@ pub struct GroupProfile {
     pub alternatives: bool,
     /// Well-known communities hold routes back (RFC 1997).
     pub interpret_communities: bool,
+    /// Its members know of long-lived stale routes; others are not told them (RFC 9494 §4.3).
+    pub long_lived: bool,
     /// Export policy; `None` exports nothing (RFC 8212).
     pub export: Option<Arc<Policy>>,
     /// Facts of the member where the policy matches on the receiver (then the group has one member).
@@ -191,4 +204,16 @@ pub struct GroupProfile {
     pub cluster: Option<RouterId>,
     /// Message form.
     pub encoding: Encoding,
+}
+
+impl GroupProfile {
+    /// Message form of a family's routes.
+    #[must_use]
+    pub fn encoding_of(&self, family: Family) -> Encoding {
+        let send = self.add_path.get(family.index()).copied();
+        Encoding {
+            add_path: send.unwrap_or_default() != AddPathSend::Off,
+            ..self.encoding
+        }
+    }
 }

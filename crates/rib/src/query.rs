@@ -138,6 +138,12 @@ pub enum NotTold {
         /// Label of the statement.
         statement: String,
     },
+    /// It is long-lived stale, and the member does not know of such routes (RFC 9494 §4.3).
+    LongLived,
+    /// Its attributes do not fit the member's messages (RFC 8654 §5).
+    TooLarge,
+    /// The member cannot be given its next hop with NLRI of the family (RFC 8950 §4, RFC 2545 §3).
+    NextHop,
     /// The limit on what the member is told holds the prefix back.
     Limit,
     /// Another path is better for this member.
@@ -156,6 +162,9 @@ impl fmt::Display for NotTold {
             NotTold::Policy { policy, statement } => {
                 return write!(f, "policy {policy}, statement {statement}");
             }
+            NotTold::LongLived => "long-lived stale, and it does not know of such routes",
+            NotTold::TooLarge => "its attributes do not fit the peer's messages",
+            NotTold::NextHop => "the peer cannot be given its next hop",
             NotTold::Limit => "held back by the limit on what it is told",
             NotTold::NotBest => "another path is better for it",
         })

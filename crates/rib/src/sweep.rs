@@ -234,12 +234,15 @@ fn judge_again<P: TableKey>(
         return Verdict::Gone;
     }
     let mut now = old;
-    now.accepted = core.import(old.peer, old.received, prefix, life);
+    now.accepted = match core.keeps_out(old.peer, prefix) {
+        true => Handle::NONE,
+        false => core.import(old.peer, old.received, prefix, life),
+    };
     if now.accepted.is_some() && old.accepted.is_none() && !admit_again::<P>(core, old.peer) {
         now.accepted = Handle::NONE;
     }
-    let (digest, med) = core.digest(old.peer, now.accepted);
-    (now.digest, now.tag) = (digest, old.tag.with_med(med));
+    let (digest, odd) = core.digest(old.peer, P::FAMILY, now.accepted);
+    (now.digest, now.tag) = (digest, old.tag.with_odd(odd));
     if now.accepted != old.accepted {
         core.acquire(&now);
         core.release(&old);

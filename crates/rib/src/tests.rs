@@ -16,6 +16,15 @@ use crate::{
 
 /// A set with this path.
 pub(crate) fn path(asns: &[u32]) -> AttrSetBuf {
+    path_via(NextHop::V4([192, 0, 2, 1].into()), asns)
+}
+
+/// The same for IPv6 routes.
+pub(crate) fn path6(asns: &[u32]) -> AttrSetBuf {
+    path_via(NextHop::V6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()), asns)
+}
+
+fn path_via(next_hop: NextHop, asns: &[u32]) -> AttrSetBuf {
     let mut value = vec![2, asns.len() as u8];
     asns.iter()
         .for_each(|asn| value.extend_from_slice(&asn.to_be_bytes()));
@@ -26,7 +35,7 @@ pub(crate) fn path(asns: &[u32]) -> AttrSetBuf {
         value,
     };
     let attrs = [attr(code::ORIGIN, &[0]), attr(code::AS_PATH, &value)];
-    AttrSetBuf::from_parts(Some(NextHop::V4([192, 0, 2, 1].into())), attrs.into_iter())
+    AttrSetBuf::from_parts(Some(next_hop), attrs.into_iter())
 }
 
 /// A set like no other one with another number.
@@ -54,6 +63,7 @@ pub(crate) fn profile(peer: u16) -> PeerProfile {
         hygiene: Hygiene {
             local_as: Asn(64500),
             allow_own_as: 0,
+            martians: [].into(),
             router_id: RouterId(99),
             cluster_id: RouterId(98),
             enforce_first_as: false,
@@ -76,6 +86,7 @@ pub(crate) fn group(id: u16) -> GroupProfile {
         external: true,
         alternatives: true,
         interpret_communities: true,
+        long_lived: false,
         export: Some(Policy::accept()),
         to: None,
         limits: None,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thruway_wire::notification::Notification;
-use thruway_wire::{Family, FamilySet};
+use thruway_wire::{Family, FamilySet, Time};
 
 use crate::Negotiated;
 
@@ -81,6 +81,17 @@ impl fmt::Display for DownReason {
     }
 }
 
+/// Why a peer's connections are refused for a while (RFC 4271 §8.1.1: DampPeerOscillations).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damped {
+    /// When the last failure brought it about.
+    pub since: Time,
+    /// When it ends by itself; [`Session::start`](crate::Session::start) ends it at once.
+    pub until: Time,
+    /// Failures in a row.
+    pub failures: u8,
+}
+
 /// What becomes of routes that [`Actions::down`] let stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stale {
@@ -140,6 +151,9 @@ pub trait Actions {
 
     /// The peer asks for, begins or ends a refresh.
     fn refresh(&mut self, refresh: Refresh);
+
+    /// From now on the peer's connections are refused for its failures.
+    fn damped(&mut self, damped: &Damped);
 
     /// The state changed, for the log.
     fn state(&mut self, from: State, to: State);

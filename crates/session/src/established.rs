@@ -5,7 +5,7 @@ use std::time::Duration;
 use thruway_wire::message::{MessageType, RawMessage};
 use thruway_wire::notification::Notification;
 use thruway_wire::refresh::RouteRefresh;
-use thruway_wire::{Family, Time};
+use thruway_wire::{Family, FamilySet, Time};
 
 use crate::limits::{REFRESH_STALE_MAX, SEND_HOLD_MIN};
 use crate::open_confirm::OpenConfirm;
@@ -24,6 +24,9 @@ pub(crate) struct Established {
     pub(crate) rival: Option<ConnId>,
     /// By family: a refresh that began must have ended by then (RFC 7313 §4).
     pub(crate) refresh_until: [Time; 2],
+    /// Families whose End-of-RIB a peer with graceful restart has still to send: until then its refresh
+    /// markers do not count (RFC 7313 §4).
+    pub(crate) filling: FamilySet,
 }
 
 /// What a message means to a session at work.
@@ -39,7 +42,12 @@ pub(crate) enum Heard {
 
 impl Established {
     pub(crate) fn new(now: Time, confirmed: OpenConfirm) -> Self {
+        let filling = match confirmed.negotiated.ends_tables {
+            true => confirmed.negotiated.families,
+            false => FamilySet::EMPTY,
+        };
         Established {
+            filling,
             negotiated: confirmed.negotiated,
             since: now,
             keepalive_at: confirmed.keepalive_at,
@@ -100,6 +108,7 @@ impl Established {
         };
         Ok(match subtype {
             RouteRefresh::REQUEST => Heard::Refresh(Refresh::Request(family)),
+            RouteRefresh::BEGIN if self.filling.contains(family) => Heard::Nothing,
             RouteRefresh::BEGIN if self.negotiated.enhanced_route_refresh => {
                 self.set_refresh(family, now + REFRESH_STALE_MAX);
                 Heard::Refresh(Refresh::Begin(family))

@@ -434,6 +434,8 @@ impl Actions for Checker {
         self.refreshed += 1;
     }
 
+    fn damped(&mut self, _damped: &crate::Damped) {}
+
     fn state(&mut self, from: State, to: State) {
         assert_eq!(self.state, from);
         assert_ne!(from, to);

@@ -47,7 +47,7 @@ mod session;
 mod timers;
 mod wait;
 
-pub use actions::{Actions, ConnId, DownReason, Refresh, Stale, State};
+pub use actions::{Actions, ConnId, Damped, DownReason, Refresh, Stale, State};
 pub use config::{AddPathOffer, GrOffer, RemoteAs, Role, SessionConfig};
 pub use counters::Counters;
 pub use negotiate::{Negotiated, PeerGr};

@@ -64,6 +64,10 @@ pub struct Negotiated {
     pub route_refresh: bool,
     /// Refreshes stand between markers, both ways (RFC 7313).
     pub enhanced_route_refresh: bool,
+    /// The peer sent the capability of RFC 4724: it ends each family's table with End-of-RIB.
+    pub ends_tables: bool,
+    /// The peer knows of long-lived stale routes, which others are not told (RFC 9494 §4.3).
+    pub long_lived: bool,
     /// The peer's graceful restart, where we offer to help.
     pub peer_gr: Option<PeerGr>,
     /// Our role, where it applies (RFC 9234).
@@ -244,6 +248,9 @@ pub(crate) fn negotiate(
             && families.contains(Family::Ipv4),
         route_refresh: peer.route_refresh,
         enhanced_route_refresh: offers_enhanced(config) && peer.enhanced_route_refresh,
+        ends_tables: peer.restart.is_some(),
+        // RFC 9494 §4.1: without the other capability it does not count.
+        long_lived: peer.restart.is_some() && peer.knows_long_lived,
         peer_gr: peer_gr(config, &peer),
         role,
         peer_role,
@@ -325,6 +332,7 @@ struct Offer {
     add_path_receive: FamilySet,
     add_path_send: FamilySet,
     restart: Option<PeerGr>,
+    knows_long_lived: bool,
     long_lived: [u32; 2],
     long_lived_preserved: FamilySet,
 }
@@ -397,6 +405,7 @@ impl Offer {
 
     /// Like the plain capability, the last one counts (RFC 4724 §3).
     fn set_long_lived(&mut self, list: &[(AfiSafi, bool, u32)]) {
+        self.knows_long_lived = true;
         self.long_lived = [0; 2];
         self.long_lived_preserved = known(
             list.iter()

@@ -14,7 +14,7 @@ use crate::conn::{Conns, Phase};
 use crate::restart::Retention;
 use crate::timers::{Backoff, Jitter};
 use crate::wait::Wait;
-use crate::{Actions, ConnId, Counters, DownReason, Negotiated, SessionConfig, State};
+use crate::{Actions, ConnId, Counters, Damped, DownReason, Negotiated, SessionConfig, State};
 
 /// The state machine of one peer.
 ///
@@ -130,6 +130,19 @@ impl Session {
     #[must_use]
     pub fn next_attempt(&self) -> Option<Time> {
         Some(self.wait.deadline()).filter(|at| *at != Time::NEVER && self.conns.is_empty())
+    }
+
+    /// Why the peer's connections are refused for now, where it is for its failures.
+    #[must_use]
+    pub fn damped(&self) -> Option<Damped> {
+        match self.wait {
+            Wait::Idle(idle) if idle.refuses && idle.failures > 0 => Some(Damped {
+                since: idle.since,
+                until: idle.until,
+                failures: idle.failures,
+            }),
+            _ => None,
+        }
     }
 
     /// True where an operator stopped it (or never started it).

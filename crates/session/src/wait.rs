@@ -20,6 +20,10 @@ pub(crate) struct Idle {
     /// The peer's own connections are turned away, too. RFC 4271 does that in all of Idle. Here a
     /// peer that merely lost its session may be back before we would call it.
     pub(crate) refuses: bool,
+    /// Failures in a row that brought it here; 0: none did.
+    pub(crate) failures: u8,
+    /// When it began.
+    pub(crate) since: Time,
 }
 
 /// Our connection is being opened.
@@ -41,6 +45,8 @@ impl Wait {
     pub(crate) const STOPPED: Wait = Wait::Idle(Idle {
         until: Time::NEVER,
         refuses: true,
+        failures: 0,
+        since: Time::ZERO,
     });
     /// Listening, with no intent to call.
     pub(crate) const LISTEN: Wait = Wait::Active(Active {

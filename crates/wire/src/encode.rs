@@ -8,8 +8,8 @@ mod tests;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::attrs::AttrSetRef;
-use crate::limits::MESSAGE_LEN_MAX;
-use crate::{Asn, Family, NextHop, Nlri, PrefixKey, RouterId};
+use crate::limits::{MESSAGE_LEN_MAX, PLAIN_SET_LEN_MAX};
+use crate::{Asn, Family, Ipv6Prefix, NextHop, Nlri, PrefixKey, RouterId};
 
 /// What one session's capabilities make of the bytes. Members of an update group share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,9 @@ pub struct Encoding {
     pub max_len: u16,
     /// IPv4 NLRI may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// The IPv6 subnet that we share with the peer, on a link: a link-local next hop goes along with
+    /// a global one in it, and with no other (RFC 2545 §3).
+    pub link: Option<Ipv6Prefix>,
 }
 
 impl Encoding {
@@ -31,6 +34,7 @@ impl Encoding {
         add_path: false,
         max_len: MESSAGE_LEN_MAX as u16,
         extended_next_hop: false,
+        link: None,
     };
 }
 
@@ -89,9 +93,44 @@ pub struct Reflect {
 pub enum Unsendable {
     /// The attributes alone exceed the message size (RFC 8654 §5).
     TooLarge,
-    /// The peer cannot be given the next hop with NLRI of this family (RFC 4760 §3, RFC 8950 §4),
-    /// or there is none.
+    /// The peer cannot be given the next hop with NLRI of this family (RFC 4760 §3, RFC 8950 §4), it
+    /// is one of a link that the peer is not on (RFC 2545 §3), or there is none.
     NextHop,
+}
+
+/// True where [`announce`] takes the set with NLRI of `family` whatever the peer: most sets, and found
+/// without looking at their attributes.
+#[must_use]
+pub fn always_sendable(family: Family, set: AttrSetRef<'_>) -> bool {
+    let plain = match family {
+        Family::Ipv4 => set.meta.next_hop_len == 4,
+        Family::Ipv6 => match set.next_hop() {
+            Some(NextHop::V6(hop) | NextHop::V6LinkLocal { global: hop, .. }) => !is_of_a_link(hop),
+            _ => false,
+        },
+    };
+    plain && set.bytes.len() <= PLAIN_SET_LEN_MAX
+}
+
+/// Whether [`announce`] takes the set, whatever the prefixes. `scratch` is left as it was.
+///
+/// # Errors
+/// What [`announce`] gives.
+pub fn sendable<P: PrefixKey>(
+    scratch: &mut Vec<u8>,
+    set: AttrSetRef<'_>,
+    rewrite: &Rewrite,
+    encoding: &Encoding,
+) -> Result<(), Unsendable> {
+    if set.bytes.len() <= PLAIN_SET_LEN_MAX {
+        return outgoing_next_hop(P::FAMILY, set.next_hop(), rewrite, encoding).map(|_| ());
+    }
+    // Whether there is room is asked for the widest NLRI, so one prefix stands for all.
+    let any = P::from_octets(&[0; 16], 0).map(|prefix| Nlri { path_id: 0, prefix });
+    let start = scratch.len();
+    let sent = announce(scratch, set, rewrite, encoding, any.into_iter());
+    scratch.truncate(start);
+    sent.map(|_| ())
 }
 
 /// Appends UPDATEs that announce `nlri` with `set`, as few as fit; returns how many messages.
@@ -160,13 +199,33 @@ fn outgoing_next_hop(
             v4.or(v6)
         }
     };
-    match own.or(received) {
-        Some(NextHop::V4(hop)) if family == Family::Ipv4 => Ok(NextHop::V4(hop)),
+    let hop = match own.or(received) {
+        Some(NextHop::V4(hop)) if family == Family::Ipv4 => return Ok(NextHop::V4(hop)),
         Some(hop @ (NextHop::V6(_) | NextHop::V6LinkLocal { .. }))
             if family == Family::Ipv6 || v6_for_v4 =>
         {
-            Ok(hop)
+            hop
         }
+        _ => return Err(Unsendable::NextHop),
+    };
+    if own.is_some() {
+        return Ok(hop);
+    }
+    match hop {
+        NextHop::V6LinkLocal { global, .. } if !is_of_a_link(global) => {
+            let host = Ipv6Prefix::host(global);
+            let shared = encoding.link.is_some_and(|link| link.covers(&host));
+            Ok(if shared { hop } else { NextHop::V6(global) })
+        }
+        NextHop::V6(addr) if !is_of_a_link(addr) => Ok(hop),
+        // Of nothing but a link's address nobody can tell which link it is.
+        _ if encoding.link.is_some() => Ok(hop),
         _ => Err(Unsendable::NextHop),
     }
+}
+
+/// True where an address says nothing beyond its link: link-local, or unspecified where a link-local
+/// one stands beside it.
+fn is_of_a_link(addr: Ipv6Addr) -> bool {
+    addr.is_unicast_link_local() || addr.is_unspecified()
 }

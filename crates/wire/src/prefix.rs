@@ -41,6 +41,10 @@ pub trait PrefixKey: Copy + Eq + Ord + Hash + fmt::Debug + fmt::Display + Into<P
     #[must_use]
     fn covers(&self, other: &Self) -> bool;
 
+    /// True for a prefix that no network may route: see [`Prefix::is_martian`].
+    #[must_use]
+    fn is_martian(&self) -> bool;
+
     /// This type's value of a family-agnostic prefix.
     #[must_use]
     fn from_prefix(prefix: Prefix) -> Option<Self>;
@@ -101,6 +105,17 @@ impl Ipv6Prefix {
             low: bits as u64,
             len,
         })
+    }
+
+    /// The prefix that holds `addr` alone.
+    #[must_use]
+    pub const fn host(addr: Ipv6Addr) -> Self {
+        let bits = addr.to_bits();
+        Ipv6Prefix {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+            len: 128,
+        }
     }
 
     /// The network address.
@@ -182,6 +197,17 @@ impl PrefixKey for Ipv4Prefix {
     }
 
     #[inline]
+    fn is_martian(&self) -> bool {
+        match self.addr >> 24 {
+            0 | 127 => self.len >= 8,
+            169 => self.len >= 16 && self.addr >> 16 == 0xa9fe,
+            // 224/3 is 224/4 and 240/4.
+            224.. => true,
+            _ => false,
+        }
+    }
+
+    #[inline]
     fn from_prefix(prefix: Prefix) -> Option<Self> {
         match prefix {
             Prefix::V4(prefix) => Some(prefix),
@@ -229,6 +255,16 @@ impl PrefixKey for Ipv6Prefix {
     }
 
     #[inline]
+    fn is_martian(&self) -> bool {
+        match self.high >> 56 {
+            0 => self.len >= 8,
+            0xfe => self.len >= 10 && self.high >> 54 == 0xfe80 >> 6,
+            0xff => self.len >= 8,
+            _ => false,
+        }
+    }
+
+    #[inline]
     fn from_prefix(prefix: Prefix) -> Option<Self> {
         match prefix {
             Prefix::V6(prefix) => Some(prefix),
@@ -271,14 +307,7 @@ impl Prefix {
                 addr: addr.to_bits(),
                 len: 32,
             }),
-            IpAddr::V6(addr) => {
-                let bits = addr.to_bits();
-                Prefix::V6(Ipv6Prefix {
-                    high: (bits >> 64) as u64,
-                    low: bits as u64,
-                    len: 128,
-                })
-            }
+            IpAddr::V6(addr) => Prefix::V6(Ipv6Prefix::host(addr)),
         }
     }
 
@@ -306,6 +335,17 @@ impl Prefix {
         match self {
             Prefix::V4(_) => Family::Ipv4,
             Prefix::V6(_) => Family::Ipv6,
+        }
+    }
+
+    /// True for a prefix that no network may route: "this network", loopback, link-local, multicast
+    /// and reserved addresses (0/8, 127/8, 169.254/16, 224/4, 240/4, ::/8, fe80::/10, ff00::/8;
+    /// RFC 6890 §2.2, RFC 4291 §2.4). The default routes are none.
+    #[must_use]
+    pub fn is_martian(self) -> bool {
+        match self {
+            Prefix::V4(prefix) => prefix.is_martian(),
+            Prefix::V6(prefix) => prefix.is_martian(),
         }
     }
 

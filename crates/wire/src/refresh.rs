@@ -25,8 +25,9 @@ impl RouteRefresh {
     /// Reads a body.
     ///
     /// # Errors
-    /// Code 7 subcode 1 with the message as data, where a BoRR or EoRR is not 4 octets
-    /// (RFC 7313 §5); a request of another length is `None` (ignored).
+    /// Code 7 subcode 1 with the message as data, where a request, BoRR or EoRR is not 4 octets, for
+    /// peers with enhanced route refresh (RFC 7313 §5). What is too short to say what it is counts as
+    /// one of them; another subtype is `None` (ignored).
     pub fn parse(body: &[u8]) -> Result<Option<RouteRefresh>, Notification> {
         if let &[high, low, subtype, safi] = body {
             let family = AfiSafi {
@@ -35,7 +36,7 @@ impl RouteRefresh {
             };
             return Ok(Some(RouteRefresh { family, subtype }));
         }
-        if !matches!(body.get(2), Some(&(Self::BEGIN | Self::END))) {
+        if body.get(2).is_some_and(|subtype| *subtype > Self::END) {
             return Ok(None);
         }
         // The data is the whole message (RFC 7313 §5); its header is known but for the length.
@@ -74,9 +75,12 @@ mod tests {
 
     #[test]
     fn wrong_lengths() {
-        assert_eq!(RouteRefresh::parse(&[0, 1, 0]), Ok(None));
-        assert_eq!(RouteRefresh::parse(&[0, 1, 0, 1, 9]), Ok(None));
-        assert_eq!(RouteRefresh::parse(&[]), Ok(None));
+        for wrong in [&[][..], &[0, 1], &[0, 1, 0], &[0, 1, 1], &[0, 1, 0, 1, 9]] {
+            let note = RouteRefresh::parse(wrong).unwrap_err();
+            assert_eq!((note.code, note.subcode), (7, 1), "{wrong:?}");
+            assert_eq!(note.data[19..], *wrong);
+        }
+        assert_eq!(RouteRefresh::parse(&[0, 1, 3]), Ok(None));
         let note = RouteRefresh::parse(&[0, 1, 2, 1, 9]).unwrap_err();
         assert_eq!((note.code, note.subcode), (7, 1));
         assert_eq!(note.data[16..], [0, 24, 5, 0, 1, 2, 1, 9]);

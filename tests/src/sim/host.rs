@@ -439,6 +439,7 @@ impl Host {
             add_path: self.agreed_add_path(2).contains(family),
             max_len: if self.agreed_extended() { 65_535 } else { 4096 },
             extended_next_hop: false,
+            link: None,
         }
     }
 

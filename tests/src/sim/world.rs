@@ -877,6 +877,7 @@ fn peer_config(id: PeerId, host: &HostConfig, role: PeerRole) -> PeerConfig {
         hygiene: Hygiene {
             local_as: SERVER_AS,
             allow_own_as: 0,
+            martians: [].into(),
             router_id,
             cluster_id: router_id,
             enforce_first_as: true,

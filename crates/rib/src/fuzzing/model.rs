@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use thruway_policy::{Hits, Outcome, Policy, RouteContext};
-use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetBuf};
-use thruway_wire::{Community, Family, FamilySet, Prefix};
+use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetBuf, AttrSetRef};
+use thruway_wire::{Community, Family, FamilySet, Nlri, Prefix, encode};
 
 use crate::peers::facts;
 use crate::{AddPathSend, GroupId, GroupProfile, LadderConfig, PeerId, PeerProfile, Staleness};
@@ -322,6 +322,10 @@ fn import(profile: &PeerProfile, prefix: Prefix, path: &ModelPath) -> Option<Att
     if set.as_path().contains(profile.hygiene.local_as) {
         return None;
     }
+    let mut let_in = profile.hygiene.martians.iter();
+    if prefix.is_martian() && !let_in.any(|known| known.covers(prefix)) {
+        return None;
+    }
     let facts = facts(profile);
     let route = RouteContext {
         peer: &facts,
@@ -365,7 +369,28 @@ fn export(group: &GroupProfile, prefix: Prefix, path: &Runner) -> Option<AttrSet
         to: None,
     };
     let out = evaluate(group.export.as_deref()?, &route)?;
+    let stale = has(Community::LLGR_STALE);
+    if stale && !group.long_lived || !is_sent(group, prefix, out.as_ref()) {
+        return None;
+    }
     Some(AttrSet::new(out.as_ref()))
+}
+
+/// True where the encoder takes the route.
+fn is_sent(group: &GroupProfile, prefix: Prefix, set: AttrSetRef<'_>) -> bool {
+    let (mut out, rewrite) = (Vec::new(), &group.rewrite);
+    let encoding = &group.encoding_of(prefix.family());
+    let sent = match prefix {
+        Prefix::V4(prefix) => {
+            let nlri = [Nlri { path_id: 0, prefix }];
+            encode::announce(&mut out, set, rewrite, encoding, nlri.into_iter())
+        }
+        Prefix::V6(prefix) => {
+            let nlri = [Nlri { path_id: 0, prefix }];
+            encode::announce(&mut out, set, rewrite, encoding, nlri.into_iter())
+        }
+    };
+    sent.is_ok()
 }
 
 /// The address of a peer in these worlds.

@@ -9,10 +9,11 @@ use thruway_policy::{
     ChangeDef, CommunityChange, CompileOptions, MatchDef, MedChange, Policy, PolicyDef, SetDefs,
     SetMatch, StatementDef, Verdict, compile,
 };
-use thruway_wire::attrs::{AttrSet, AttrSetBuf, RawAttr, TRANSITIVE, code};
+use thruway_wire::attrs::{AttrSet, AttrSetBuf, OPTIONAL, RawAttr, TRANSITIVE, code};
 use thruway_wire::encode::{Encoding, Rewrite};
 use thruway_wire::{
-    Asn, Community, Family, FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, Prefix, RouterId,
+    Asn, Community, Family, FamilySet, Ipv4Prefix, Ipv6Prefix, NextHop, Nlri, Prefix, PrefixKey,
+    RouterId,
 };
 
 use super::Dice;
@@ -319,6 +320,10 @@ impl World {
                 allow_as_sets: true,
                 as_path_max: 100,
                 next_hop: NextHopCheck::Any,
+                martians: match peer.0 % 3 {
+                    0 => [text("169.254.0.0/16")].into(),
+                    _ => [].into(),
+                },
                 interpret_communities: true,
             },
             limits,
@@ -360,6 +365,7 @@ impl World {
             external: group.0 != 0,
             alternatives: group.0 != 1,
             interpret_communities: group.0 != 3,
+            long_lived: group.0 % 2 == 0,
             export: self
                 .policies
                 .get(dice.roll(7))
@@ -373,19 +379,35 @@ impl World {
                 ..Rewrite::TRANSPARENT
             },
             cluster: None,
-            encoding: Encoding::PLAIN,
+            encoding: Encoding {
+                extended_next_hop: group.0 % 3 == 0,
+                link: (group.0 == 3)
+                    .then(|| Ipv6Prefix::from_prefix(text("2001:db8:ffff::/64")))
+                    .flatten(),
+                max_len: [4096, u16::MAX][usize::from(group.0 == 2)],
+                ..Encoding::PLAIN
+            },
         })
     }
 
     fn prefix(dice: &mut Dice<'_>) -> Prefix {
         // Few prefixes: most paths must have others to compete with.
-        let at = dice.roll(5) as u8;
-        let text = if at < 4 {
-            format!("10.{at}.0.0/{}", 16 + at * 2)
-        } else {
-            format!("2001:db8:{at}::/48")
-        };
-        self::text(&text)
+        match dice.roll(16) as u8 {
+            0 => text("169.254.0.0/17"), // a martian
+            at if at % 5 < 4 => text(&format!("10.{}.0.0/{}", at % 5, 16 + at % 5 * 2)),
+            _ => text("2001:db8:4::/48"),
+        }
+    }
+
+    /// Of either kind for either family: some members cannot be sent it.
+    fn next_hop(dice: &mut Dice<'_>) -> NextHop {
+        let (global, link_local) = (text("2001:db8:ffff::99"), text("fe80::99"));
+        match dice.roll(8) {
+            0 => NextHop::V6(global),
+            1 => NextHop::V6LinkLocal { global, link_local },
+            2 => NextHop::V6(link_local),
+            _ => NextHop::V4([192, 0, 2, 99].into()),
+        }
     }
 
     fn set(dice: &mut Dice<'_>) -> AttrSetBuf {
@@ -396,13 +418,24 @@ impl World {
             let asn = asns[[0, 1, 2, 0, 1, 2, 4, 3][dice.roll(8)]];
             path.extend_from_slice(&u32::to_be_bytes(asn));
         }
+        // Around what a plain message has room for.
+        let long = if dice.roll(24) == 0 {
+            980 + dice.roll(40)
+        } else {
+            0
+        };
+        let communities: Vec<u8> = (0..long as u32)
+            .flat_map(|number| (64_600 << 16 | number).to_be_bytes())
+            .collect();
+        let more = attr(code::COMMUNITIES, OPTIONAL | TRANSITIVE, &communities);
         let mut set = AttrSetBuf::from_parts(
-            Some(NextHop::V4([192, 0, 2, 99].into())),
+            Some(Self::next_hop(dice)),
             [
                 attr(code::ORIGIN, TRANSITIVE, &[dice.roll(2) as u8]),
                 attr(code::AS_PATH, TRANSITIVE, &path),
             ]
-            .into_iter(),
+            .into_iter()
+            .chain((long > 0).then_some(more)),
         );
         set.set_med([None, None, Some(1), Some(2), Some(3)][dice.roll(5)]);
         // Mostly none, so that later steps decide; two that a digest does not tell apart.

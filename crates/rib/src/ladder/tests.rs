@@ -45,7 +45,7 @@ impl Ladder {
             sets.put(handle, AttrSet::new(entry.set.as_ref()));
             peers.set(&Arc::new(entry.peer.clone()));
             let digest = Digest::new(entry.peer.rank, entry.set.as_ref().meta);
-            let tag = Tag::new(0, 0, false).with_med(entry.set.as_ref().med().is_some());
+            let tag = Tag::new(0, 0, false).with_odd(entry.set.as_ref().med().is_some());
             paths.push(Path {
                 received: handle,
                 accepted: handle,

@@ -7,7 +7,7 @@ use thruway_policy::Policy;
 use thruway_wire::{FamilySet, Prefix};
 
 use super::*;
-use crate::tests::{Bed, group, path, profile, v4};
+use crate::tests::{Bed, group, path, path6, profile, v4};
 use crate::{
     AddPathSend, Audience, Cursor, Filter, Handle, LimitAction, NotTold, PeerProfile, PrefixLimit,
     Query, QueryCursor, Rejection, RouteRow, Staleness, Step, Stream,
@@ -89,11 +89,11 @@ fn families_with_and_without_add_path_stay_apart_in_one_group() {
     let mut mixed = group(0);
     mixed.add_path = [AddPathSend::Off, AddPathSend::All];
     let mut bed = Bed::with(&peers(), mixed);
-    let (four, six) = (path(&[64601]), path(&[64601, 6]));
+    let four = path(&[64601]);
     bed.announce(1, "10.0.0.0/8", &four);
-    bed.announce(1, "2001:db8::/32", &six);
+    bed.announce(1, "2001:db8::/32", &path6(&[64601, 6]));
     bed.announce(1, "11.0.0.0/8", &four);
-    bed.announce(1, "2001:db9::/32", &path(&[64601, 7]));
+    bed.announce(1, "2001:db9::/32", &path6(&[64601, 7]));
     bed.turn();
     let [batch] = bed.told.as_slice() else {
         panic!("{:?}", bed.told)

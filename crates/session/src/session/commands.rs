@@ -38,6 +38,8 @@ impl Session {
             Idle {
                 until,
                 refuses: true,
+                failures: 0,
+                since: now,
             },
             out,
         );
@@ -56,6 +58,8 @@ impl Session {
             Idle {
                 until,
                 refuses: false,
+                failures: 0,
+                since: now,
             },
             out,
         );

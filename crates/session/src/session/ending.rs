@@ -32,7 +32,7 @@ impl Session {
             Wait::Connect(_) => {}
             Wait::Active(active) if harmless && active.retry_at != Time::NEVER => {}
             _ if harmless => self.retry_later(now),
-            _ => self.idle(now, fault),
+            _ => self.idle(now, fault, out),
         }
     }
 
@@ -109,13 +109,23 @@ impl Session {
     }
 
     /// To Idle for a while that grows with each failure (RFC 4271 §8.1.1: DampPeerOscillations).
-    fn idle(&mut self, now: Time, fault: bool) {
+    fn idle(&mut self, now: Time, fault: bool, out: &mut dyn Actions) {
         let span = self
             .damping
             .next(self.config.idle_hold, self.config.idle_hold_max);
         let until = now + self.jitter.shorten(span);
-        let refuses = fault || self.damping.failures() >= REFUSE_AFTER;
-        self.wait = Wait::Idle(Idle { until, refuses });
+        let failures = self.damping.failures();
+        let refuses = fault || failures >= REFUSE_AFTER;
+        let since = now;
+        self.wait = Wait::Idle(Idle {
+            until,
+            refuses,
+            failures,
+            since,
+        });
+        if let Some(damped) = self.damped() {
+            out.damped(&damped);
+        }
     }
 
     /// RFC 5492 §3: a peer that knows no capabilities refuses the whole parameter; it gets an OPEN

@@ -164,7 +164,8 @@ impl Session {
 
     /// The Established connection brought the End-of-RIB of `family` (RFC 4724 §2).
     pub fn end_of_rib(&mut self, _now: Time, family: Family, out: &mut dyn Actions) {
-        if self.live.is_some() {
+        if let Some(state) = self.established_mut() {
+            state.filling.remove(family);
             self.retention.end_of_rib(family, out);
         }
     }

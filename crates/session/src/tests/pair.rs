@@ -71,6 +71,8 @@ impl Actions for Sink {
 
     fn refresh(&mut self, _refresh: Refresh) {}
 
+    fn damped(&mut self, _damped: &crate::Damped) {}
+
     fn state(&mut self, _from: State, _to: State) {}
 }
 

@@ -115,6 +115,8 @@ impl Actions for Transcript {
         });
     }
 
+    fn damped(&mut self, _damped: &crate::Damped) {}
+
     fn state(&mut self, from: State, to: State) {
         self.0.push(format!("{from} > {to}"));
     }

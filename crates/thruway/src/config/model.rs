@@ -239,6 +239,10 @@ pub struct Connection {
     pub passive: bool,
     /// Between attempts to connect.
     pub connect_retry: Duration,
+    /// How long a session rests after it failed; twice as long after each further failure.
+    pub idle_hold: Duration,
+    /// And how long at most.
+    pub idle_hold_max: Duration,
     /// TCP MD5 key (RFC 2385), 1 to 80 octets.
     pub md5: Option<Secret>,
     /// GTSM (RFC 5082): hops at most. Our packets have TTL 255 then.
@@ -305,6 +309,8 @@ pub struct Import {
     pub allow_as_sets: bool,
     /// Occurrences of our AS to put up with.
     pub allow_own_as: u8,
+    /// Prefixes taken, with what lies in them, though no network may route them.
+    pub allow_martians: Vec<Prefix>,
     /// The path's first AS must be the peer's.
     pub enforce_first_as: bool,
     /// Longest path accepted, in AS hops.

@@ -36,6 +36,8 @@ keys! {
         local_address: IpAddr = "local-address",
         passive: bool = "passive",
         connect_retry: Duration = "connect-retry",
+        idle_hold: Duration = "idle-hold",
+        idle_hold_max: Duration = "idle-hold-max",
         md5: Md5 = "md5",
         gtsm: u8 = "gtsm",
         ttl: u8 = "ttl",
@@ -56,6 +58,7 @@ keys! {
         interpret_communities: bool = "interpret-communities",
         allow_as_sets: bool = "allow-as-sets",
         allow_own_as: u8 = "allow-own-as",
+        allow_martians: Many<Prefix> = "allow-martians",
         enforce_first_as: bool = "enforce-first-as",
         as_path_max: u16 = "as-path-max",
         next_hop: NextHopWord = "next-hop",
@@ -79,10 +82,10 @@ macro_rules! inherit {
     };
 }
 inherit! {
-    role asn description shutdown port peers_max local_address passive connect_retry md5 gtsm ttl
+    role asn description shutdown port peers_max local_address passive connect_retry idle_hold idle_hold_max md5 gtsm ttl
     families hold_time send_hold add_path extended_message extended_next_hop graceful_restart
     long_lived bgp_role bgp_role_strict import export max_prefixes max_advertised interpret_communities
-    allow_as_sets allow_own_as enforce_first_as as_path_max next_hop subnets next_hop_self
+    allow_as_sets allow_own_as allow_martians enforce_first_as as_path_max next_hop subnets next_hop_self
     own_next_hop prepend_own_as send_med alternatives
 }
 

@@ -284,24 +284,39 @@ impl Resolver<'_> {
             let message = format!("{} cannot talk to an {family} peer", local.value);
             self.reader.error_at(local, message);
         }
-        let connect_retry = pick(&keys.connect_retry, Duration::from_secs(120));
-        if let Some(retry) = keys
-            .connect_retry
-            .as_ref()
-            .filter(|retry| retry.value.is_zero())
-        {
-            self.reader
-                .error_at(retry, "expected at least 1 second, found 0");
-        }
+        let connect_retry = self.seconds(keys.connect_retry.as_ref(), 120);
+        let idle_hold = self.seconds(keys.idle_hold.as_ref(), 1);
+        let idle_hold_max = self.idle_hold_max(keys, idle_hold);
         let (gtsm_hops, ttl) = self.hops(keys, role);
         Connection {
             local_address,
             passive: self.passive(keys, target),
             connect_retry,
+            idle_hold,
+            idle_hold_max,
             md5: keys.md5.as_ref().and_then(|md5| self.md5(md5)),
             gtsm_hops,
             ttl,
         }
+    }
+
+    /// A span that must not be 0.
+    fn seconds(&mut self, spot: Option<&Spot<Duration>>, default: u64) -> Duration {
+        if let Some(spot) = spot.filter(|spot| spot.value.is_zero()) {
+            self.reader
+                .error_at(spot, "expected at least 1 second, found 0");
+        }
+        spot.map_or(Duration::from_secs(default), |spot| spot.value)
+    }
+
+    /// The longest rest after failures: at least the first one.
+    fn idle_hold_max(&mut self, keys: &PeerKeys, first: Duration) -> Duration {
+        let spot = keys.idle_hold_max.as_ref();
+        if let Some(spot) = spot.filter(|spot| spot.value < first) {
+            let message = format!("it is less than idle-hold, {} s", first.as_secs());
+            self.reader.error_at(spot, &message);
+        }
+        spot.map_or(Duration::from_secs(60).max(first), |spot| spot.value)
     }
 
     fn passive(&mut self, keys: &PeerKeys, target: &Target) -> bool {
@@ -504,6 +519,9 @@ impl Resolver<'_> {
             }),
             allow_as_sets: pick(&keys.allow_as_sets, false),
             allow_own_as: pick(&keys.allow_own_as, 0),
+            allow_martians: keys.allow_martians.as_ref().map_or_else(Vec::new, |list| {
+                list.value.0.iter().map(|spot| spot.value).collect()
+            }),
             enforce_first_as: pick(&keys.enforce_first_as, is_external(role)),
             as_path_max,
             next_hop: self.next_hop(keys, target),

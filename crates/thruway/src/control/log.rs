@@ -40,6 +40,17 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
                 tracing::debug!(%peer, %reason, "no session");
             }
         }
+        Event::Damped { peer, damped } => {
+            let peer = daemon.peer_name(*peer);
+            let seconds = damped.until.since(damped.since).as_secs_f64();
+            let failures = damped.failures;
+            tracing::warn!(
+                %peer,
+                failures,
+                seconds = format_args!("{seconds:.1}"),
+                "failed again and again: its connections are refused for a while (Cease/5)"
+            );
+        }
         Event::Refused { remote, why } => tracing::warn!(%remote, ?why, "connection refused"),
         Event::DynamicPeer { peer, name, addr } => {
             tracing::info!(peer = %name, %addr, "new peer of a range");

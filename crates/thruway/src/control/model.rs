@@ -124,6 +124,9 @@ pub struct Peer {
     pub unsendable: u64,
     /// Why the session ended last, and how many seconds ago.
     pub last_error: Option<(String, u64)>,
+    /// Its connections are refused for its failures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damped: Option<PeerDamped>,
     /// Seconds of the longest silence in this session.
     pub longest_silence: f64,
     /// What an operator should know.
@@ -137,6 +140,21 @@ pub struct Peer {
     /// Its limits.
     #[serde(default)]
     pub limits: Vec<PeerLimit>,
+}
+
+/// Connections of a peer that failed again and again are refused with Cease/5 (RFC 4271 §8.1.1).
+/// `thruway reset NAME start` ends that; the keys `idle-hold` and `idle-hold-max` set the spans.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerDamped {
+    /// Failures in a row.
+    pub failures: u8,
+    /// Seconds since the last of them.
+    pub since_seconds: f64,
+    /// Seconds until connections are taken again.
+    pub until_seconds: f64,
+    /// How the last one ended.
+    pub reason: String,
 }
 
 /// A limit on a peer's prefixes.

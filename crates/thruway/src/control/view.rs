@@ -12,7 +12,7 @@ use thruway_rib::{GroupId, NotTold, PeerId, RouteRow, Staleness, Step};
 use thruway_session::{Negotiated, State};
 use thruway_wire::{Asn, Family, Time};
 
-use super::model::{Lost, Peer, Route, RouteCounts};
+use super::model::{Lost, Peer, PeerDamped, Route, RouteCounts};
 
 /// What answers need of peers: one snapshot serves one request.
 pub(crate) struct Snapshot {
@@ -135,6 +135,7 @@ impl Snapshot {
             update_errors: peer.update_errors,
             unsendable: peer.unsendable,
             last_error: last_error(peer, now),
+            damped: damped(peer, now),
             longest_silence: peer.quiet_max.as_secs_f64(),
             notes: notes(peer),
             import_policy: None,
@@ -189,6 +190,17 @@ impl Snapshot {
             to: self.name(to).name.to_string(),
         }
     }
+}
+
+fn damped(peer: &PeerStatus, now: Time) -> Option<PeerDamped> {
+    let damped = peer.damped?;
+    let reason = peer.last_down.as_ref();
+    Some(PeerDamped {
+        failures: damped.failures,
+        since_seconds: now.since(damped.since).as_secs_f64(),
+        until_seconds: damped.until.since(now).as_secs_f64(),
+        reason: reason.map_or_else(String::new, |(_, reason)| reason.to_string()),
+    })
 }
 
 fn sum_hits<'a>(mut all: impl Iterator<Item = &'a Hits>) -> Hits {
@@ -285,6 +297,12 @@ fn not_told(why: &NotTold) -> String {
         NotTold::Policy { policy, statement } => {
             format!("export policy {policy} rejects it: {statement}")
         }
+        NotTold::LongLived => {
+            "it is long-lived stale, and the peer does not know of such routes (RFC 9494)"
+                .to_owned()
+        }
+        NotTold::TooLarge => "it does not fit the peer's messages (RFC 8654)".to_owned(),
+        NotTold::NextHop => "the peer cannot be given its next hop (RFC 8950, RFC 2545)".to_owned(),
         NotTold::Limit => "max-advertised holds it back".to_owned(),
         NotTold::NotBest => "another path is better".to_owned(),
     }

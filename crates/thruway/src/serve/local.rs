@@ -78,6 +78,7 @@ fn hygiene(config: &Config) -> Hygiene {
     Hygiene {
         local_as: config.server.asn,
         allow_own_as: 0,
+        martians: [].into(),
         router_id: config.server.router_id,
         cluster_id: config.server.cluster_id,
         enforce_first_as: false,

@@ -190,14 +190,9 @@ fn start_workers(
 /// All listeners are the first worker's; it hands connections to the worker they belong to.
 fn listen(config: &Config, bus: &Bus) -> Result<Vec<SocketAddr>> {
     let keys = listener_keys(config);
-    let gtsm = config
-        .peers
-        .iter()
-        .any(|peer| peer.connection.gtsm_hops.is_some());
     let mut bound = Vec::new();
     for addr in &config.server.listen {
         let mut options = ListenOptions::new(*addr);
-        options.gtsm = gtsm;
         let same = |key: &&thruway_net::Md5Key| key.prefix.addr().is_ipv6() == addr.is_ipv6();
         options.md5 = keys.iter().filter(same).cloned().collect();
         let (answer, reply) = bounded(1);

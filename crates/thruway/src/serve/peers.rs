@@ -113,6 +113,8 @@ fn session(config: &Config, peer: &Peer) -> SessionConfig {
         passive: peer.connection.passive || range,
         hold_time: offered.hold_time,
         connect_retry: peer.connection.connect_retry,
+        idle_hold: peer.connection.idle_hold,
+        idle_hold_max: peer.connection.idle_hold_max,
         send_hold: offered.send_hold,
         families: offered.families,
         add_path: [add_path; 2],
@@ -154,6 +156,7 @@ fn hygiene(config: &Config, peer: &Peer) -> Hygiene {
             NextHopRule::Subnet(prefixes) => NextHopCheck::Subnet(prefixes.as_slice().into()),
             NextHopRule::Any => NextHopCheck::Any,
         },
+        martians: import.allow_martians.as_slice().into(),
         interpret_communities: peer.export.interpret_communities,
     }
 }

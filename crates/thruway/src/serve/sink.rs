@@ -1,11 +1,13 @@
 //! What a worker of the engine asks for, done on its transport.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use thruway_engine::{Close, ConnId, ConnectTarget, Event, QueryId, Reply, Sink, TransportConfig};
-use thruway_net::{AcceptOptions, ConnectOptions, Transport};
-use thruway_wire::Prefix;
+use thruway_net::{AcceptOptions, ConnectOptions, Links, Transport};
+use thruway_wire::{Ipv6Prefix, Prefix};
 use tokio::sync::mpsc;
 
 use super::limits::{ANSWER_PIECES_MAX, EVENTS_HELD_MAX};
@@ -19,6 +21,8 @@ pub(crate) struct Outbox {
     held: VecDeque<Event>,
     dropped: u64,
     questions: HashMap<QueryId, mpsc::Sender<Reply>>,
+    /// Only this worker's thread asks.
+    links: RefCell<Links>,
 }
 
 impl Outbox {
@@ -28,12 +32,17 @@ impl Outbox {
             held: VecDeque::new(),
             dropped: 0,
             questions: HashMap::new(),
+            links: RefCell::default(),
         }
     }
 
     /// Where the answers to a question go.
     pub(crate) fn ask(&mut self, id: QueryId, to: mpsc::Sender<Reply>) {
         self.questions.insert(id, to);
+    }
+
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+        self.links.borrow_mut().shared(local, remote)
     }
 
     fn event(&mut self, event: Event) {
@@ -130,6 +139,10 @@ impl Sink for Direct<'_> {
         self.transport.close(net_id(conn), net_close(how));
     }
 
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+        self.outbox.link(local, remote)
+    }
+
     fn unread(&self, conn: ConnId) -> bool {
         self.transport.unread(net_id(conn)) > 0
     }
@@ -192,6 +205,10 @@ impl Sink for Deferred<'_> {
 
     fn close(&mut self, conn: ConnId, how: Close) {
         self.actions.push(Action::Close(conn, how));
+    }
+
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+        self.outbox.link(local, remote)
     }
 
     fn unread(&self, _: ConnId) -> bool {

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
-use crate::control::model::{Peer, PeerLimit, Route, RouteCounts, Status};
+use crate::control::model::{Peer, PeerDamped, PeerLimit, Route, RouteCounts, Status};
 
 pub(super) fn table(heading: &[&str]) -> Table {
     let mut table = Table::new();
@@ -182,6 +182,9 @@ pub(super) fn peer(peer: &Peer) -> String {
     if let Some((error, ago)) = &peer.last_error {
         add("last ended", format!("{} ago: {error}", span(*ago)));
     }
+    if let Some(damped) = &peer.damped {
+        add("refused", damped_text(damped));
+    }
     add("messages in", messages(&peer.messages_in));
     add("messages out", messages(&peer.messages_out));
     add(
@@ -217,6 +220,14 @@ pub(super) fn peer(peer: &Peer) -> String {
         text += &format!("\nnote: {note}");
     }
     text
+}
+
+/// Why a peer's connections are refused, and for how long.
+fn damped_text(damped: &PeerDamped) -> String {
+    format!(
+        "for {:.0} s, and for {:.0} s more: {} failures in a row, the last: {} (thruway reset NAME start ends it)",
+        damped.since_seconds, damped.until_seconds, damped.failures, damped.reason
+    )
 }
 
 /// Rows of a peer's policies and how often their statements held.

@@ -381,8 +381,25 @@ fn note(meta: &mut AttrMeta, code: u8, value: &[u8]) {
             meta.cluster_len = u8::try_from(ids.len() / 4).unwrap_or(u8::MAX);
         }
         (code::OTC, _) => meta.flags.insert(AttrFlags::OTC),
+        (code::EXTENDED_COMMUNITIES, values) => note_extended::<8>(meta, values),
+        (code::IPV6_EXTENDED_COMMUNITIES, values) => note_extended::<20>(meta, values),
         _ => {}
     }
+}
+
+#[inline]
+fn note_extended<const WIDTH: usize>(meta: &mut AttrMeta, values: &[u8]) {
+    let (values, _) = values.as_chunks::<WIDTH>();
+    if values.iter().any(|value| stays_inside(value)) {
+        meta.flags.insert(AttrFlags::NON_TRANSITIVE);
+    }
+}
+
+/// True where an extended community is not transitive across an AS's edge: bit 6 of its first octet
+/// (RFC 4360 §2, RFC 5701 §2).
+#[inline]
+pub(crate) fn stays_inside(value: &[u8]) -> bool {
+    value.first().is_some_and(|kind| kind & 0x40 != 0)
 }
 
 #[inline]

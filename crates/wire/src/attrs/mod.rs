@@ -21,7 +21,7 @@ use triomphe::ThinArc;
 pub(crate) use as_path::write_prepended;
 pub use as_path::{AsPath, Asns, SegmentType, Segments};
 pub(crate) use as4::{drop_confederation, narrow};
-pub(crate) use build::{Codes, begin_attr, end_attr};
+pub(crate) use build::{Codes, begin_attr, end_attr, stays_inside};
 pub use edit::CommunityValue;
 pub use table::name;
 pub use view::Attrs;
@@ -136,6 +136,8 @@ impl AttrFlags {
     pub const OTC: AttrFlags = AttrFlags(1 << 12);
     /// AS_PATH is present (it may be empty).
     pub const AS_PATH: AttrFlags = AttrFlags(1 << 13);
+    /// An extended community that stays within the AS (RFC 4360 §6), of whichever kind.
+    pub const NON_TRANSITIVE: AttrFlags = AttrFlags(1 << 14);
 
     /// Both kinds of [`AttrFlags::AS_SET`] and [`AttrFlags::CONFEDERATION`] at once.
     const CONFED_SET: AttrFlags = AttrFlags(Self::AS_SET.0 | Self::CONFEDERATION.0);

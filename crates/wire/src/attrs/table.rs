@@ -10,9 +10,9 @@
     )
 )]
 
-use super::{OPTIONAL, PARTIAL, TRANSITIVE};
-use crate::WireErrorKind;
+use super::{AsPath, OPTIONAL, PARTIAL, TRANSITIVE};
 use crate::limits::AS_PATH_LEN_MAX;
+use crate::{Asn, WireErrorKind};
 
 /// One attribute type.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ pub(crate) enum Form {
     As4Path,
     /// An AS number in the session's width and an identifier.
     Aggregator,
+    /// An AS number of four octets and an identifier.
+    As4Aggregator,
     /// Not judged here.
     Any,
 }
@@ -108,7 +110,7 @@ const UNKNOWN: Row = row("", 0, Form::Any, Severity::Discard, Place::Unknown);
 /// columns: it is read as a table.
 #[rustfmt::skip]
 static TABLE: [Row; 36] = {
-    use Form::{Aggregator, Any, As4Path, AsPath, Exactly, Multiple, Origin};
+    use Form::{Aggregator, Any, As4Aggregator, As4Path, AsPath, Exactly, Multiple, Origin};
     use Place::{Internal, Multiprotocol, NextHop, Set, TwoOctet};
     use Severity::{Discard, Withdraw};
     const WELL_KNOWN: u8 = TRANSITIVE;
@@ -131,7 +133,7 @@ static TABLE: [Row; 36] = {
     table[16] = row("EXTENDED_COMMUNITIES", OPT_TRANS, Multiple(8), Withdraw, Set);         // §7.14
     // RFC 6793 §6, both
     table[17] = row("AS4_PATH",         OPT_TRANS,  As4Path,      Discard,  TwoOctet);
-    table[18] = row("AS4_AGGREGATOR",   OPT_TRANS,  Exactly(8),   Discard,  TwoOctet);
+    table[18] = row("AS4_AGGREGATOR",   OPT_TRANS,  As4Aggregator, Discard, TwoOctet);
     table[25] = row("IPV6_EXTENDED_COMMUNITIES", OPT_TRANS, Multiple(20), Withdraw, Set);   // §7.15
     // RFC 8092 §6
     table[32] = row("LARGE_COMMUNITIES", OPT_TRANS, Multiple(12), Withdraw, Set);
@@ -192,13 +194,9 @@ impl Form {
                 !value.is_empty() && value.len().checked_rem(usize::from(unit)) == Some(0)
             }
             Form::Aggregator => {
-                let (len, asn) = if source.as4 { (8, 4) } else { (6, 2) };
-                // AS 0 aggregates nothing (RFC 7607 §2): the attribute goes, the route stays.
-                if value.len() == len && value.iter().take(asn).all(|octet| *octet == 0) {
-                    return Some((WireErrorKind::BadValue, 9));
-                }
-                value.len() == len
+                return check_aggregator(value, if source.as4 { 4 } else { 2 });
             }
+            Form::As4Aggregator => return check_aggregator(value, 4),
             Form::Origin => match value {
                 [0..=2] => true,
                 [_] => return Some((WireErrorKind::BadValue, 6)),
@@ -206,7 +204,8 @@ impl Form {
             },
             Form::AsPath => return check_path(value, source),
             Form::As4Path => {
-                if value.is_empty() || segments(value, 4, 4).is_none() {
+                // AS 0 is malformed here, too (RFC 7607 §2): AS_PATH alone then says the way.
+                if value.is_empty() || segments(value, 4, 4).is_none() || has_as_zero(value) {
                     return Some((WireErrorKind::BadValue, 9));
                 }
                 value.len() <= AS_PATH_LEN_MAX
@@ -224,6 +223,21 @@ const fn fault(severity: Severity, kind: WireErrorKind, subcode: u8) -> Fault {
         kind,
         subcode,
     }
+}
+
+/// AGGREGATOR and AS4_AGGREGATOR, their AS numbers of `width` octets. AS 0 aggregates nothing
+/// (RFC 7607 §2): the attribute goes, the route stays.
+fn check_aggregator(value: &[u8], width: usize) -> Option<(WireErrorKind, u8)> {
+    if value.len() != width.saturating_add(4) {
+        return Some((WireErrorKind::BadLength, 5));
+    }
+    let zero = value.iter().take(width).all(|octet| *octet == 0);
+    zero.then_some((WireErrorKind::BadValue, 9))
+}
+
+/// True where a well-formed path of four-octet numbers names AS 0.
+fn has_as_zero(value: &[u8]) -> bool {
+    AsPath::new(value).asns().any(|asn| asn == Asn::ZERO)
 }
 
 #[inline]

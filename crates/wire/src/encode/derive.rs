@@ -6,7 +6,7 @@ use super::{Encoding, Rewrite, Unsendable};
 use crate::Asn;
 use crate::attrs::{
     AsPath, AttrFlags, AttrSetRef, OPTIONAL, RawAttr, TRANSITIVE, begin_attr, code,
-    drop_confederation, end_attr, narrow, write_prepended,
+    drop_confederation, end_attr, narrow, stays_inside, write_prepended,
 };
 
 /// LOCAL_PREF where the set has none and the peer is internal.
@@ -59,6 +59,7 @@ fn is_transparent(set: AttrSetRef<'_>, rewrite: &Rewrite, encoding: &Encoding) -
         !flags.has(AttrFlags::LOCAL_PREF)
             && !flags.has(AttrFlags::ORIGINATOR_ID)
             && !flags.has(AttrFlags::CONFEDERATION)
+            && !flags.has(AttrFlags::NON_TRANSITIVE)
             && set.meta.cluster_len == 0
     };
     local_pref
@@ -129,6 +130,8 @@ impl Derive<'_, '_> {
                 );
             }
             code::AGGREGATOR if !self.as4 => self.narrow_aggregator(attr),
+            code::EXTENDED_COMMUNITIES if !self.internal => self.transitive::<8>(attr),
+            code::IPV6_EXTENDED_COMMUNITIES if !self.internal => self.transitive::<20>(attr),
             _ => self.put(attr.flags, attr.code, &[], attr.value),
         }
     }
@@ -163,6 +166,22 @@ impl Derive<'_, '_> {
         self.out.extend_from_slice(front);
         self.out.extend_from_slice(value);
         self.whole &= end_attr(self.out, start);
+    }
+
+    /// The extended communities that may leave the AS (RFC 4360 §6); without one, no attribute.
+    fn transitive<const WIDTH: usize>(&mut self, attr: &RawAttr<'_>) {
+        let start = self.out.len();
+        begin_attr(self.out, attr.flags, attr.code);
+        let first = self.out.len();
+        let (values, _) = attr.value.as_chunks::<WIDTH>();
+        for value in values.iter().filter(|value| !stays_inside(*value)) {
+            self.out.extend_from_slice(value);
+        }
+        if self.out.len() == first {
+            self.out.truncate(start);
+        } else {
+            self.whole &= end_attr(self.out, start);
+        }
     }
 
     /// AS_PATH as the peer gets it.

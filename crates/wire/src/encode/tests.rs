@@ -277,6 +277,7 @@ fn next_hops_that_cannot_be_said() {
     let none = AttrSetBuf::from_parts(None, std::iter::empty());
     let wide = Encoding {
         extended_next_hop: true,
+        link: None,
         ..PLAIN
     };
     let mut out = vec![1, 2];

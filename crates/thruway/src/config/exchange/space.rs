@@ -59,6 +59,10 @@ fn check_networks(vnet: &VnetKeys, reader: &mut Reader) {
     let peered = peered.map(|spot| (spot, "a peered network's"));
     let all: Vec<_> = own.chain(peered).collect();
     for (index, (spot, _)) in all.iter().enumerate() {
+        if spot.value.is_martian() {
+            let message = format!("{} is a martian: no network may route it", spot.value);
+            reader.error_at(*spot, message);
+        }
         let before = all.iter().take(index);
         let other = before.filter(|(other, _)| overlap(other.value, spot.value));
         for (other, whose) in other {

@@ -75,6 +75,14 @@ const PEER_ERRORS: &[(&str, &[&str])] = &[
         &["t.toml:8: peer[1].connect-retry: expected at least 1 second, found 0"],
     ),
     (
+        "idle-hold = 0",
+        &["t.toml:8: peer[1].idle-hold: expected at least 1 second, found 0"],
+    ),
+    (
+        "idle-hold = 20\nidle-hold-max = 10",
+        &["t.toml:9: peer[1].idle-hold-max: it is less than idle-hold, 20 s"],
+    ),
+    (
         "local-address = \"2001:db8::9\"",
         &["t.toml:8: peer[1].local-address: 2001:db8::9 cannot talk to an ipv4 peer"],
     ),

@@ -141,6 +141,8 @@ port = 1790
 local-address = '198.18.0.7'
 passive = true
 connect-retry = 5
+idle-hold = 2
+idle-hold-max = 30
 md5 = { password = 'secret' }
 gtsm = 2
 families = ['ipv4', 'ipv6']
@@ -160,6 +162,7 @@ max-advertised = { ipv4 = 500, threshold = 100, action = 'warn' }
 interpret-communities = true
 allow-as-sets = true
 allow-own-as = 2
+allow-martians = '169.254.0.0/16'
 enforce-first-as = false
 as-path-max = 50
 next-hop = 'subnet'
@@ -202,6 +205,8 @@ fn every_key_of_a_peer_is_inherited() {
             local_address: Some("198.18.0.7".parse().unwrap()),
             passive: true,
             connect_retry: Duration::from_secs(5),
+            idle_hold: Duration::from_secs(2),
+            idle_hold_max: Duration::from_secs(30),
             md5: Some(Secret(b"secret".to_vec())),
             gtsm_hops: Some(2),
             ttl: None,
@@ -248,6 +253,7 @@ fn every_key_of_import_and_export_is_inherited() {
             max_prefixes: [limit(1000, 500), limit(10, 5)],
             allow_as_sets: true,
             allow_own_as: 2,
+            allow_martians: vec!["169.254.0.0/16".parse().unwrap()],
             enforce_first_as: false,
             as_path_max: 50,
             next_hop: NextHopRule::Subnet(vec!["198.18.0.0/15".parse().unwrap()]),
