@@ -41,6 +41,9 @@ impl Worker {
                 self.tell_limit(now, of, LimitEvent::Restarting, out);
                 let data = limit_data(family, max);
                 let notification = Notification::max_prefixes_reached().with_data(data);
+                if let Some(peer) = self.peers.get_mut(id) {
+                    peer.limited = true;
+                }
                 self.with_session(now, id, out, |session, actions| {
                     session.stop(now, notification, restart_after, actions);
                 });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use thruway_rib::{PeerId, Query, ShardEvent};
-use thruway_session::Session;
+use thruway_session::{Session, State};
 use thruway_wire::notification::Notification;
 use thruway_wire::{Family, Time};
 
@@ -57,14 +57,28 @@ impl Worker {
         let started = peer.shutdown && !config.shutdown;
         let stopped = !peer.shutdown && config.shutdown;
         peer.shutdown = config.shutdown;
-        let needs_reset = peer.session.reconfigure(config.session.clone());
-        let ask_again = peer.config.local_pref != config.local_pref;
+        let old = &peer.config;
+        let limits = |config: &PeerConfig| (config.limits, config.max_advertised);
+        let other_limits = limits(old) != limits(&config);
+        let ask_again = old.local_pref != config.local_pref;
+        // What a connection is made with, and what the peer is to us, are of the whole session.
+        let whole = |config: &PeerConfig| (config.addr, config.transport.clone(), config.role);
+        let other_session = whole(old) != whole(&config);
+        let needs_reset = peer.session.reconfigure(config.session.clone()) || other_session;
         peer.config = config;
         if stopped {
             return self.reset(now, id, Reset::Shutdown(String::new()), out);
         }
         if started {
             return self.reset(now, id, Reset::Start, out);
+        }
+        if std::mem::take(&mut peer.limited) && peer.session.state() == State::Idle {
+            // It is down for a limit: with another one it may come up at once.
+            if other_limits {
+                return self.reset(now, id, Reset::Start, out);
+            }
+            peer.limited = true;
+            return;
         }
         if needs_reset {
             let notification = Notification::other_configuration_change();
@@ -187,20 +201,21 @@ impl Worker {
                 }
             }),
             Reset::Hard(text) => {
+                peer.limited = false;
                 let notification = Notification::administrative_reset().with_text(&text);
                 self.with_session(now, id, out, |session, actions| {
                     session.reset(now, notification, actions);
                 });
             }
             Reset::Shutdown(text) => {
-                peer.shutdown = true;
+                (peer.shutdown, peer.limited) = (true, false);
                 let notification = Notification::administrative_shutdown().with_text(&text);
                 self.with_session(now, id, out, |session, actions| {
                     session.stop(now, notification, None, actions);
                 });
             }
             Reset::Start => {
-                peer.shutdown = false;
+                (peer.shutdown, peer.limited) = (false, false);
                 self.with_session(now, id, out, |session, actions| session.start(now, actions));
             }
         }

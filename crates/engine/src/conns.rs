@@ -11,7 +11,7 @@ use thruway_rib::PeerId;
 use thruway_session::ConnId;
 use thruway_wire::limits::HEADER_LEN;
 
-use crate::limits::{PRIORITY_BYTES_MAX, SEND_BYTES, SEND_CHUNKS};
+use crate::limits::{PARTING_MAX, PRIORITY_BYTES_MAX, SEND_BYTES, SEND_CHUNKS};
 use crate::{Close, Sink};
 
 /// A connection of this worker, from its first event or our request for it to its last event.
@@ -134,6 +134,8 @@ pub(crate) struct Conns {
     /// Scratch for one send.
     chunks: VecDeque<Bytes>,
     next: u64,
+    /// By peer: connections that are being closed gracefully, oldest first.
+    parting: HashMap<PeerId, VecDeque<ConnId>, RandomState>,
     /// Octets in all queues.
     pub(crate) queued: usize,
     /// Pieces in all queues.
@@ -149,6 +151,7 @@ impl Conns {
             dirty: Vec::new(),
             chunks: VecDeque::new(),
             next: 0,
+            parting: HashMap::with_hasher(RandomState::with_seeds(seed, 10, 11, 12)),
             queued: 0,
             pieces: 0,
             bytes_out: 0,
@@ -182,6 +185,7 @@ impl Conns {
 
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.map.remove(&id)?;
+        self.parted(conn.peer, id);
         self.queued -= conn.outbox.queued;
         self.pieces -= conn.outbox.queue.len();
         Some(conn)
@@ -233,14 +237,46 @@ impl Conns {
         Some(waits)
     }
 
+    fn parted(&mut self, peer: PeerId, id: ConnId) {
+        if let Some(parting) = self.parting.get_mut(&peer) {
+            parting.retain(|other| *other != id);
+            if parting.is_empty() {
+                self.parting.remove(&peer);
+            }
+        }
+    }
+
     /// Ends a connection. UPDATEs that wait are dropped; session messages go with it if `graceful`.
+    ///
+    /// A graceful end waits for the neighbour's, so a peer that opens one connection after the other would
+    /// hold as many: of those that are being closed the oldest goes at once where they are too many.
     pub(crate) fn close(&mut self, id: ConnId, graceful: bool, out: &mut dyn Sink) {
-        let Some(conn) = self.map.get_mut(&id) else {
+        if !self.end(id, graceful, out) {
             return;
+        }
+        let Some(peer) = self.map.get(&id).map(|conn| conn.peer) else {
+            return;
+        };
+        if !graceful {
+            return self.parted(peer, id);
+        }
+        let parting = self.parting.entry(peer).or_default();
+        parting.push_back(id);
+        if parting.len() > PARTING_MAX
+            && let Some(oldest) = parting.pop_front()
+        {
+            out.close(oldest, Close::Now);
+        }
+    }
+
+    /// False: it is unknown, or ends gracefully already.
+    fn end(&mut self, id: ConnId, graceful: bool, out: &mut dyn Sink) -> bool {
+        let Some(conn) = self.map.get_mut(&id) else {
+            return false;
         };
         let again = mem::replace(&mut conn.closing, true);
         if again && graceful {
-            return;
+            return false;
         }
         self.queued -= mem::take(&mut conn.outbox.queued);
         self.pieces -= conn.outbox.queue.len();
@@ -260,6 +296,7 @@ impl Conns {
             Close::Now
         };
         out.close(id, how);
+        true
     }
 
     /// Hands over what waits, one piece a connection; calls `handed` for each.
@@ -428,6 +465,27 @@ mod tests {
         assert_eq!(net.closed, [Close::Graceful { last }]);
         assert_eq!(conns.queued, 0);
         assert!(conns.remove(id).is_some() && conns.len() == 0);
+    }
+
+    #[test]
+    fn of_too_many_connections_that_part_the_oldest_goes_at_once() {
+        let (mut conns, first) = conns();
+        let mut net = Net::default();
+        conns.close(first, true, &mut net);
+        let end = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 179);
+        let mut part = |conns: &mut Conns, peer| {
+            let id = conns.next_id();
+            conns.insert(id, Conn::new(PeerId(peer), Some((end, end))));
+            conns.close(id, true, &mut net);
+            net.closed.iter().filter(|how| **how == Close::Now).count()
+        };
+        for _ in 1..PARTING_MAX {
+            assert_eq!(part(&mut conns, 3), 0);
+        }
+        assert_eq!(part(&mut conns, 4), 0, "another peer's");
+        assert_eq!(part(&mut conns, 3), 1);
+        assert!(conns.remove(first).is_some());
+        assert_eq!(part(&mut conns, 3), 2, "one that was told to go has gone");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub const EGRESS_BYTES_MAX: usize = 1 << 30;
 /// A member's part of a pack is copied where it is smaller than the pack by more than this factor.
 pub const COPY_BELOW: usize = 8;
 
+/// Connections of one peer that are being closed gracefully: of more the oldest goes at once.
+pub const PARTING_MAX: usize = 4;
 /// How long a connection may take to end after its NOTIFICATION.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// Rows of a query's answer that are handed over at a time.

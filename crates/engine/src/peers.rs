@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) known: bool,
     /// Held down by the operator.
     pub(crate) shutdown: bool,
+    /// Stopped by a limit, for as long as that says.
+    pub(crate) limited: bool,
     /// It goes; bit n: shard n has still routes of it.
     pub(crate) leaving: Option<u32>,
     pub(crate) stats: Stats,
@@ -92,6 +94,7 @@ impl Peer {
             limits: [None, None],
             known: false,
             leaving: None,
+            limited: false,
             stats: Stats::default(),
         }
     }

@@ -119,7 +119,7 @@ impl Worker {
             families: negotiated.families,
             add_path: negotiated.add_path_rx,
         };
-        peer.known = true;
+        (peer.known, peer.limited) = (true, false);
         let (import, export) = missing_policies(&peer.config, negotiated.internal);
         let link = out.link(ends.0, ends.1);
         let key = group_key(&peer.config, &negotiated, ends.0.ip(), link);

@@ -9,6 +9,7 @@
 
 mod deadline;
 mod epoll;
+mod exit;
 mod faulty;
 pub mod limits;
 mod links;
@@ -23,6 +24,7 @@ mod turn;
 mod uring;
 mod waker;
 
+pub use exit::exit_now;
 pub use faulty::{Faults, Faulty};
 pub use links::Links;
 pub use md5::md5_key_limit;

@@ -14,7 +14,7 @@ pub(crate) const CLASSES: usize = SIZES.len();
 const CHUNK: u32 = 1 << CHUNK_BITS;
 const CHUNK_BITS: u32 = 12;
 /// Empty chunks that keep their storage.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 8;
 /// A chunk that no class has.
 const NO_CLASS: u8 = u8::MAX;
 
@@ -134,6 +134,11 @@ impl<T: Copy + Default> Arena<T> {
         chunk
             .and_then(|chunk| chunk.get_mut(at..at + list.len()))
             .unwrap_or_default()
+    }
+
+    /// True where it has more than one chunk.
+    pub(crate) fn is_large(&self) -> bool {
+        self.chunks.len() > 1
     }
 
     /// A list of one value.

@@ -51,6 +51,24 @@ impl<T: Default, const BITS: u32> Chunked<T, BITS> {
         }
     }
 
+    /// The number of the chunk that an element lies in.
+    #[inline]
+    pub(crate) fn chunk_of(index: u32) -> usize {
+        (index >> BITS) as usize
+    }
+
+    /// Drops one chunk; it is made again when it is written to.
+    pub(crate) fn drop_chunk(&mut self, chunk: usize) {
+        if let Some(chunk) = self.chunks.get_mut(chunk) {
+            *chunk = Box::default();
+        }
+    }
+
+    /// True where more than one chunk has been made room for.
+    pub(crate) fn is_large(&self) -> bool {
+        self.chunks.len() > 1
+    }
+
     /// Drops all chunks.
     pub(crate) fn clear(&mut self) {
         self.chunks = Vec::new();
@@ -94,5 +112,8 @@ mod tests {
             array.iter_mut().filter(|(_, value)| **value == 7).count(),
             1
         );
+        array.drop_chunk(Chunked::<u32, 4>::chunk_of(40));
+        assert_eq!(array.get(40), None);
+        assert_eq!(array.slot(40), Some(&mut 0), "made again");
     }
 }

@@ -23,7 +23,22 @@ pub(crate) struct Recheck {
     at: u32,
     /// The table's length when the walk last went on.
     len: u32,
+    /// From the last slot to the first: what is over a limit goes, and the first stay.
+    down: bool,
     pub(crate) remaining: u32,
+}
+
+impl Recheck {
+    /// The next slot of a table that has some, round and round.
+    fn step(&mut self, len: u32) -> u32 {
+        if self.down {
+            self.at = if self.at == 0 { len } else { self.at } - 1;
+            return self.at;
+        }
+        let slot = if self.at >= len { 0 } else { self.at };
+        self.at = slot + 1;
+        slot
+    }
 }
 
 /// Room that visits work in.
@@ -125,6 +140,12 @@ impl Group {
         let old = std::mem::replace(&mut self.profile, profile.clone());
         self.replace_limits(&old, core);
         self.look_again(slots);
+        for (family, (recheck, slots)) in self.recheck.iter_mut().zip(slots).enumerate() {
+            let limit = limit(&self.profile, family);
+            if limit.is_some_and(AdvertisedLimit::is_over) {
+                (recheck.at, recheck.down) = (slots, true);
+            }
+        }
     }
 
     fn replace_limits(&mut self, old: &GroupProfile, core: &mut Core) {
@@ -379,6 +400,11 @@ impl Group {
         else {
             return false;
         };
+        // Too much is told: a visit takes back what is over the limit.
+        let over = limit(&self.profile, P::INDEX).is_some_and(AdvertisedLimit::is_over);
+        if over && self.holds(SlotRef::new(P::INDEX, slot)) && !self.waits(P::INDEX, slot) {
+            return true;
+        }
         if self.is_many(P::INDEX) {
             self.list(table, core, slot, prefix);
             if self.waits(P::INDEX, slot) {
@@ -417,16 +443,13 @@ impl Group {
         }
         let steps = recheck.remaining.min(budget);
         for _ in 0..steps {
-            if recheck.at >= table.len() {
-                recheck.at = 0;
-            }
-            let slot = recheck.at;
-            recheck.at += 1;
+            let slot = recheck.step(table.len());
             if !self.fills_later(SlotRef::new(P::INDEX, slot)) && self.differs(table, core, slot) {
                 table.touch(slot, &mut core.log);
             }
         }
         recheck.remaining -= steps;
+        recheck.down &= recheck.remaining > 0;
         if let Some(place) = self.recheck.get_mut(P::INDEX) {
             *place = recheck;
         }

@@ -90,7 +90,11 @@ impl SubTable {
 
     #[cold]
     fn grow(&mut self) {
-        let size = (self.entries.len() + self.entries.len() / 2).max(SIZE_MIN);
+        self.resize((self.entries.len() + self.entries.len() / 2).max(SIZE_MIN));
+    }
+
+    #[cold]
+    fn resize(&mut self, size: usize) {
         let old = std::mem::replace(&mut self.entries, vec![0; size].into_boxed_slice());
         old.iter()
             .filter(|entry| **entry != 0)
@@ -124,6 +128,10 @@ impl SubTable {
         }
         self.set(hole, 0);
         self.len -= 1;
+        // Far apart from where it grows, so that a table that comes and goes is not always copied.
+        if self.len * 8 < self.entries.len() && self.entries.len() > SIZE_MIN {
+            self.resize((self.entries.len() / 4).max(SIZE_MIN));
+        }
     }
 }
 

@@ -117,6 +117,17 @@ fn settle(limit: &PrefixLimit, of: &mut PeerFamily, held: u32) {
     of.reached &= held > limit.max || (of.blocked > 0 && held == limit.max);
 }
 
+/// A limit took the place of another one, with what was counted: what it says of that.
+pub(crate) fn replaced(limit: Option<&Arc<PrefixLimit>>, of: &mut PeerFamily) -> News {
+    let held = limit.map_or(0, |limit| limit.held.load(Relaxed));
+    of.near = limit.is_some_and(|limit| held > limit.warn_at);
+    of.reached = limit.is_some_and(|limit| held > limit.max);
+    News {
+        near: of.near,
+        reached: of.reached,
+    }
+}
+
 /// Takes `count` paths off a limit at once.
 pub(crate) fn release_all(limit: Option<&Arc<PrefixLimit>>, of: &mut PeerFamily, count: u32) {
     if let Some(limit) = limit {
@@ -203,6 +214,17 @@ mod tests {
         assert_eq!(limit.held.load(Relaxed), 0);
         assert_eq!(counting.finish(&mut of), News::default());
         assert_eq!(limit.held.load(Relaxed), 100);
+    }
+
+    #[test]
+    fn a_limit_that_is_too_small_for_what_is_there_says_so() {
+        let (limit, mut of) = (limit(10, LimitAction::Restart), PeerFamily::default());
+        for (held, near, reached) in [(5, false, false), (10, true, false), (11, true, true)] {
+            limit.held.store(held, Relaxed);
+            assert_eq!(replaced(Some(&limit), &mut of), News { near, reached });
+        }
+        assert_eq!(replaced(None, &mut of), News::default());
+        assert!(!of.near && !of.reached);
     }
 
     #[test]

@@ -114,6 +114,10 @@ impl SentTable {
         now.iter()
             .for_each(|sent| count(&mut self.own, sent.source, true));
         self.arena.set(list, now);
+        if self.announced == 0 && self.slots.is_large() {
+            self.slots.clear();
+            self.arena = Arena::default();
+        }
     }
 
     /// Tells a reader how a prefix stands.

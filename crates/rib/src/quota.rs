@@ -62,6 +62,17 @@ impl AdvertisedLimit {
         Some(before + 1)
     }
 
+    /// True where more is told than may be: the limit is lower than it was.
+    pub(crate) fn is_over(&self) -> bool {
+        self.action == LimitAction::Block && self.held.load(Relaxed) > self.max
+    }
+
+    /// Counts one prefix less where there are too many.
+    fn give_excess(&self) -> bool {
+        let less = |held: u32| (held > self.max).then(|| held - 1);
+        self.action == LimitAction::Block && self.held.fetch_update(Relaxed, Relaxed, less).is_ok()
+    }
+
     fn give(&self, count: u32) -> u32 {
         let held = self.held.fetch_sub(count, Relaxed);
         debug_assert!(held >= count, "no prefix is given back twice");
@@ -85,7 +96,14 @@ impl Quota {
     ) -> bool {
         let limit = whose.limit;
         match (had, has) {
-            (true, true) => {}
+            (true, true) => {
+                if self.told > 0 && limit.give_excess() {
+                    self.told -= 1;
+                    self.waiting.set(slot);
+                    self.reach::<P>(whose, core);
+                    return false;
+                }
+            }
             (true, false) => {
                 if self.told > 0 {
                     self.told -= 1;

@@ -156,6 +156,15 @@ impl Sets {
         if idle && entry.set.take().is_some() {
             self.count -= 1;
         }
+        self.give_back();
+    }
+
+    /// Without a set there is nothing to remember of any.
+    fn give_back(&mut self) {
+        if self.count == 0 && self.zero.is_empty() {
+            self.owners.iter_mut().for_each(Chunked::clear);
+            self.free.shrink_to_fit();
+        }
     }
 
     /// Counts `count` more uses.

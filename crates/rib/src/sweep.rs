@@ -16,7 +16,7 @@ use crate::limit::{News, release_all};
 use crate::paths::Path;
 use crate::peers::{Again, Count, Job, Life};
 use crate::table::{Table, TableKey};
-use crate::{Handle, PeerId, PeerProfile, ShardNote};
+use crate::{Handle, PeerId, PeerProfile, PrefixLimit, ShardNote};
 
 /// The walk through one family's table.
 #[derive(Debug, Default)]
@@ -348,10 +348,42 @@ pub(crate) fn peer_up(core: &mut Core, profile: &Arc<PeerProfile>, slots: [u32; 
     if let Some(old) = core.peers.get(profile.id).map(|peer| peer.profile.clone()) {
         core.peers.move_limits(&old, profile);
     }
+    let changed = core.peers.get(profile.id).map(|peer| {
+        let limit = |profile: &PeerProfile| profile.limits.clone().map(|limit| limit.map(ptr));
+        limit(&peer.profile) != limit(profile)
+    });
     let again = core.peers.set(profile);
+    if changed == Some(true) {
+        heed_limits(core, profile.id);
+    }
     if again != Again::No {
         for (family, slots) in slots.into_iter().enumerate() {
             plan(core, profile.id, family, slots, again);
+        }
+    }
+}
+
+fn ptr(limit: Arc<PrefixLimit>) -> *const PrefixLimit {
+    Arc::as_ptr(&limit)
+}
+
+/// A peer has other limits: what they say of the paths that are there is said anew. Each shard moves its
+/// part of the count, so that the last one sees it all.
+fn heed_limits(core: &mut Core, peer: PeerId) {
+    for family in Family::ALL {
+        let Some(known) = core.peers.get_mut(peer) else {
+            return;
+        };
+        let limit = known.limit(family.index()).cloned();
+        let Some(of) = known.families.get_mut(family.index()) else {
+            continue;
+        };
+        let news = crate::limit::replaced(limit.as_ref(), of);
+        if news.near {
+            core.note(peer, ShardNote::LimitNear(peer, family));
+        }
+        if news.reached {
+            core.note(peer, ShardNote::LimitReached(peer, family));
         }
     }
 }

@@ -210,6 +210,8 @@ pub(crate) struct Table<P: TableKey> {
     hasher: PrefixHasher,
     index: Index,
     slots: Chunked<Slot<P>, 12>,
+    /// Used slots of each chunk: one without gives its memory back.
+    used: Vec<u16>,
     /// Slots ever used: walks end here.
     len: u32,
     free: Vec<u32>,
@@ -224,6 +226,7 @@ impl<P: TableKey> Table<P> {
             hasher: PrefixHasher::new(seed ^ P::INDEX as u64),
             index: Index::default(),
             slots: Chunked::default(),
+            used: Vec::new(),
             len: 0,
             free: Vec::new(),
             paths: Arena::default(),
@@ -305,6 +308,7 @@ impl<P: TableKey> Table<P> {
             made.set_logged(log.begin(SlotRef::new(P::INDEX, slot)));
         }
         *place = made;
+        self.count_used(slot);
         self.index.insert(hash, slot);
         self.path_count += 1;
         if path.tag.has_id() {
@@ -323,6 +327,36 @@ impl<P: TableKey> Table<P> {
         *place = Slot::default();
         self.index.remove(hash, slot);
         self.free.push(slot);
+        self.count_unused(slot);
+    }
+
+    #[inline]
+    fn count_used(&mut self, slot: u32) {
+        let chunk = Chunked::<Slot<P>, 12>::chunk_of(slot);
+        match self.used.get_mut(chunk) {
+            Some(used) => *used += 1,
+            None => {
+                self.used.resize(chunk, 0);
+                self.used.push(1);
+            }
+        }
+    }
+
+    fn count_unused(&mut self, slot: u32) {
+        let chunk = Chunked::<Slot<P>, 12>::chunk_of(slot);
+        let Some(used) = self.used.get_mut(chunk) else {
+            return;
+        };
+        *used -= 1;
+        // The last chunk is where the next slot comes from.
+        if *used == 0 && chunk + 1 < self.used.len() {
+            self.slots.drop_chunk(chunk);
+        }
+        if self.prefix_count() == 0 && self.paths.is_large() {
+            self.paths = Arena::default();
+            self.ids
+                .shrink_to(0, |known| self.hasher.hash_bits(known.bits()));
+        }
     }
 
     /// Slots ever used.

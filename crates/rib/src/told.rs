@@ -152,6 +152,10 @@ impl ToldTable {
         if old.handle.is_some() && old.alternate.is_none() {
             self.mask(old.source, -1);
         }
+        if self.announced == 0 && self.slots.is_large() {
+            self.slots.clear();
+            self.alternates.clear();
+        }
     }
 
     /// Prefixes more of which a source is told nothing.

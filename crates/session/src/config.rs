@@ -28,6 +28,18 @@ impl RemoteAs {
     }
 }
 
+impl RemoteAs {
+    /// True where whoever was welcome by `older` still is: then a session may go on.
+    #[must_use]
+    pub fn covers(&self, older: &RemoteAs) -> bool {
+        match older {
+            RemoteAs::One(asn) => self.allows(*asn),
+            RemoteAs::OneOf(list) => list.iter().all(|asn| self.allows(*asn)),
+            RemoteAs::Any => *self == RemoteAs::Any,
+        }
+    }
+}
+
 /// BGP role of this speaker toward the peer (RFC 9234 §4.1); the value is that of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -204,8 +216,7 @@ impl SessionConfig {
     }
 
     /// True where a session made with `older` would have to be made anew for this configuration.
-    /// `peer_as` is the AS of the peer, where it is known.
-    pub(crate) fn needs_reset(&self, older: &Self, peer_as: Option<Asn>) -> bool {
+    pub(crate) fn needs_reset(&self, older: &Self) -> bool {
         let timers_aside = SessionConfig {
             remote_as: older.remote_as.clone(),
             passive: older.passive,
@@ -215,10 +226,6 @@ impl SessionConfig {
             idle_hold_max: older.idle_hold_max,
             ..self.clone()
         };
-        let peer_welcome = match peer_as {
-            Some(asn) => self.remote_as.allows(asn),
-            None => self.remote_as == older.remote_as,
-        };
-        timers_aside != *older || !peer_welcome
+        timers_aside != *older || !self.remote_as.covers(&older.remote_as)
     }
 }

@@ -880,6 +880,8 @@ impl World {
             assert_eq!(told, limit.held.load(Relaxed), "told to {peer:?}");
             assert_eq!(missing, self.shard.held_back(group, family));
             let full = limit.action != LimitAction::Warn && told >= limit.max;
+            let over = limit.action == LimitAction::Block && told > limit.max;
+            assert!(!over, "{peer:?} is told more than its limit");
             assert!(missing == 0 || full, "{peer:?}: there is room");
         }
         assert!(holds.is_empty(), "{peer:?} holds what is gone: {holds:?}");

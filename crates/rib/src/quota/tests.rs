@@ -188,12 +188,13 @@ fn a_changed_limit_applies_in_place() {
     let (told, counts, notes) = change(&mut bed, 5, LimitAction::Block);
     assert_eq!((told.0, counts), (vec![2, 3, 4], (5, 1)));
     assert_eq!(notes, [ShardNote::AdvertisedNear(ID, V4)]);
-    // What was told stays, and it is said that this is too much.
-    let (told, counts, notes) = change(&mut bed, 3, LimitAction::Block);
-    assert_eq!((told, counts), (Default::default(), (5, 1)));
+    // What is too much now is taken back, the last first.
+    let (mut told, counts, notes) = change(&mut bed, 3, LimitAction::Block);
+    told.1.sort_unstable();
+    assert_eq!((told, counts), ((vec![], vec![3, 4]), (3, 3)));
     assert_eq!(notes, [ShardNote::AdvertisedNear(ID, V4)]);
     let (told, counts, notes) = change(&mut bed, 3, LimitAction::Warn);
-    assert_eq!((told.0, counts), (vec![5], (6, 0)));
+    assert_eq!((told.0, counts), (vec![3, 4, 5], (6, 0)));
     assert!(notes.contains(&ShardNote::AdvertisedReached(ID, V4)));
     let (_, counts, notes) = change(&mut bed, 3, LimitAction::Restart);
     assert_eq!(counts, (6, 0));

@@ -87,8 +87,7 @@ impl Session {
     /// [`reset`](Self::reset) for the new one to take effect.
     #[must_use]
     pub fn reconfigure(&mut self, config: SessionConfig) -> bool {
-        let peer_as = self.negotiated().map(|negotiated| negotiated.peer_as);
-        let reset = !self.conns.is_empty() && config.needs_reset(&self.config, peer_as);
+        let reset = !self.conns.is_empty() && config.needs_reset(&self.config);
         let was_passive = std::mem::replace(&mut self.config, config).passive;
         if let Wait::Active(active) = &mut self.wait {
             if self.config.passive {

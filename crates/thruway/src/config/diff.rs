@@ -59,12 +59,27 @@ macro_rules! same {
 
 /// Every key of a peer.
 pub(super) const PEER: &[(&str, Effect, Same<Peer>)] = &[
-    ("address", Reset, |old, new| old.target == new.target),
+    ("address", Reset, |old, new| {
+        old.target.address() == new.target.address()
+    }),
+    ("prefix", Reset, |old, new| {
+        old.target.prefix() == new.target.prefix()
+    }),
+    ("port", Reset, |old, new| {
+        old.target.port() == new.target.port()
+    }),
+    ("peers-max", InPlace, |old, new| {
+        old.target.peers_max() == new.target.peers_max()
+    }),
     ("role", Reset, same!(role)),
     ("kind", Reset, same!(kind)),
     ("site", InPlace, same!(site)),
     ("preference", InPlace, same!(rank)),
-    ("asn", Reset, same!(asn)),
+    ("asn", Reset, |old, new| new.asn.covers(&old.asn)),
+    // More AS numbers than before disturb nobody who is there.
+    ("asn", InPlace, |old, new| {
+        old.asn == new.asn || !new.asn.covers(&old.asn)
+    }),
     ("description", InPlace, same!(description)),
     ("shutdown", InPlace, same!(shutdown)),
     ("local-address", Reset, same!(connection.local_address)),

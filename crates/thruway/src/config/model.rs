@@ -230,6 +230,44 @@ pub enum Target {
     },
 }
 
+impl Target {
+    /// The neighbour's address, where it is one neighbour.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Target::Address(addr) => Some(addr.ip()),
+            Target::Range { .. } => None,
+        }
+    }
+
+    /// Its TCP port; nobody of a range is called.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Target::Address(addr) => Some(addr.port()),
+            Target::Range { .. } => None,
+        }
+    }
+
+    /// The range's prefix.
+    #[must_use]
+    pub fn prefix(&self) -> Option<Prefix> {
+        match self {
+            Target::Address(_) => None,
+            Target::Range { prefix, .. } => Some(*prefix),
+        }
+    }
+
+    /// Most sessions of the range.
+    #[must_use]
+    pub fn peers_max(&self) -> Option<u32> {
+        match self {
+            Target::Address(_) => None,
+            Target::Range { peers_max, .. } => Some(*peers_max),
+        }
+    }
+}
+
 /// How a connection is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {

@@ -51,7 +51,6 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
                 "failed again and again: its connections are refused for a while (Cease/5)"
             );
         }
-        Event::Refused { remote, why } => tracing::warn!(%remote, ?why, "connection refused"),
         Event::DynamicPeer { peer, name, addr } => {
             tracing::info!(peer = %name, %addr, "new peer of a range");
             daemon.learn_name(*peer, name);

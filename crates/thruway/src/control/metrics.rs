@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use anyhow::Result;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family as Metric;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -79,6 +80,13 @@ fn server(daemon: &Daemon, snapshot: &Snapshot, registry: &mut Registry) {
         all.get_or_create(&KindLabels { kind }).set(clamp(value));
     }
     registry.register("server", "The whole server, by kind of count", all);
+    let refused = Counter::<u64>::default();
+    refused.inc_by(daemon.refused());
+    registry.register(
+        "connections_refused",
+        "Connections to the BGP port that no peer wanted",
+        refused,
+    );
     let uptime = Number::default();
     uptime.set(clamp(status.uptime_seconds));
     registry.register("uptime_seconds", "Seconds since the start", uptime);

@@ -71,6 +71,7 @@ impl Task {
     }
 
     fn run(mut self) {
+        crate::serve::panic::here("hosts");
         if let Some(routing) = &mut self.routing {
             routing.compare(&self.shared, true);
             let leftovers = self.shared.lock().totals().leftovers;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -23,6 +24,8 @@ pub(crate) struct Daemon {
     pub(super) ids: Arc<PeerIdPool>,
     listen: Vec<SocketAddr>,
     shards: usize,
+    /// Connections of strangers that were refused.
+    refused: Arc<AtomicU64>,
     state: Mutex<State>,
     /// The virtual network, in exchange mode.
     pub(super) exchange: Option<Exchange>,
@@ -48,6 +51,7 @@ pub(super) struct Foundation {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) shards: usize,
     pub(super) config: Arc<Config>,
+    pub(super) refused: Arc<AtomicU64>,
 }
 
 impl Daemon {
@@ -67,6 +71,7 @@ impl Daemon {
             ids: base.ids,
             listen: base.listen,
             shards: base.shards,
+            refused: base.refused,
             state: Mutex::new(state),
             exchange,
             changing: tokio::sync::Mutex::new(()),
@@ -79,6 +84,11 @@ impl Daemon {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connections that nobody wanted, since start.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The virtual network, in exchange mode.

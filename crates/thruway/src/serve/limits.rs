@@ -9,6 +9,17 @@ pub(crate) const EVENTS_MAX: usize = 4096;
 /// Events that a worker holds while the control plane does not take them; more are dropped and
 /// counted.
 pub(crate) const EVENTS_HELD_MAX: usize = 16_384;
+/// How long a port that is in use is asked for again: what a server that was killed had still under
+/// way outlives it for a moment.
+pub(crate) const PORT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// And how often.
+pub(crate) const PORT_RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+/// How long refused connections are summed up.
+pub(crate) const STRANGERS_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
+/// Addresses of refused connections that have a line of their own in that time.
+pub(crate) const STRANGERS_TOLD_MAX: usize = 16;
+/// Addresses that are told apart in that time.
+pub(crate) const STRANGERS_KNOWN_MAX: usize = 1024;
 /// Batches in one ring between two workers.
 pub(crate) const RING_BATCHES: usize = 64;
 /// Peers at most, dynamic ones included.

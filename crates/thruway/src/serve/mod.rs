@@ -6,16 +6,20 @@ pub(crate) mod describe;
 pub(crate) mod exchange;
 pub(crate) mod limits;
 pub(crate) mod local;
+pub(crate) mod panic;
 mod peers;
+mod port;
 mod reload;
 mod sink;
 pub(crate) mod state_file;
+mod strangers;
 pub(crate) mod worker;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -34,8 +38,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::clock::Clock;
 use self::daemon::{Daemon, Foundation};
-use self::limits::{EVENTS_MAX, PEERS_MAX, RING_BATCHES};
+use self::limits::{EVENTS_MAX, PEERS_MAX, PORT_PATIENCE, PORT_RETRY, RING_BATCHES};
 use self::reload::listener_keys;
+use self::strangers::Strangers;
 use self::worker::{Order, Parts, WorkerHandle};
 use crate::config::Config;
 use crate::control::bus::Bus;
@@ -65,6 +70,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     let pages = rustix::thread::disable_transparent_huge_pages(true);
     let config = Config::load(&args.config).map_err(|errors| anyhow!("{errors}"))?;
     start_log(&config, args.log_json);
+    panic::end_the_process();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -109,9 +115,18 @@ async fn serve(config: Config) -> Result<()> {
     let ids = Arc::new(PeerIdPool::new(PEERS_MAX));
     let workers = config.server.workers;
     let shards = workers.min(thruway_rib::limits::SHARDS_MAX);
-    let handles = start_workers(&config, clock, seed, shards, &ids, &events)?;
+    let refused = Arc::new(AtomicU64::new(0));
+    let foundation = WorkerBase {
+        clock,
+        seed,
+        shards,
+        ids: &ids,
+        events: &events,
+        refused: &refused,
+    };
+    let handles = start_workers(&config, &foundation)?;
     let bus = Bus::new(handles, shards);
-    let listen = listen(&config, &bus)?;
+    let listen = listen(&config, &bus).await?;
     let base = Foundation {
         bus: Arc::clone(&bus),
         clock,
@@ -120,6 +135,7 @@ async fn serve(config: Config) -> Result<()> {
         listen: listen.clone(),
         shards,
         config: Arc::clone(&config),
+        refused,
     };
     let daemon = Daemon::new(base);
     let unix = bind_socket(&config.server.api_socket)?;
@@ -144,6 +160,7 @@ async fn serve(config: Config) -> Result<()> {
         .unwrap_or_default();
     tracing::info!(?listen, workers, shards, transport = kind, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
+    tokio::spawn(async { panic::here("control") });
     run_until_signal(&daemon, &mut news).await?;
     notify(&[sd_notify::NotifyState::Stopping]);
     // Before sessions end: their routes would leave the kernel one by one.
@@ -153,15 +170,19 @@ async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
-fn start_workers(
-    config: &Config,
+/// What all workers have in common.
+struct WorkerBase<'a> {
     clock: Clock,
     seed: u64,
     shards: usize,
-    ids: &Arc<PeerIdPool>,
-    events: &mpsc::Sender<Event>,
-) -> Result<Vec<WorkerHandle>> {
+    ids: &'a Arc<PeerIdPool>,
+    events: &'a mpsc::Sender<Event>,
+    refused: &'a Arc<AtomicU64>,
+}
+
+fn start_workers(config: &Config, base: &WorkerBase<'_>) -> Result<Vec<WorkerHandle>> {
     let workers = config.server.workers;
+    let (seed, shards) = (base.seed, base.shards);
     let groups = Arc::new(GroupRegistry::default());
     let nobody = Arc::new(PeerDirectory::new(workers, seed, [], []));
     let rings = thruway_engine::rings(workers, shards, RING_BATCHES);
@@ -177,33 +198,55 @@ fn start_workers(
         Parts {
             index,
             pin: config.server.pin_workers,
-            engine: Worker::new(worker, rings, Arc::clone(&groups), Arc::clone(ids)),
+            engine: Worker::new(worker, rings, Arc::clone(&groups), Arc::clone(base.ids)),
             transport: config.server.transport,
             directory: Arc::clone(&nobody),
-            events: events.clone(),
-            clock,
+            events: base.events.clone(),
+            strangers: Strangers::new(Arc::clone(base.refused)),
+            clock: base.clock,
         }
     });
     worker::start(parts.collect()).context("cannot start the workers")
 }
 
 /// All listeners are the first worker's; it hands connections to the worker they belong to.
-fn listen(config: &Config, bus: &Bus) -> Result<Vec<SocketAddr>> {
+async fn listen(config: &Config, bus: &Bus) -> Result<Vec<SocketAddr>> {
     let keys = listener_keys(config);
     let mut bound = Vec::new();
     for addr in &config.server.listen {
         let mut options = ListenOptions::new(*addr);
         let same = |key: &&thruway_net::Md5Key| key.prefix.addr().is_ipv6() == addr.is_ipv6();
         options.md5 = keys.iter().filter(same).cloned().collect();
-        let (answer, reply) = bounded(1);
-        bus.order(0, Order::Listen(Box::new(options), answer))?;
-        let addr = reply
-            .recv()
-            .context("the first worker is gone")?
-            .with_context(|| format!("cannot listen at {addr}"))?;
-        bound.push(addr);
+        bound.push(listen_at(&options, bus).await?);
     }
     Ok(bound)
+}
+
+/// Opens one listener, and waits a while for a port that is in use.
+async fn listen_at(options: &ListenOptions, bus: &Bus) -> Result<SocketAddr> {
+    let addr = options.addr;
+    let until = std::time::Instant::now() + PORT_PATIENCE;
+    let mut said = false;
+    loop {
+        let (answer, reply) = bounded(1);
+        bus.order(0, Order::Listen(Box::new(options.clone()), answer))?;
+        let error = match reply.recv().context("the first worker is gone")? {
+            Ok(addr) => return Ok(addr),
+            Err(error) => error,
+        };
+        let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
+        let owner = port::owner(addr).filter(|_| in_use);
+        if !in_use || std::time::Instant::now() >= until {
+            let by = owner.map_or_else(String::new, |owner| format!(", by {owner}"));
+            return Err(anyhow!("cannot listen at {addr}: {error}{by}"));
+        }
+        if !std::mem::replace(&mut said, true) {
+            let owner = owner.unwrap_or_else(|| "nobody that can be seen".to_owned());
+            let seconds = PORT_PATIENCE.as_secs();
+            tracing::warn!(%addr, owner, seconds, "the port is in use; it is asked for again");
+        }
+        tokio::time::sleep(PORT_RETRY).await;
+    }
 }
 
 fn bind_socket(path: &Path) -> Result<UnixListener> {

@@ -37,6 +37,8 @@ enum Change {
     None,
     Added,
     Changed,
+    /// A range's prefix is another one: its sessions end.
+    Moved,
 }
 
 /// A peer that came by a range, as it is now.
@@ -229,7 +231,9 @@ impl Daemon {
             match change {
                 Change::None => {}
                 Change::Added => self.bus.command(home, Command::AddPeer(peer))?,
-                Change::Changed => self.bus.command(home, Command::UpdatePeer(peer))?,
+                Change::Changed | Change::Moved => {
+                    self.bus.command(home, Command::UpdatePeer(peer))?;
+                }
             }
             // Nobody wrote the network's own session into the file.
             if !is_local {
@@ -258,6 +262,10 @@ impl Daemon {
             }
             for peer in dynamic.iter().filter(|peer| peer.range == range.name) {
                 let home = state.directory.home(peer.addr.ip()).index();
+                if change == Change::Moved {
+                    self.bus.command(home, Command::RemovePeer(peer.id))?;
+                    continue;
+                }
                 let config = peers::of_range(&range, peer.id, &peer.name, peer.addr);
                 self.bus.command(home, Command::UpdatePeer(config))?;
             }
@@ -290,7 +298,7 @@ impl ReloadReport {
         match change {
             Change::None => self.unchanged += 1,
             Change::Added => self.added.push(name),
-            Change::Changed => self.changed.push(name),
+            Change::Changed | Change::Moved => self.changed.push(name),
         }
     }
 }
@@ -298,6 +306,7 @@ impl ReloadReport {
 fn change(before: Option<&PeerFile>, now: &PeerFile, policies: &[String]) -> Change {
     match before {
         None => Change::Added,
+        Some(before) if before.target.prefix() != now.target.prefix() => Change::Moved,
         Some(before) if before != now || uses(now, policies) => Change::Changed,
         Some(_) => Change::None,
     }

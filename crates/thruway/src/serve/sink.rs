@@ -5,12 +5,16 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use thruway_engine::{Close, ConnId, ConnectTarget, Event, QueryId, Reply, Sink, TransportConfig};
+use thruway_engine::{
+    Close, ConnId, ConnectTarget, Event, QueryId, Refusal, Reply, Sink, TransportConfig,
+};
 use thruway_net::{AcceptOptions, ConnectOptions, Links, Transport};
-use thruway_wire::{Ipv6Prefix, Prefix};
+use thruway_wire::{Ipv6Prefix, Prefix, Time};
 use tokio::sync::mpsc;
 
+use super::clock::Clock;
 use super::limits::{ANSWER_PIECES_MAX, EVENTS_HELD_MAX};
+use super::strangers::Strangers;
 
 /// Reports on their way to the control plane. The worker never waits: events that the channel does not
 /// take stay here up to a bound and are counted beyond it; an answer goes into its question's own
@@ -21,17 +25,21 @@ pub(crate) struct Outbox {
     held: VecDeque<Event>,
     dropped: u64,
     questions: HashMap<QueryId, mpsc::Sender<Reply>>,
+    strangers: Strangers,
+    clock: Clock,
     /// Only this worker's thread asks.
     links: RefCell<Links>,
 }
 
 impl Outbox {
-    pub(crate) fn new(to: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(to: mpsc::Sender<Event>, strangers: Strangers, clock: Clock) -> Self {
         Outbox {
             to,
             held: VecDeque::new(),
             dropped: 0,
             questions: HashMap::new(),
+            strangers,
+            clock,
             links: RefCell::default(),
         }
     }
@@ -45,7 +53,25 @@ impl Outbox {
         self.links.borrow_mut().shared(local, remote)
     }
 
+    /// A connection that nobody wanted.
+    pub(crate) fn refused(&mut self, remote: SocketAddr, why: Refusal) {
+        self.strangers.refused(self.clock.now(), remote, why);
+    }
+
+    /// Says what is due.
+    pub(crate) fn tick(&mut self, now: Time) {
+        self.strangers.tick(now);
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Time {
+        self.strangers.deadline()
+    }
+
     fn event(&mut self, event: Event) {
+        if let Event::Refused { remote, why } = event {
+            return self.refused(remote, why);
+        }
         if self.held.len() >= EVENTS_HELD_MAX {
             self.dropped += 1;
         } else {

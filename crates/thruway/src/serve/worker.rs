@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::clock::Clock;
 use super::limits::{ORDER_PATIENCE, ORDERS_MAX};
 use super::sink::{Action, Deferred, Direct, Outbox, accept_options, engine_id, net_id};
+use super::strangers::Strangers;
 
 /// What a worker's thread is told from outside.
 pub(crate) enum Order {
@@ -56,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) transport: TransportChoice,
     pub(crate) directory: Arc<PeerDirectory>,
     pub(crate) events: mpsc::Sender<thruway_engine::Event>,
+    pub(crate) strangers: Strangers,
     pub(crate) clock: Clock,
 }
 
@@ -165,7 +167,7 @@ fn run(
         engine: part.engine,
         transport,
         directory: part.directory,
-        outbox: Outbox::new(part.events),
+        outbox: Outbox::new(part.events, part.strangers, part.clock),
         clock: part.clock,
         inbox,
         fellows,
@@ -173,8 +175,10 @@ fn run(
         actions: Vec::new(),
         accepted: Vec::new(),
     };
+    super::panic::here(&format!("worker-{}", part.index));
     if let Err(error) = thread.run() {
-        tracing::error!(worker = part.index, %error, "the transport failed; the worker ends");
+        tracing::error!(worker = part.index, %error, "the transport failed; the server ends");
+        thruway_net::exit_now(1);
     }
 }
 
@@ -249,12 +253,13 @@ impl Thread {
                     outbox,
                 },
             );
+            self.outbox.tick(now);
             self.wake(turn.wake);
             let held = self.outbox.flush();
             let timeout = if turn.more {
                 Some(Duration::ZERO)
             } else {
-                let until = self.engine.deadline();
+                let until = self.engine.deadline().min(self.outbox.deadline());
                 let span = until.since(now);
                 // Reports that the control plane did not take are offered again soon.
                 let span = if held {
@@ -318,7 +323,7 @@ impl Thread {
     fn place(&mut self, socket: Accepted) {
         let remote = socket.peer;
         let Some(place) = self.directory.find(remote.ip()) else {
-            tracing::warn!(%remote, why = ?Refusal::Unknown, "connection refused");
+            self.outbox.refused(remote, Refusal::Unknown);
             return;
         };
         let home = place.worker.index();
@@ -326,7 +331,7 @@ impl Thread {
             self.adopt(socket);
         } else if let Some((orders, waker)) = self.fellows.0.get(home) {
             if orders.try_send(Order::Adopt(socket)).is_err() {
-                tracing::warn!(%remote, why = ?Refusal::Resources, "connection refused");
+                self.outbox.refused(remote, Refusal::Resources);
             }
             waker.wake();
         }
@@ -335,6 +340,7 @@ impl Thread {
     fn adopt(&mut self, socket: Accepted) {
         let (local, remote) = (socket.local, socket.peer);
         let Some(place) = self.directory.find(remote.ip()) else {
+            self.outbox.refused(remote, Refusal::Unknown);
             return;
         };
         let conn = self.engine.next_conn();

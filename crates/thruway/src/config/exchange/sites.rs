@@ -1,5 +1,6 @@
 //! NVAs and gateways, and the sessions that they become.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use thruway_engine::PeerRole;
@@ -226,6 +227,7 @@ pub(super) fn peers(
     reader: &mut Reader,
 ) -> Vec<(Peer, Place)> {
     let mut peers = Vec::new();
+    let mut taken = BTreeSet::new();
     let mut add = |site: &str, kind: Kind, raw: RawPeer, reader: &mut Reader| {
         peers.extend(resolve::peer(raw, server, reader).map(|(mut peer, place)| {
             peer.kind = Some(kind);
@@ -237,6 +239,9 @@ pub(super) fn peers(
     for nva in nvas {
         let keys = nva_keys(&nva);
         for address in &nva.addresses {
+            if !taken.insert(address.value) {
+                continue; // noted already
+            }
             let raw = session(&nva.name.value, address, &keys);
             add(&nva.name.value, Kind::Nva, raw, reader);
         }
@@ -245,6 +250,9 @@ pub(super) fn peers(
         let name = gateway.kind.as_str();
         let keys = gateway_keys(&gateway, server.asn);
         for instance in &gateway.instances {
+            if !taken.insert(instance.value) {
+                continue;
+            }
             add(name, gateway.kind, session(name, instance, &keys), reader);
         }
         for (index, subnet) in gateway.subnets.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Every address of a virtual network has one owner.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use thruway_wire::Prefix;
@@ -18,6 +19,7 @@ pub(super) fn check(
     reader: &mut Reader,
 ) {
     check_networks(vnet, reader);
+    check_addresses(gateways, nvas, reader);
     check_subnets(gateways, reader);
     let nvas = nvas.iter().flat_map(|nva| &nva.addresses);
     for subnet in gateways.iter().flat_map(|gateway| &gateway.subnets) {
@@ -72,6 +74,25 @@ fn check_networks(vnet: &VnetKeys, reader: &mut Reader) {
             );
             reader.error_at(*spot, message);
         }
+    }
+}
+
+/// Every address is one session's. What stands a second time is left out of the sessions.
+fn check_addresses(gateways: &[RawGateway], nvas: &[RawNva], reader: &mut Reader) {
+    let nvas = nvas.iter().flat_map(|nva| &nva.addresses);
+    let all = nvas.chain(gateways.iter().flat_map(|gateway| &gateway.instances));
+    let mut first: BTreeMap<IpAddr, &Spot<IpAddr>> = BTreeMap::new();
+    for spot in all {
+        let Some(other) = first.get(&spot.value) else {
+            first.insert(spot.value, spot);
+            continue;
+        };
+        let place = match other.key == spot.key {
+            true => format!("twice here (line {})", other.line),
+            false => format!("in {} (line {}), too", other.key, other.line),
+        };
+        let message = format!("{} stands {place}: an address is one session's", spot.value);
+        reader.error_at(spot, message);
     }
 }
 
