@@ -124,6 +124,17 @@ impl Rig {
     /// Ends it and starts it again from the same folder.
     pub fn restart(&mut self) {
         assert_eq!(self.terminate(), Some(0), "{}", self.log());
+        self.start_again();
+    }
+
+    /// SIGKILL: it ends without a word.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it from the same folder, once it has ended.
+    pub fn start_again(&mut self) {
         self.child = Self::run(self.dir.path());
         self.wait_until_it_answers();
     }

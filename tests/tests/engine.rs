@@ -1104,3 +1104,89 @@ fn inputs_can_be_written_down() {
     import.resolve(|name| (name == "accept").then(Policy::accept));
     assert_eq!(import.policy().name(), "accept");
 }
+
+#[test]
+fn a_lowered_limit_acts_on_what_is_there() {
+    scene(|world| {
+        world.add(HostConfig::new(1), CLIENT, |_| {});
+        world.add(HostConfig::new(2), CLIENT, |_| {});
+        for n in 0..10 {
+            world.host(0).announce(v4(n), route(1, &[]));
+        }
+        world.settle();
+        let limit = |max, action| {
+            Some(LimitConfig {
+                max,
+                warn_at: max,
+                action,
+                accepted_only: false,
+                restart_after: None,
+            })
+        };
+        world.stations[0].config.limits[0] = limit(4, LimitAction::Warn);
+        world.reconfigure(0);
+        world.run();
+        assert_eq!(limits(world).last(), Some(&LimitEvent::Over));
+        assert_eq!(world.host(1).table.len(), 10);
+        world.stations[0].config.limits[0] = limit(4, LimitAction::Restart);
+        world.reconfigure(0);
+        world.run();
+        let last = world.host(0).notifications.last().cloned();
+        let last = last.expect("it was told why");
+        assert_eq!((last.code, last.subcode), (6, 1));
+        assert_eq!(world.host(1).table.len(), 0);
+        // It stays down for good, until there is room.
+        world.pass(Duration::from_secs(600));
+        assert_eq!(world.host(0).phase, Phase::Down);
+        world.stations[0].config.limits[0] = limit(10, LimitAction::Restart);
+        world.reconfigure(0);
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        assert_eq!(world.host(1).table.len(), 10);
+        world.check("with room again");
+    });
+}
+
+#[test]
+fn a_lowered_limit_on_what_is_told_takes_routes_back() {
+    scene(|world| {
+        limited_out(world, LimitAction::Block);
+        assert_eq!((world.host(0).table.len(), held_back(world)), (10 + 10, 4));
+        for (max, told, back) in [(3, 3, 11), (5, 5, 9), (0, 0, 14), (14, 14, 0)] {
+            let limit = world.stations[0].config.max_advertised[0].as_mut();
+            limit.expect("it has one").max = max;
+            world.reconfigure(0);
+            world.pass(Duration::from_secs(3));
+            let now = (world.host(0).table.len(), held_back(world));
+            assert_eq!(now, (told + 10, back), "{max}");
+            world.check_counts("after the change");
+        }
+        assert_eq!(downs(world), 0);
+    });
+}
+
+#[test]
+fn another_way_to_connect_ends_the_session() {
+    scene(|world| {
+        world.add(HostConfig::new(1), CLIENT, |_| {});
+        world.settle();
+        let changes: [fn(&mut thruway_engine::PeerConfig); 4] = [
+            |peer| peer.transport.md5 = Some(b"another".to_vec()),
+            |peer| peer.transport.ttl = Some(9),
+            |peer| peer.transport.gtsm_hops = Some(1),
+            |peer| peer.role = PeerRole::External,
+        ];
+        for (done, change) in changes.into_iter().enumerate() {
+            change(&mut world.stations[0].config);
+            world.reconfigure(0);
+            world.settle();
+            assert_eq!(downs(world), done + 1);
+            let last = world.host(0).notifications.last().cloned();
+            let last = last.expect("it was told why");
+            assert_eq!((last.code, last.subcode), (6, 6));
+            world.pass(Duration::from_secs(10));
+            world.settle();
+            assert_eq!(world.host(0).phase, Phase::Up);
+        }
+    });
+}

@@ -115,9 +115,34 @@ fn next_hops_are_checked_as_the_peer_is_configured() {
     assert!(!passes(&same, "192.0.2.8"));
     let subnet = NextHopCheck::Subnet(Arc::new(["192.0.2.0/29".parse().unwrap()]));
     assert!(passes(&subnet, "192.0.2.7") && !passes(&subnet, "192.0.2.8"));
-    for bad in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+    for bad in [
+        "0.0.0.0",
+        "0.1.2.3",
+        "127.0.0.1",
+        "127.255.0.9",
+        "224.0.0.1",
+        "239.1.1.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:240.0.0.1",
+    ] {
         assert!(!passes(&NextHopCheck::Any, bad), "{bad}");
     }
+    let why = fault(|_| {}, &hop("127.0.0.1"))
+        .expect("it is refused")
+        .to_string();
+    assert_eq!(
+        why,
+        "next hop 127.0.0.1 cannot be resolved: a loopback address"
+    );
+    // A peer on this machine may mean it.
+    let local = |p: &mut PeerProfile| p.addr = [127, 0, 1, 1].into();
+    assert_eq!(fault(local, &hop("127.0.0.9")), None);
+    assert!(fault(local, &hop("240.0.0.1")).is_some());
     assert!(passes(&NextHopCheck::Any, "198.51.100.1"));
     let ours = |text: &str| {
         let local = |p: &mut PeerProfile| {

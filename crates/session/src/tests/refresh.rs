@@ -105,3 +105,37 @@ fn ours_go_where_the_peer_can_take_them() {
     assert!(!t.session.request_refresh(Ipv4, &mut t.log));
     t.expect(&[]);
 }
+
+#[test]
+fn marks_before_the_first_end_of_rib_of_a_restarting_peer_do_not_count() {
+    let restart = Capability::GracefulRestart {
+        restarting: true,
+        notification: false,
+        restart_time: 30,
+        families: vec![(Ipv4.to_wire(), true)],
+    };
+    let peer = open_with([Capability::EnhancedRouteRefresh, restart]);
+    let mut t = Script::established(config(), &peer);
+    t.refresh(1, Ipv4, 1);
+    t.refresh(1, Ipv4, 2);
+    t.expect(&[]);
+    t.session.end_of_rib(t.now, Ipv4, &mut t.log);
+    t.refresh(1, Ipv4, 2);
+    t.expect(&[]);
+    t.refresh(1, Ipv4, 1);
+    t.refresh(1, Ipv6, 1);
+    t.refresh(1, Ipv4, 2);
+    t.expect(&["refresh ipv4 begins", "refresh ipv4 ends"]);
+}
+
+#[test]
+fn a_request_that_is_too_short_ends_the_session_where_marks_are_known() {
+    let mut short = vec![0xff; 16];
+    short.extend_from_slice(&[0, 22, 5, 0, 1, 0]);
+    let mut t = Script::established(config(), &open_with([Capability::EnhancedRouteRefresh]));
+    t.bytes(1, &short);
+    assert_eq!(t.session.state(), State::Idle);
+    let mut t = Script::established(config(), &open());
+    t.bytes(1, &short);
+    assert_eq!(t.session.state(), State::Established);
+}

@@ -81,7 +81,10 @@ pub(super) const PEER: &[(&str, Effect, Same<Peer>)] = &[
         old.asn == new.asn || !new.asn.covers(&old.asn)
     }),
     ("description", InPlace, same!(description)),
-    ("shutdown", InPlace, same!(shutdown)),
+    ("shutdown", Reset, |old, new| old.shutdown || !new.shutdown),
+    ("shutdown", InPlace, |old, new| {
+        !old.shutdown || new.shutdown
+    }),
     ("local-address", Reset, same!(connection.local_address)),
     ("passive", InPlace, same!(connection.passive)),
     ("connect-retry", InPlace, same!(connection.connect_retry)),

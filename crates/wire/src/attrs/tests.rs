@@ -352,3 +352,42 @@ fn names_are_known_by_code() {
     assert_eq!(name(11), None);
     assert_eq!(name(255), None);
 }
+
+#[test]
+fn as_zero_of_the_new_attributes_leaves_the_old_ones() {
+    let old = [
+        attr(0x40, 1, &[0]),
+        attr(0x40, 2, &path2(&[(2, &[64_503, 23_456])])),
+        attr(0xc0, 7, &[0x5b, 0xa0, 192, 0, 2, 1]),
+    ];
+    let with = |more: &[Vec<u8>]| set_of(&[&old[..], more].concat(), false);
+    let zero = attr(0xc0, 17, &path4(&[(2, &[70_000, 0])]));
+    let set = with(&[zero, attr(0xc0, 18, &[0, 0, 0, 0, 192, 0, 2, 1])]);
+    let set = set.as_ref();
+    assert_eq!(set.as_path().to_string(), "64503 23456");
+    assert!(!set.meta.flags.has(AttrFlags::AS_ZERO));
+    assert_eq!(set.aggregator().map(|(asn, _)| asn), Some(Asn::TRANS));
+    // Without a zero they count.
+    let whole = attr(0xc0, 17, &path4(&[(2, &[70_000])]));
+    let set = with(&[whole, attr(0xc0, 18, &[0, 1, 0x11, 0x70, 192, 0, 2, 1])]);
+    assert_eq!(set.as_ref().as_path().to_string(), "64503 70000");
+    assert_eq!(
+        set.as_ref().aggregator().map(|(asn, _)| asn),
+        Some(Asn(70_000))
+    );
+}
+
+#[test]
+fn communities_that_stay_within_the_as_are_known() {
+    let has = |code: u8, value: &[u8]| {
+        let set = set_of(&[attr(0x40, 1, &[0]), attr(0xc0, code, value)], true);
+        set.as_ref().meta.flags.has(AttrFlags::NON_TRANSITIVE)
+    };
+    assert!(!has(16, &[0, 2, 0, 0, 0, 0, 0, 1]));
+    assert!(has(
+        16,
+        &[0, 2, 0, 0, 0, 0, 0, 1, 0x43, 0, 0, 0, 0, 0, 0, 1]
+    ));
+    assert!(!has(25, &[0; 20]));
+    assert!(has(25, &[0x40; 20]));
+}

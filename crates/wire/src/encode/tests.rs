@@ -456,3 +456,132 @@ fn end_of_rib_markers_are_read_as_such() {
     }
     assert_eq!(code::MP_UNREACH_NLRI, 15);
 }
+
+#[test]
+fn what_stays_within_the_as_is_not_told_outside() {
+    let two: &[u8] = &[
+        0, 2, 0xfd, 0xea, 0, 0, 0, 1, // transitive
+        0x40, 2, 0xfd, 0xea, 0, 0, 0, 1, // not
+    ];
+    let [mut inner, mut outer] = [[0u8; 20]; 2];
+    (inner[0], outer[0]) = (0x40, 0x00);
+    let wide = [inner, outer].concat();
+    let set = set(V4_HOP, &[(0xc0, 16, two), (0xc0, 25, &wide)]);
+    let inside = Rewrite {
+        local_pref: true,
+        ..TRANSPARENT
+    };
+    let got = attrs(&set, &inside, &PLAIN, v4(1));
+    assert_eq!((value(&got, 16), value(&got, 25)), (two, &wide[..]));
+    for prepend in [None, Some(Asn(64500))] {
+        let outside = Rewrite {
+            prepend,
+            ..TRANSPARENT
+        };
+        let got = attrs(&set, &outside, &PLAIN, v4(1));
+        assert_eq!((value(&got, 16), value(&got, 25)), (&two[..8], &outer[..]));
+    }
+    // Where nothing is left there is no attribute.
+    let set = self::set(V4_HOP, &[(0xc0, 16, &two[8..])]);
+    assert_eq!(codes(&attrs(&set, &TRANSPARENT, &PLAIN, v4(1))), [1, 2, 3]);
+    assert_eq!(
+        codes(&attrs(&set, &inside, &PLAIN, v4(1))),
+        [1, 2, 3, 5, 16]
+    );
+}
+
+#[test]
+fn a_link_local_next_hop_stays_on_its_link() {
+    let global: Ipv6Addr = "2001:db8:1::9".parse().unwrap();
+    let link_local: Ipv6Addr = "fe80::9".parse().unwrap();
+    let both = set(NextHop::V6LinkLocal { global, link_local }, &[]);
+    let on = |link: Option<&str>| Encoding {
+        link: link.map(|text| Ipv6Prefix::from_prefix(text.parse().unwrap()).unwrap()),
+        ..PLAIN
+    };
+    let hop = |set: &AttrSetBuf, encoding: &Encoding| {
+        let got = attrs(set, &TRANSPARENT, encoding, v6(1));
+        let reach = value(&got, 14);
+        reach[4..4 + usize::from(reach[3])].to_vec()
+    };
+    let with = [global.octets(), link_local.octets()].concat();
+    assert_eq!(hop(&both, &on(Some("2001:db8:1::/64"))), with);
+    for elsewhere in [None, Some("2001:db8:2::/64")] {
+        assert_eq!(hop(&both, &on(elsewhere)), global.octets(), "{elsewhere:?}");
+    }
+    // Alone it says nothing to who is on no link.
+    for alone in [
+        NextHop::V6(link_local),
+        NextHop::V6LinkLocal {
+            global: Ipv6Addr::UNSPECIFIED,
+            link_local,
+        },
+    ] {
+        let set = set(alone, &[]);
+        assert!(!always_sendable(Family::Ipv6, set.as_ref()));
+        let sent = announce(&mut Vec::new(), set.as_ref(), &TRANSPARENT, &PLAIN, v6(1));
+        assert_eq!(sent, Err(Unsendable::NextHop));
+        assert!(hop(&set, &on(Some("2001:db8:1::/64"))).ends_with(&link_local.octets()));
+    }
+}
+
+/// What stands in front of the way out must be right: a route that is said to be told was encoded.
+#[test]
+fn what_can_be_sent_is_known_before() {
+    let reflect = Reflect {
+        originator: RouterId(7),
+        cluster: RouterId(9),
+    };
+    let rewrites = [
+        TRANSPARENT,
+        Rewrite {
+            prepend: Some(Asn(70_000)),
+            otc: Some(Asn(70_000)),
+            ..TRANSPARENT
+        },
+        Rewrite {
+            local_pref: true,
+            reflect: Some(reflect),
+            ..TRANSPARENT
+        },
+    ];
+    let mut seen = [0; 2];
+    for asns in [0u32, 1, 200, 250] {
+        for octets in (0..4080).step_by(61).chain(3900..4080) {
+            let mut path = Vec::new();
+            if asns > 0 {
+                path = vec![2, asns as u8];
+                (0..asns).for_each(|asn| path.extend((70_000 + asn).to_be_bytes()));
+            }
+            let filler = vec![7; octets];
+            let all = [(0x40, 1, &[0][..]), (0x40, 2, &path), (0xe0, 99, &filler)];
+            let all = all.map(|(flags, code, value)| RawAttr { flags, code, value });
+            for (hop, family) in [(V4_HOP, Family::Ipv4), (V6_HOP, Family::Ipv6)] {
+                let set = AttrSetBuf::from_parts(Some(hop), all.into_iter());
+                let set = set.as_ref();
+                for (rewrite, as4) in rewrites.iter().zip([true, false, false]) {
+                    let encoding = Encoding {
+                        as4,
+                        add_path: true,
+                        ..PLAIN
+                    };
+                    let (mut out, mut scratch) = (Vec::new(), vec![1]);
+                    let (sent, said) = match family {
+                        Family::Ipv4 => (
+                            announce(&mut out, set, rewrite, &encoding, v4(1)),
+                            sendable::<Ipv4Prefix>(&mut scratch, set, rewrite, &encoding),
+                        ),
+                        Family::Ipv6 => (
+                            announce(&mut out, set, rewrite, &encoding, v6(1)),
+                            sendable::<Ipv6Prefix>(&mut scratch, set, rewrite, &encoding),
+                        ),
+                    };
+                    assert_eq!((sent.map(|_| ()), scratch), (said, vec![1]));
+                    assert!(said.is_ok() || !always_sendable(family, set));
+                    seen[usize::from(said.is_ok())] += 1;
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 1000), "{seen:?}");
+}

@@ -161,3 +161,25 @@ fn the_example_loads_without_a_warning() {
     assert_eq!(config.warnings, []);
     assert!(config.peers.len() >= 3);
 }
+
+/// What a change of a key does to a session is said once, in the table of differences.
+#[test]
+fn the_reference_marks_the_keys_that_reset() {
+    use crate::config::diff::{Effect, PEER};
+    let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let (_, section) = text.split_once("\n## `[[peer]]`").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows = section.lines().filter_map(|line| {
+        let (key, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        Some((key.to_owned(), rest.contains("*reset*")))
+    });
+    let mut marked = 0;
+    for (key, says) in rows {
+        let mut effects = PEER.iter().filter(|(known, ..)| *known == key);
+        let resets = effects.any(|(_, effect, _)| *effect == Effect::Reset);
+        // Shutting down is the end of a session by itself.
+        assert_eq!(says, resets && key != "shutdown", "{key}");
+        marked += usize::from(says);
+    }
+    assert!(marked > 10);
+}
