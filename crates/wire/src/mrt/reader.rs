@@ -349,16 +349,17 @@ fn follows(unread: &[u8], end: usize, eof: bool) -> Option<bool> {
     }
 }
 
-/// The same for a type that is not read here, deprecated or unknown: one of its own type may follow
-/// it too. Zeros alone are no record.
+/// The same for a type that is deprecated or unknown, where there is less to go by: a whole header
+/// has to follow, of a type in use or of its own one. Zeros alone are no record.
 fn follows_unread(header: &MrtHeader, unread: &[u8], end: usize, eof: bool) -> Option<bool> {
     if header.is_blank() {
         return Some(false);
     }
-    let next = unread.get(end..).and_then(MrtHeader::read);
-    let same = next.is_some_and(|next| next.kind == header.kind && next.body_len().is_some());
-    if same && !next.is_some_and(|next| next.is_blank()) {
-        return Some(true);
-    }
-    follows(unread, end, eof)
+    let rest = unread.get(end..);
+    let Some(next) = rest.and_then(MrtHeader::read) else {
+        let is_end = rest.is_some_and(<[u8]>::is_empty);
+        return eof.then_some(is_end);
+    };
+    let alike = next.is_known_type() || (next.kind == header.kind && !next.is_blank());
+    Some(next.is_plausible() || (alike && next.body_len().is_some()))
 }
