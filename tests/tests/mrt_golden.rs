@@ -77,8 +77,7 @@ fn decoded(file: &Path) -> (Vec<u8>, String, u64) {
         file: file.to_owned(),
         json: false,
         lines: true,
-        as2: false,
-        add_path: false,
+        ..DecodeArgs::default()
     };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let damaged = run_to(&args, &mut out, &mut errors).unwrap();

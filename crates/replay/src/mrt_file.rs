@@ -1,5 +1,8 @@
 //! MRT files as a stream of records: plain, gzip or bzip2, from a path or standard input.
 
+mod skipped;
+
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
-use thruway_wire::WireErrorKind;
-use thruway_wire::mrt::{Frame, Framed, MrtHeader, MrtReader, MrtRecord};
+use thruway_wire::mrt::{Frame, Framed, MRT_HEADER_LEN, MrtHeader, MrtReader, MrtRecord};
+use thruway_wire::{Field, WireError, WireErrorKind};
+
+pub use skipped::Skipped;
 
 use crate::limits::MRT_FILE_BUFFER;
 
@@ -140,11 +145,16 @@ pub struct MrtFile {
     /// Why the stream ended early; told behind the last whole record.
     fault: Option<io::Error>,
     reader: MrtReader,
+    /// Records and damaged places so far.
+    number: u64,
+    skipped: Skipped,
 }
 
 /// A record of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct MrtItem<'a> {
+    /// Its place in the file, from 1; damaged ones count.
+    pub number: u64,
     /// Offset of its header in the (decompressed) file.
     pub offset: u64,
     /// Its header.
@@ -156,14 +166,9 @@ pub struct MrtItem<'a> {
 /// What is wrong in a file. Reading goes on behind a record's error.
 #[derive(Debug, thiserror::Error)]
 pub enum MrtFileError {
-    /// A damaged record; offsets count decompressed octets.
-    #[error("record at offset {offset}: {error}")]
-    Record {
-        /// Offset of its header in the file.
-        offset: u64,
-        /// What is wrong with it.
-        error: thruway_wire::WireError,
-    },
+    /// A damaged record.
+    #[error("{0}")]
+    Record(DamagedRecord),
     /// The file cannot be read or decompressed any further.
     #[error("the file breaks off at offset {offset}: {source}")]
     Stream {
@@ -172,6 +177,97 @@ pub enum MrtFileError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// A record that cannot be read; offsets count decompressed octets.
+#[derive(Clone, Copy, Debug)]
+pub struct DamagedRecord {
+    /// Its place in the file, from 1.
+    pub number: u64,
+    /// Offset of its header in the file.
+    pub offset: u64,
+    /// What stands there as its header; `None` where there is too little for one.
+    pub header: Option<MrtHeader>,
+    /// What is wrong with it.
+    pub error: WireError,
+    /// The octets at the error's place, as many as there are.
+    found: ([u8; FOUND_MAX], usize),
+    /// Octets of it that are there.
+    left: usize,
+}
+
+/// Octets that are shown of what stands in the wrong place.
+const FOUND_MAX: usize = 4;
+
+impl DamagedRecord {
+    fn new(
+        (number, offset): (u64, u64),
+        header: Option<MrtHeader>,
+        error: WireError,
+        unread: &[u8],
+    ) -> Self {
+        let start = match (error.field, header) {
+            (Field::MrtBody, Some(header)) => header.body_start(),
+            _ => 0,
+        };
+        let at = start.saturating_add(usize::try_from(error.offset).unwrap_or(usize::MAX));
+        let mut found = [0; FOUND_MAX];
+        let end = header.map_or(0, |header| {
+            MRT_HEADER_LEN.saturating_add(header.len as usize)
+        });
+        let record = unread.get(..end).unwrap_or(unread);
+        let octets = record.get(at..).unwrap_or_default();
+        let len = octets.len().min(FOUND_MAX);
+        found[..len].copy_from_slice(&octets[..len]);
+        DamagedRecord {
+            number,
+            offset,
+            header,
+            error,
+            found: (found, len),
+            left: unread.len(),
+        }
+    }
+}
+
+impl fmt::Display for DamagedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, offset, error, left) = (self.number, self.offset, self.error, self.left);
+        write!(f, "record {number} at offset {offset}")?;
+        let Some(header) = self.header else {
+            return write!(f, ": {error}: {left} octets are left");
+        };
+        let (name, len) = (header.name(), header.len);
+        match (error.field, error.kind) {
+            (Field::MrtHeader, WireErrorKind::TooLarge) => {
+                write!(f, ": {name} with a length of {len}, over the limit")
+            }
+            (Field::MrtHeader, _) if header.type_name().is_some() => {
+                write!(
+                    f,
+                    ": {name} with a length of {len}, behind which no record begins"
+                )
+            }
+            (Field::MrtHeader, _) => {
+                write!(
+                    f,
+                    ": {name} is not known, and behind its length of {len} no record begins"
+                )
+            }
+            (_, WireErrorKind::Truncated) => {
+                write!(f, " ({name}, length {len}): {error}")
+            }
+            _ => {
+                write!(f, " ({name}): {error}")?;
+                let (octets, count) = self.found;
+                for (index, octet) in octets.iter().take(count).enumerate() {
+                    f.write_str(if index == 0 { ", where there is " } else { " " })?;
+                    write!(f, "{octet:02x}")?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 impl MrtFile {
@@ -194,7 +290,15 @@ impl MrtFile {
             eof: false,
             fault: None,
             reader: MrtReader::new(),
+            number: 0,
+            skipped: Skipped::default(),
         }
+    }
+
+    /// The records so far of types that are known but not supported.
+    #[must_use]
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
     }
 
     /// How far the file is read.
@@ -221,17 +325,21 @@ impl MrtFile {
                 Frame::Skip(len) => self.start += len,
                 Frame::Damage {
                     offset,
+                    header,
                     error,
                     consumed,
                 } => {
                     self.start += consumed;
+                    self.number += 1;
                     // The tail of a stream that broke off: the break is the error, once.
                     if error.kind == WireErrorKind::Truncated
                         && let Some(source) = self.fault.take_if(|_| self.eof)
                     {
                         return Some(Err(MrtFileError::Stream { offset, source }));
                     }
-                    return Some(Err(MrtFileError::Record { offset, error }));
+                    let (place, unread) = ((self.number, offset), &self.buffer[at..self.end]);
+                    let damaged = DamagedRecord::new(place, header, error, unread);
+                    return Some(Err(MrtFileError::Record(damaged)));
                 }
                 Frame::End => {
                     let source = self.fault.take()?;
@@ -246,14 +354,26 @@ impl MrtFile {
             body,
             ..
         } = framed;
-        let body = &self.buffer[at + body.start..at + body.end];
-        Some(match MrtRecord::parse(&header, body) {
-            Ok(record) => Ok(MrtItem {
-                offset,
-                header,
-                record,
-            }),
-            Err(error) => Err(MrtFileError::Record { offset, error }),
+        self.number += 1;
+        let number = self.number;
+        let unread = &self.buffer[at..self.end];
+        Some(match MrtRecord::parse(&header, &unread[body]) {
+            Ok(record) => {
+                let name = header.name();
+                if matches!(record, MrtRecord::Unsupported(_)) && name.is_registered() {
+                    self.skipped.count(name, number, offset);
+                }
+                Ok(MrtItem {
+                    number,
+                    offset,
+                    header,
+                    record,
+                })
+            }
+            Err(error) => {
+                let damaged = DamagedRecord::new((number, offset), Some(header), error, unread);
+                Err(MrtFileError::Record(damaged))
+            }
         })
     }
 
@@ -371,10 +491,35 @@ mod tests {
             assert_eq!(offset, u64::from(count) * record);
         }
         let (count, errors, _) = read(plain[..plain.len() - 1].to_vec());
-        let [MrtFileError::Record { offset, .. }] = errors[..] else {
+        let [MrtFileError::Record(damaged)] = &errors[..] else {
             panic!("{errors:?}")
         };
-        assert_eq!((count, offset), (COUNT - 1, u64::from(COUNT - 1) * record));
+        let place = (u64::from(COUNT), u64::from(COUNT - 1) * record);
+        assert_eq!(count, COUNT - 1);
+        assert_eq!((damaged.number, damaged.offset), place);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_counted_by_type() {
+        let ospf = [0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 1, 7];
+        let isis = [0, 0, 0, 1, 0, 32, 0, 0, 0, 0, 0, 0];
+        let bytes = [&ospf[..], &isis, &isis].concat();
+        let mut file = MrtFile::new(Input::from_reader(io::Cursor::new(bytes), None).unwrap());
+        while let Some(next) = file.next() {
+            next.unwrap();
+        }
+        assert_eq!(
+            (file.skipped().total(), file.skipped().names().as_str()),
+            (3, "1 OSPFv2, 2 ISIS")
+        );
+        let lines: Vec<_> = file.skipped().lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "record 1 at offset 0: OSPFv2 record, not supported, skipped",
+                "2 ISIS records, not supported, skipped; the first is record 2 at offset 13",
+            ]
+        );
     }
 
     #[test]

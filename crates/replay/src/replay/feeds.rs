@@ -181,9 +181,9 @@ impl Reading<'_> {
         self.index.clear();
         while let Some(item) = file.next() {
             let result = match item {
-                Ok(item) => self
-                    .record(&item.header, &item.record)
-                    .map_err(|why| format!("record at offset {}: {why}", item.offset)),
+                Ok(item) => self.record(&item.header, &item.record).map_err(|why| {
+                    format!("record {} at offset {}: {why}", item.number, item.offset)
+                }),
                 Err(error) => Err(error.to_string()),
             };
             if let Err(why) = result {
@@ -209,26 +209,36 @@ impl Reading<'_> {
             self.notes
                 .push(format!("{}: {more} more such places", path.display()));
         }
+        let skipped = file.skipped().lines();
+        self.notes
+            .extend(skipped.map(|line| format!("{}: {line}", path.display())));
         Ok(())
     }
 
     fn record(&mut self, header: &MrtHeader, record: &MrtRecord<'_>) -> Result<(), String> {
         match record {
-            MrtRecord::PeerIndexTable(table) => self.peer_index(table),
+            MrtRecord::PeerIndexTable(table) => return self.peer_index(table),
             MrtRecord::Rib(rib) => return self.rib(rib),
             MrtRecord::TableDump(dump) => return self.table_dump(dump),
             MrtRecord::Message(message) => return self.message(header, message),
+            MrtRecord::Unsupported(_) if !header.name().is_registered() => {
+                return Err(format!("{} is not known, skipped", header.name()));
+            }
             // A lost session of the collector's is not played: what it says next replaces.
             _ => {}
         }
         Ok(())
     }
 
-    fn peer_index(&mut self, table: &PeerIndexTable<'_>) {
+    fn peer_index(&mut self, table: &PeerIndexTable<'_>) -> Result<(), String> {
         self.index.clear();
         for peer in table.peers() {
             let place = self.place(peer.addr, peer.asn);
             self.index.push(place);
+        }
+        match table.wrong_peer_type() {
+            Some((place, kind)) => Err(format!("peer {place} is of the unknown type {kind:#04x}")),
+            None => Ok(()),
         }
     }
 

@@ -32,25 +32,44 @@ impl<'a> Fields<'a> {
 
     /// True where all NLRI, read without path identifiers, cannot be meant so, and read with them
     /// they fit. Old collectors recorded ADD-PATH sessions in the plain subtypes.
-    pub(super) fn must_be_add_path(&self, facts: &Facts<'_>) -> bool {
-        let reach = facts.mp_reach.map(|reach| (reach.family, reach.nlri));
-        let unreach = facts.mp_unreach.map(|(family, nlri)| (Some(family), nlri));
-        let classic = [self.withdrawn, self.nlri].map(|nlri| Some((Some(IPV4), nlri)));
+    pub(super) fn must_be_add_path(&self, facts: &Facts<'a>) -> bool {
         let mut found = false;
-        let runs = classic.into_iter().chain([reach, unreach]);
-        for (family, nlri) in runs.flatten() {
-            let Some(ipv6) = family.and_then(is_ipv6) else {
-                continue;
-            };
-            if nlri.is_empty() {
-                continue;
-            }
+        for (_, ipv6, nlri) in self.runs(facts) {
             if !fits(nlri, ipv6, true) {
                 return false;
             }
             found |= !fits(nlri, ipv6, false);
         }
         found
+    }
+
+    /// True where there are prefixes, which may have path identifiers.
+    pub(super) fn has_prefixes(&self, facts: &Facts<'a>) -> bool {
+        self.runs(facts).next().is_some()
+    }
+
+    /// The first family whose prefixes do not read to their end.
+    pub(super) fn unread(&self, facts: &Facts<'a>, add_path: bool) -> Option<AfiSafi> {
+        let mut runs = self.runs(facts);
+        let unread = runs.find(|(_, ipv6, nlri)| {
+            let mut run = NlriRun::new(nlri, *ipv6, add_path);
+            run.by_ref().for_each(drop);
+            !run.is_done()
+        });
+        unread.map(|(family, ..)| family)
+    }
+
+    /// Fields and attributes that hold prefixes, and whether those are IPv6.
+    fn runs(&self, facts: &Facts<'a>) -> impl Iterator<Item = (AfiSafi, bool, &'a [u8])> + use<'a> {
+        let reach = facts
+            .mp_reach
+            .and_then(|reach| Some((reach.family?, reach.nlri)));
+        let classic = [self.withdrawn, self.nlri].map(|nlri| Some((IPV4, nlri)));
+        let runs = classic.into_iter().chain([reach, facts.mp_unreach]);
+        runs.flatten().filter_map(|(family, nlri)| {
+            let ipv6 = is_ipv6(family)?;
+            (!nlri.is_empty()).then_some((family, ipv6, nlri))
+        })
     }
 }
 
@@ -299,6 +318,14 @@ pub(super) fn guess_as4(attrs: &[u8]) -> bool {
     let path = Attrs::new(attrs).find(|attr| attr.code == code::AS_PATH);
     let as4_path = Attrs::new(attrs).any(|attr| attr.code == code::AS4_PATH);
     !as4_path && path.is_none_or(|path| as_path(path.value).is_some())
+}
+
+/// True where a block has AS numbers, whose width matters.
+pub(super) fn has_as_numbers(attrs: &[u8]) -> bool {
+    Attrs::new(attrs).any(|attr| match attr.code {
+        code::AS_PATH => !attr.value.is_empty(),
+        other => other == code::AGGREGATOR,
+    })
 }
 
 fn exact<const N: usize>(value: &[u8]) -> Option<[u8; N]> {

@@ -43,6 +43,8 @@ pub(super) struct HexMessage<'a> {
     pub(super) number: u64,
     /// Line in which its run of digits starts, from 1; 0 where there are no lines.
     pub(super) line: u64,
+    /// Where it starts in a file without lines.
+    pub(super) offset: u64,
     /// The line in front of it, if that is none of digits.
     pub(super) caption: &'a str,
     /// All of it, marker included.
@@ -100,6 +102,7 @@ impl<R: BufRead> HexMessages<R> {
                 return Some(Ok(HexMessage {
                     number: self.count,
                     line: self.run.first_line,
+                    offset: 0,
                     caption: &self.run.caption,
                     bytes: &self.message,
                 }));

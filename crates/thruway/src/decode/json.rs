@@ -6,17 +6,17 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use thruway_replay::mrt_file::MrtItem;
 use thruway_wire::attrs;
-use thruway_wire::mrt::{Bgp4mpSession, MrtHeader, MrtPeer, MrtRecord, TableDump};
+use thruway_wire::mrt::{Bgp4mpSession, MrtHeader, MrtPeer, MrtRecord, Rib, TableDump};
 use thruway_wire::notification::Notification;
 use thruway_wire::update::Verdict;
 use thruway_wire::{AfiSafi, NextHop, WireError};
 
 use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6};
+use super::faults::Fault;
 use super::hex::HexMessage;
-use super::packet::{
-    Failure, Meaning, Packet, kind_name, origin_name, record_name, state_name, verdict_name,
-};
+use super::packet::{Meaning, Packet, Update, kind_name, origin_name, state_name, verdict_name};
 use super::{Scratch, put};
 
 /// An object that is being written; it ends with [`Object::end`].
@@ -107,21 +107,20 @@ fn hex(out: &mut Vec<u8>, octets: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends the line of a record; a TABLE_DUMP record has one for each entry. Of a failure the
-/// caller takes away what was appended.
+/// Appends the line of a record, whose message is `packet`; a TABLE_DUMP record has one for each
+/// entry.
 pub(super) fn record(
     out: &mut Vec<u8>,
-    header: &MrtHeader,
-    offset: u64,
-    record: &MrtRecord<'_>,
+    item: &MrtItem<'_>,
+    message: Option<&Packet<'_>>,
     scratch: &mut Scratch,
-) -> Result<(), Failure> {
-    if let MrtRecord::TableDump(dump) = record {
-        table_dump(out, header, offset, dump, scratch);
-        return Ok(());
+) {
+    let (header, offset) = (&item.header, item.offset);
+    if let MrtRecord::TableDump(dump) = &item.record {
+        return table_dump(out, header, offset, dump, scratch);
     }
     let mut line = head(out, header, offset);
-    let done = match record {
+    match &item.record {
         MrtRecord::PeerIndexTable(table) => {
             line.plain("collector", table.collector);
             line.text("view", &String::from_utf8_lossy(table.view_name));
@@ -130,35 +129,47 @@ pub(super) fn record(
                 peer(&mut object, &known);
                 object.end();
             });
-            Ok(())
         }
         MrtRecord::Rib(rib) => {
             line.number("sequence", rib.sequence);
             line.plain("family", rib.family);
             line.plain("prefix", rib.prefix);
-            rib_paths(&mut line, rib, scratch)
+            rib_paths(&mut line, rib, scratch);
         }
-        MrtRecord::Message(message) => {
-            session(&mut line, &message.session);
-            if message.local {
+        MrtRecord::Message(recorded) => {
+            session(&mut line, &recorded.session);
+            if recorded.local {
                 line.truth("sent");
             }
-            packet(&mut line, &Packet::recorded(*header, message), scratch);
-            Ok(())
+            if let Some(message) = message {
+                packet(&mut line, message, scratch);
+            }
         }
         MrtRecord::StateChange(change) => {
             session(&mut line, &change.session);
-            line.plain("old_state", state_name(change.old));
-            line.plain("new_state", state_name(change.new));
-            Ok(())
+            state(&mut line, "old_state", change.old);
+            state(&mut line, "new_state", change.new);
         }
-        _ => {
-            line.truth("unsupported");
-            Ok(())
-        }
-    };
+        _ => line.truth("unsupported"),
+    }
+    faults(&mut line, &scratch.notes.faults);
     line.end().push(b'\n');
-    done
+}
+
+/// A state by its name, or by its number where it has none.
+fn state(line: &mut Object<'_>, key: &str, state: u16) {
+    match state_name(state) {
+        Some(name) => line.plain(key, name),
+        None => line.number(key, state),
+    }
+}
+
+fn faults(line: &mut Object<'_>, faults: &[Fault]) {
+    if !faults.is_empty() {
+        line.list("faults", faults.iter(), |out, fault| {
+            escaped(out, &fault.to_string())
+        });
+    }
 }
 
 /// The lines of a TABLE_DUMP record.
@@ -205,18 +216,19 @@ pub(super) fn message(
         line.text("caption", found.caption);
     }
     packet(&mut line, bare, scratch);
+    faults(&mut line, &scratch.notes.faults);
     line.end().push(b'\n');
 }
 
 fn head<'a>(out: &'a mut Vec<u8>, header: &MrtHeader, offset: u64) -> Object<'a> {
     let mut line = Object::begin(out);
-    match record_name(header) {
-        ("", _) => line.number("record", header.kind),
-        (kind, _) => line.plain("record", kind),
+    match header.type_name() {
+        None => line.number("record", header.kind),
+        Some(kind) => line.plain("record", kind),
     }
-    match record_name(header) {
-        (_, "") => line.number("subtype", header.subtype),
-        (_, subtype) => line.plain("subtype", subtype),
+    match header.subtype_name() {
+        None => line.number("subtype", header.subtype),
+        Some(subtype) => line.plain("subtype", subtype),
     }
     put_u64(line.key("offset"), offset);
     line.number("time", header.timestamp);
@@ -236,20 +248,13 @@ fn peer(object: &mut Object<'_>, known: &MrtPeer) {
     object.plain("router_id", known.router_id);
 }
 
-fn rib_paths(
-    line: &mut Object<'_>,
-    rib: &thruway_wire::mrt::Rib<'_>,
-    scratch: &mut Scratch,
-) -> Result<(), Failure> {
-    let mut done = Ok(());
+fn rib_paths(line: &mut Object<'_>, rib: &Rib<'_>, scratch: &mut Scratch) {
     line.list("paths", rib.entries(), |out, entry| {
         let mut path = Object::begin(out);
-        path.object("peer", |object| {
-            match scratch.peers.get(usize::from(entry.peer_index)) {
-                Some(known) => peer(object, known),
-                None => done = Err(Failure::NoPeer(entry.peer_index)),
-            }
-        });
+        match scratch.peers.get(usize::from(entry.peer_index)) {
+            Some(known) => path.object("peer", |object| peer(object, known)),
+            None => path.number("peer_index", entry.peer_index),
+        }
         path.number("originated", entry.originated);
         if rib.add_path {
             path.number("path_id", entry.path_id);
@@ -262,7 +267,6 @@ fn rib_paths(
         path.object("attributes", |object| attributes(object, &facts));
         path.end();
     });
-    done
 }
 
 fn session(line: &mut Object<'_>, session: &Bgp4mpSession) {
@@ -300,7 +304,7 @@ fn packet(line: &mut Object<'_>, packet: &Packet<'_>, scratch: &mut Scratch) {
             line.number("type_code", packet.kind());
             hex(line.key("octets"), body);
         }
-        Meaning::Torn => line.plain("error", Failure::Lengths),
+        Meaning::Torn => line.plain("error", Fault::Lengths),
         Meaning::Refused(answer) => line.object("refused_with", |object| {
             notification(object, &answer);
         }),
@@ -317,9 +321,8 @@ fn notification(object: &mut Object<'_>, told: &Notification) {
 }
 
 fn update(line: &mut Object<'_>, packet: &Packet<'_>, fields: &Fields<'_>, scratch: &mut Scratch) {
-    let shape = packet.shape(fields);
-    let facts = Facts::read(fields.attrs, shape, &mut scratch.wide);
-    let add_path = packet.add_path || fields.must_be_add_path(&facts);
+    let update = packet.update(fields, &mut scratch.wide, &mut scratch.notes);
+    let (facts, add_path) = (update.facts, update.add_path);
     let classic = (!fields.withdrawn.is_empty()).then_some((IPV4, fields.withdrawn));
     let withdrawn = classic.into_iter().chain(facts.mp_unreach);
     line.list("withdrawn", withdrawn, |out, (family, octets)| {
@@ -340,9 +343,26 @@ fn update(line: &mut Object<'_>, packet: &Packet<'_>, fields: &Fields<'_>, scrat
     if !fields.attrs.is_empty() {
         line.object("attributes", |object| attributes(object, &facts));
     }
-    if let Some((found, error)) = packet.verdict(&facts, shape, add_path) {
+    if let Some((found, error)) = packet.verdict(&update) {
         line.object("verdict", |object| verdict(object, found, error));
     }
+    assumed(line, &update);
+}
+
+/// What was assumed to read an UPDATE, unless nothing was.
+fn assumed(line: &mut Object<'_>, update: &Update<'_>) {
+    let assumed = update.assumed;
+    let members = [("as4", assumed.as4), ("add_path", assumed.add_path)];
+    if members.iter().all(|(_, value)| value.is_none()) {
+        return;
+    }
+    line.object("assumed", |object| {
+        for (name, value) in members {
+            if let Some(value) = value {
+                let _ = write!(object.key(name), "{value}");
+            }
+        }
+    });
 }
 
 fn verdict(object: &mut Object<'_>, found: Verdict, error: Option<WireError>) {

@@ -21,8 +21,8 @@ use thruway_wire::mrt::{MrtHeader, MrtPeer, Rib, StateChange, TableDump, code};
 use thruway_wire::{AfiSafi, Asn, Community, NextHop, Prefix};
 
 use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6};
-use super::packet::{Failure, Packet, UPDATE};
-use super::put;
+use super::packet::{Packet, UPDATE};
+use super::{Scratch, put};
 
 /// Makes lines; keeps its buffers.
 #[derive(Debug, Default)]
@@ -60,17 +60,17 @@ impl Lines {
         }
     }
 
-    /// One line for each path of a RIB record.
+    /// One line for each path of a RIB record whose peer is known.
     pub(super) fn rib(
         &mut self,
         out: &mut Vec<u8>,
         header: &MrtHeader,
         rib: &Rib<'_>,
         peers: &[MrtPeer],
-    ) -> Result<(), Failure> {
+    ) {
         for entry in rib.entries() {
             let Some(from) = peers.get(usize::from(entry.peer_index)) else {
-                return Err(Failure::NoPeer(entry.peer_index));
+                continue;
             };
             let shape = Shape {
                 rib: true,
@@ -93,17 +93,18 @@ impl Lines {
             nlri(out, rib.add_path, entry.path_id, rib.prefix);
             out.extend_from_slice(&self.tail);
         }
-        Ok(())
     }
 
     /// The lines of an UPDATE: withdrawals first; other messages have none.
-    pub(super) fn packet(&mut self, out: &mut Vec<u8>, packet: &Packet<'_>) -> Result<(), Failure> {
+    pub(super) fn packet(&mut self, out: &mut Vec<u8>, packet: &Packet<'_>, scratch: &mut Scratch) {
         if packet.kind() != UPDATE {
-            return Ok(());
+            return;
         }
-        let fields = Fields::locate(packet.body()).ok_or(Failure::Lengths)?;
-        let facts = Facts::read(fields.attrs, packet.shape(&fields), &mut self.wide);
-        let add_path = packet.add_path || fields.must_be_add_path(&facts);
+        let Some(fields) = Fields::locate(packet.body()) else {
+            return;
+        };
+        let update = packet.update(&fields, &mut scratch.wide, &mut scratch.notes);
+        let (facts, add_path) = (update.facts, update.add_path);
 
         head(&mut self.head, packet, add_path, b'W');
         let unreach = facts.mp_unreach.into_iter();
@@ -121,7 +122,6 @@ impl Lines {
             attributes(&mut self.tail, &facts, facts.mp_next_hop());
             announced(out, &self.head, &self.tail, family, reach.nlri, add_path);
         }
-        Ok(())
     }
 }
 

@@ -2,31 +2,38 @@
 //!
 //! The input's first octets tell what it is: a text is read as hex digits, sixteen `ff` as raw
 //! messages, anything else as an MRT file, compressed or not. What is damaged goes to the error
-//! output with its offset; reading goes on behind it, and the command fails at the end.
+//! output with its offset; reading goes on behind it, and the command fails at the end. What can be
+//! read in spite of it is shown. Types of records that are known but not supported are counted, and
+//! what had to be assumed is said, both at the end.
 
+mod assumed;
 mod facts;
+mod faults;
 mod hex;
 mod json;
 mod line;
 mod packet;
 mod put;
+mod raw;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use std::io::{self, BufReader, Read as _, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use thruway_replay::mrt_file::{Input, MrtFile, MrtItem};
 use thruway_wire::attrs::AttrSetBuf;
-use thruway_wire::limits::{EXTENDED_MESSAGE_LEN_MAX, HEADER_LEN};
-use thruway_wire::message;
 use thruway_wire::mrt::{MrtPeer, MrtRecord};
 
+pub use self::assumed::AddPath;
+use self::assumed::{Assumptions, Said};
+use self::faults::Fault;
 use self::hex::{HexError, HexMessage, HexMessages};
 use self::line::Lines;
-use self::packet::{Failure, Packet};
+use self::packet::Packet;
+use self::raw::{RawError, RawMessages};
 
 /// Octets of the input that tell its kind.
 const PROBE_LEN: usize = 512;
@@ -34,7 +41,7 @@ const PROBE_LEN: usize = 512;
 const OUTPUT_CHUNK: usize = 64 * 1024;
 
 /// What `thruway decode` takes.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct DecodeArgs {
     /// An MRT file (plain, gzip or bzip2) or a text with BGP messages in hex; - for standard input.
     pub file: PathBuf,
@@ -45,11 +52,22 @@ pub struct DecodeArgs {
     #[arg(short = 'm', long = "lines")]
     pub lines: bool,
     /// Messages have two-octet AS numbers; the default is to look. MRT files tell it themselves.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "as4")]
     pub as2: bool,
-    /// NLRI in messages carry path identifiers (RFC 7911). MRT files tell it themselves.
+    /// Messages have four-octet AS numbers, those of MRT subtypes without AS4 too.
     #[arg(long)]
-    pub add_path: bool,
+    pub as4: bool,
+    /// Whether NLRI in messages carry path identifiers (RFC 7911); without a value, yes. MRT
+    /// subtypes with ADDPATH tell it themselves.
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "auto",
+        default_missing_value = "yes"
+    )]
+    pub add_path: AddPath,
 }
 
 /// Runs the command: standard output and error output. A reader that goes away ends it quietly.
@@ -58,25 +76,20 @@ pub struct DecodeArgs {
 /// The input cannot be opened, the output cannot be written, or something in the input was damaged.
 pub fn run(args: &DecodeArgs) -> anyhow::Result<()> {
     let damaged = run_to(args, &mut io::stdout().lock(), &mut io::stderr().lock())?;
-    if damaged > 0 {
-        let (s, were) = if damaged == 1 {
-            ("", "was")
-        } else {
-            ("s", "were")
-        };
-        bail!(
-            "{}: {damaged} place{s} could not be read and {were} skipped",
-            args.file.display()
-        );
+    let file = args.file.display();
+    match damaged {
+        0 => Ok(()),
+        1 => bail!("{file}: 1 place is damaged"),
+        _ => bail!("{file}: {damaged} places are damaged"),
     }
-    Ok(())
 }
 
-/// Runs the command with other outputs; returns how many places in the input could not be read.
-/// Each has its line in `errors`.
+/// Runs the command with other outputs; returns how many places in the input are damaged. Each has
+/// its line in `errors`.
 ///
 /// # Errors
-/// The input cannot be opened or the output cannot be written. `out` going away is no error.
+/// The input cannot be opened, holds nothing but records that are not supported, or the output
+/// cannot be written. `out` going away is no error.
 pub fn run_to(
     args: &DecodeArgs,
     out: &mut dyn Write,
@@ -94,6 +107,11 @@ pub fn run_to(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => return Err(error).with_context(|| format!("cannot decode {name}")),
     }
+    if let (Some(skipped), 0) = (decoder.only_skipped, decoder.damaged) {
+        bail!(
+            "{name}: nothing to show: all its records are of types that are not supported ({skipped})"
+        );
+    }
     Ok(decoder.damaged)
 }
 
@@ -102,13 +120,25 @@ pub fn run_to(
 struct Scratch {
     peers: Vec<MrtPeer>,
     wide: AttrSetBuf,
+    notes: Notes,
+}
+
+/// What is to be said besides the output.
+#[derive(Debug, Default)]
+struct Notes {
+    /// What is wrong in the record or message at hand.
+    faults: Vec<Fault>,
+    assumptions: Assumptions,
 }
 
 struct Decoder<'a> {
     args: &'a DecodeArgs,
+    said: Said,
     out: &'a mut dyn Write,
     errors: &'a mut dyn Write,
     damaged: u64,
+    /// What the file's records are, where none is of a supported type.
+    only_skipped: Option<String>,
     buffer: Vec<u8>,
     lines: Lines,
     scratch: Scratch,
@@ -118,9 +148,11 @@ impl<'a> Decoder<'a> {
     fn new(args: &'a DecodeArgs, out: &'a mut dyn Write, errors: &'a mut dyn Write) -> Self {
         Decoder {
             args,
+            said: Said::from(args),
             out,
             errors,
             damaged: 0,
+            only_skipped: None,
             buffer: Vec::with_capacity(2 * OUTPUT_CHUNK),
             lines: Lines::default(),
             scratch: Scratch::default(),
@@ -134,63 +166,77 @@ impl<'a> Decoder<'a> {
         } else if is_text(probe) {
             self.text(input)?;
         } else {
-            self.records(input)?;
+            let hint = no_mrt(probe);
+            self.records(input, &hint)?;
         }
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
+        let assumptions = self.scratch.notes.assumptions;
+        if !assumptions.is_empty() {
+            self.tell(assumptions)?;
+        }
+        self.write_out()?;
         self.out.flush()
     }
 
-    /// An MRT file.
-    fn records(&mut self, input: Input) -> io::Result<()> {
+    /// An MRT file; `hint` says what it looks like if it is none.
+    fn records(&mut self, input: Input, hint: &str) -> io::Result<()> {
         let mut file = MrtFile::new(input);
-        let mut any = false;
+        let (mut any, mut supported) = (false, false);
         while let Some(next) = file.next() {
             match next {
                 Ok(item) => {
                     any = true;
-                    let start = self.buffer.len();
-                    if let Err(failure) = self.record(&item) {
-                        self.buffer.truncate(start);
-                        self.damage(format_args!("record at offset {}: {failure}", item.offset))?;
-                    }
+                    supported |= !matches!(item.record, MrtRecord::Unsupported(_));
+                    self.record(&item);
+                    let (number, offset) = (item.number, item.offset);
+                    self.faults(format_args!("record {number} at offset {offset}"))?;
                 }
                 Err(error) => self.damage(error)?,
             }
             self.flush()?;
         }
+        for line in file.skipped().lines() {
+            self.tell(line)?;
+        }
+        if file.skipped().total() > 0 && !supported {
+            self.only_skipped = Some(file.skipped().names());
+        }
         if !any && self.damaged > 0 {
             // What was damaged says little about a file of another kind.
-            let _ = writeln!(
-                self.errors,
-                "thruway decode: no record was found: is it an MRT file?"
-            );
+            self.tell(hint)?;
         }
         Ok(())
     }
 
-    fn record(&mut self, item: &MrtItem<'_>) -> Result<(), Failure> {
+    fn record(&mut self, item: &MrtItem<'_>) {
         let (out, header, scratch) = (&mut self.buffer, &item.header, &mut self.scratch);
         if let MrtRecord::PeerIndexTable(table) = &item.record {
             scratch.peers.clear();
             scratch.peers.extend(table.peers());
         }
+        faults::record(item, &scratch.peers, &mut scratch.notes.faults);
+        let packet = match &item.record {
+            MrtRecord::Message(message) => {
+                let packet = Packet::recorded(*header, message, self.said);
+                packet.check(&mut scratch.notes.faults);
+                Some(packet)
+            }
+            _ => None,
+        };
         if self.args.json {
-            return json::record(out, header, item.offset, &item.record, scratch);
+            return json::record(out, item, packet.as_ref(), scratch);
         }
         if !self.args.lines {
-            return text::record(out, header, item.offset, &item.record, scratch);
+            return text::record(out, item, packet.as_ref(), scratch);
         }
         match &item.record {
             MrtRecord::TableDump(dump) => self.lines.table_dump(out, header, dump),
-            MrtRecord::Rib(rib) => return self.lines.rib(out, header, rib, &scratch.peers),
+            MrtRecord::Rib(rib) => self.lines.rib(out, header, rib, &scratch.peers),
             MrtRecord::StateChange(change) => line::state_change(out, header, change),
-            MrtRecord::Message(message) => {
-                return self.lines.packet(out, &Packet::recorded(*header, message));
-            }
             _ => {}
         }
-        Ok(())
+        if let Some(packet) = packet {
+            self.lines.packet(out, &packet, scratch);
+        }
     }
 
     /// Messages in hex.
@@ -212,60 +258,56 @@ impl<'a> Decoder<'a> {
     }
 
     /// Messages as they come out of a session.
-    fn raw(&mut self, mut input: Input) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        let (mut offset, mut number) = (0_u64, 0);
-        loop {
-            let wanted = EXTENDED_MESSAGE_LEN_MAX.saturating_sub(bytes.len());
-            input.by_ref().take(wanted as u64).read_to_end(&mut bytes)?;
-            if bytes.is_empty() {
-                return Ok(());
+    fn raw(&mut self, input: Input) -> io::Result<()> {
+        let mut messages = RawMessages::new(input);
+        while let Some(next) = messages.next() {
+            match next {
+                Ok(found) => self.message(&found)?,
+                Err(RawError::Io(error)) => return Err(error),
+                Err(error) => self.damage(error)?,
             }
-            number += 1;
-            let len = match message::frame(&bytes, EXTENDED_MESSAGE_LEN_MAX) {
-                Ok(Some(found)) => found.bytes.len(),
-                Ok(None) => {
-                    let left = bytes.len();
-                    let what = format_args!("message {number}: cut short at offset {offset}");
-                    return self.damage(format_args!("{what}, {left} octets are left"));
-                }
-                // An unknown type still has its length; without one the rest is lost.
-                Err(answer) => {
-                    let what = format_args!("message {number} at offset {offset}: {answer}");
-                    return self.damage(what);
-                }
-            };
-            debug_assert!(len >= HEADER_LEN);
-            self.message(&HexMessage {
-                number,
-                line: 0,
-                caption: "",
-                bytes: &bytes[..len],
-            })?;
-            offset += len as u64;
-            bytes.drain(..len);
         }
+        Ok(())
     }
 
     fn message(&mut self, found: &HexMessage<'_>) -> io::Result<()> {
-        let as4 = self.args.as2.then_some(false);
-        let packet = Packet::bare(found.bytes, as4, self.args.add_path);
+        let packet = Packet::bare(found.bytes, self.said);
         let (out, scratch) = (&mut self.buffer, &mut self.scratch);
+        packet.check(&mut scratch.notes.faults);
         if self.args.json {
             json::message(out, found, &packet, scratch);
-        } else if !self.args.lines {
+        } else if self.args.lines {
+            self.lines.packet(out, &packet, scratch);
+        } else {
             text::message(out, found, &packet, scratch);
-        } else if let Err(failure) = self.lines.packet(out, &packet) {
-            self.damage(format_args!("message {}: {failure}", found.number))?;
+        }
+        let (number, line, offset) = (found.number, found.line, found.offset);
+        match line {
+            0 => self.faults(format_args!("message {number} at offset {offset}"))?,
+            _ => self.faults(format_args!("message {number} (line {line})"))?,
         }
         self.flush()
     }
 
-    /// Tells what cannot be read, behind all that could be.
+    /// Tells what is wrong in what was shown last, as one damaged place.
+    fn faults(&mut self, place: impl std::fmt::Display) -> io::Result<()> {
+        if self.scratch.notes.faults.is_empty() {
+            return Ok(());
+        }
+        let faults: Vec<_> = self.scratch.notes.faults.drain(..).collect();
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        self.damage(format_args!("{place}: {}", faults.join("; ")))
+    }
+
+    /// Tells a damaged place.
     fn damage(&mut self, what: impl std::fmt::Display) -> io::Result<()> {
         self.damaged += 1;
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
+        self.tell(what)
+    }
+
+    /// Tells something on the error output, behind all that could be read so far.
+    fn tell(&mut self, what: impl std::fmt::Display) -> io::Result<()> {
+        self.write_out()?;
         self.out.flush()?;
         // Without an error output the count must do.
         let _ = writeln!(self.errors, "thruway decode: {what}");
@@ -274,11 +316,37 @@ impl<'a> Decoder<'a> {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.buffer.len() >= OUTPUT_CHUNK {
-            self.out.write_all(&self.buffer)?;
-            self.buffer.clear();
+            self.write_out()?;
         }
         Ok(())
     }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// What a file without a record is, as far as its first octets tell.
+fn no_mrt(probe: &[u8]) -> String {
+    const READS: &str = "decode reads MRT files, raw BGP messages, and BGP messages in hex";
+    let kinds: [(&[u8], &str); 8] = [
+        (&[0xd4, 0xc3, 0xb2, 0xa1], "a packet capture (pcap)"),
+        (&[0xa1, 0xb2, 0xc3, 0xd4], "a packet capture (pcap)"),
+        (&[0x4d, 0x3c, 0xb2, 0xa1], "a packet capture (pcap)"),
+        (&[0xa1, 0xb2, 0x3c, 0x4d], "a packet capture (pcap)"),
+        (&[0x0a, 0x0d, 0x0d, 0x0a], "a packet capture (pcapng)"),
+        (&[0xfd, b'7', b'z', b'X', b'Z'], "compressed with xz"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "compressed with zstd"),
+        (b"PK\x03\x04", "a zip archive"),
+    ];
+    if let Some((_, kind)) = kinds.iter().find(|(magic, _)| probe.starts_with(magic)) {
+        return format!("no record was found: the file is {kind}; {READS}");
+    }
+    let first = probe.iter().take(12).map(|octet| format!("{octet:02x}"));
+    let first = first.collect::<Vec<_>>().join(" ");
+    format!("no record was found: the file begins with {first}, which is no MRT header; {READS}")
 }
 
 /// True for octets that a person may have typed or pasted: MRT headers always hold a zero.

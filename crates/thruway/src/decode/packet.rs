@@ -1,8 +1,8 @@
 //! A BGP message with what is known around it, from a dump or from text.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use thruway_wire::attrs::AttrSetBuf;
 use thruway_wire::mrt::{Bgp4mpMessage, Bgp4mpSession, MrtHeader};
 use thruway_wire::notification::Notification;
 use thruway_wire::open::Open;
@@ -10,28 +10,13 @@ use thruway_wire::refresh::RouteRefresh;
 use thruway_wire::update::{UpdateContext, UpdateView, Verdict};
 use thruway_wire::{Asn, FamilySet, WireError, limits};
 
-use super::facts::{Facts, Fields, Shape, guess_as4};
+use super::Notes;
+use super::assumed::{Assumed, Said};
+use super::facts::{Facts, Fields, Shape, guess_as4, has_as_numbers};
+use super::faults::{self, Fault};
 
 /// Type code of UPDATE.
 pub(super) const UPDATE: u8 = 2;
-
-/// What keeps a record or message from being shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The lengths in an UPDATE contradict each other.
-    Lengths,
-    /// A RIB entry names a peer that no table has.
-    NoPeer(u16),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Lengths => f.write_str("the lengths in the UPDATE exceed the message"),
-            Failure::NoPeer(index) => write!(f, "no peer has the index {index} of a RIB entry"),
-        }
-    }
-}
 
 /// A whole message, 19 octets at least.
 #[derive(Clone, Copy, Debug)]
@@ -40,30 +25,39 @@ pub(super) struct Packet<'a> {
     pub(super) header: MrtHeader,
     /// Between whom; unspecified for messages from text.
     pub(super) session: Bgp4mpSession,
-    /// Whether AS numbers have four octets; `None` where nothing tells.
-    pub(super) as4: Option<bool>,
-    /// NLRI carry path identifiers.
-    pub(super) add_path: bool,
+    /// What is known of it from its record or from the user.
+    known: Said,
+    /// It stands in a record, whose subtype says that it has no path identifiers unless it says
+    /// that it has.
+    recorded: bool,
     /// Sent by the collector.
     pub(super) local: bool,
     bytes: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
-    /// The message of a record.
-    pub(super) fn recorded(header: MrtHeader, message: &Bgp4mpMessage<'a>) -> Self {
+    /// The message of a record. What its subtype has in its name is so; of the others the user may
+    /// say that they have it all the same, as collectors wrote them in the early days of each.
+    pub(super) fn recorded(header: MrtHeader, message: &Bgp4mpMessage<'a>, said: Said) -> Self {
         Packet {
             header,
             session: message.session,
-            as4: Some(message.as4),
-            add_path: message.add_path,
+            known: Said {
+                as4: Some(message.as4 || said.as4 == Some(true)),
+                add_path: if message.add_path {
+                    Some(true)
+                } else {
+                    said.add_path
+                },
+            },
+            recorded: true,
             local: message.local,
             bytes: message.message,
         }
     }
 
     /// A message without anything around it.
-    pub(super) fn bare(bytes: &'a [u8], as4: Option<bool>, add_path: bool) -> Self {
+    pub(super) fn bare(bytes: &'a [u8], said: Said) -> Self {
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Packet {
             header: MrtHeader {
@@ -80,8 +74,8 @@ impl<'a> Packet<'a> {
                 peer_addr: nobody,
                 local_addr: nobody,
             },
-            as4,
-            add_path,
+            known: said,
+            recorded: false,
             local: false,
             bytes,
         }
@@ -100,12 +94,55 @@ impl<'a> Packet<'a> {
         self.bytes.get(limits::HEADER_LEN..).unwrap_or_default()
     }
 
-    /// How to read the attributes of an UPDATE.
-    pub(super) fn shape(&self, fields: &Fields<'_>) -> Shape {
-        let as4 = self.as4.unwrap_or_else(|| guess_as4(fields.attrs));
-        Shape {
+    /// Finds what is wrong in a message, but for what is in an UPDATE's fields: [`Packet::update`].
+    pub(super) fn check(&self, found: &mut Vec<Fault>) {
+        faults::header(self.bytes, found);
+        if found.iter().any(|fault| matches!(fault, Fault::Refused(_))) {
+            return;
+        }
+        match self.meaning() {
+            Meaning::Torn => found.push(Fault::Lengths),
+            Meaning::Refused(answer) => found.push(Fault::Refused(answer.to_string())),
+            _ => {}
+        }
+    }
+
+    /// Reads an UPDATE. What was assumed for it, and what of it does not read, is noted.
+    pub(super) fn update(
+        &self,
+        fields: &Fields<'a>,
+        wide: &'a mut AttrSetBuf,
+        notes: &mut Notes,
+    ) -> Update<'a> {
+        let mut assumed = Assumed::default();
+        let as4 = self.known.as4.unwrap_or_else(|| {
+            let guess = guess_as4(fields.attrs);
+            assumed.as4 = has_as_numbers(fields.attrs).then_some(guess);
+            guess
+        });
+        let shape = Shape {
             rib: false,
             as2: !as4,
+        };
+        let facts = Facts::read(fields.attrs, shape, wide);
+        let add_path = self.known.add_path.unwrap_or_else(|| {
+            let guess = fields.must_be_add_path(&facts);
+            // A record's own word is no guess of ours.
+            let told = self.recorded && !guess;
+            assumed.add_path = (!told && fields.has_prefixes(&facts)).then_some(guess);
+            guess
+        });
+        if facts.torn() > 0 {
+            notes.faults.push(Fault::Attributes(facts.torn()));
+        }
+        let unread = fields.unread(&facts, add_path);
+        notes.faults.extend(unread.map(Fault::Nlri));
+        notes.assumptions.count(assumed);
+        Update {
+            shape,
+            facts,
+            add_path,
+            assumed,
         }
     }
 
@@ -128,23 +165,18 @@ impl<'a> Packet<'a> {
 
     /// What a session would make of an UPDATE's errors (RFC 7606); `None` where there are none.
     /// Without a session, an UPDATE with LOCAL_PREF counts as one from the same AS.
-    pub(super) fn verdict(
-        &self,
-        facts: &Facts<'_>,
-        shape: Shape,
-        add_path: bool,
-    ) -> Option<(Verdict, Option<WireError>)> {
+    pub(super) fn verdict(&self, update: &Update<'_>) -> Option<(Verdict, Option<WireError>)> {
         let known = self.session.peer_as != Asn::ZERO && self.session.local_as != Asn::ZERO;
         let external = if known {
             self.session.peer_as != self.session.local_as
         } else {
-            facts.local_pref.is_none()
+            update.facts.local_pref.is_none()
         };
         let ctx = UpdateContext {
-            as4: !shape.as2,
+            as4: !update.shape.as2,
             external,
             families: FamilySet::ALL,
-            add_path: if add_path {
+            add_path: if update.add_path {
                 FamilySet::ALL
             } else {
                 FamilySet::EMPTY
@@ -153,6 +185,16 @@ impl<'a> Packet<'a> {
         let view = UpdateView::parse(self.body(), &ctx);
         (view.verdict() != Verdict::Ok).then(|| (view.verdict(), view.error()))
     }
+}
+
+/// An UPDATE, read.
+pub(super) struct Update<'a> {
+    shape: Shape,
+    pub(super) facts: Facts<'a>,
+    /// NLRI carry path identifiers.
+    pub(super) add_path: bool,
+    /// What of this is a guess.
+    pub(super) assumed: Assumed,
 }
 
 /// A message's body, read.
@@ -193,63 +235,9 @@ pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The names of a record's type and subtype (RFC 6396 §4, RFC 8050); empty for one without.
-pub(super) fn record_name(header: &MrtHeader) -> (&'static str, &'static str) {
-    use thruway_wire::mrt::code;
-    let one_of = |names: &[&'static str]| {
-        names
-            .get(usize::from(header.subtype))
-            .copied()
-            .unwrap_or_default()
-    };
-    match header.kind {
-        code::OSPF_V2 => ("OSPFv2", ""),
-        code::TABLE_DUMP => ("TABLE_DUMP", one_of(&["", "AFI_IPv4", "AFI_IPv6"])),
-        code::TABLE_DUMP_V2 => ("TABLE_DUMP_V2", one_of(&TABLE_DUMP_V2)),
-        code::BGP4MP => ("BGP4MP", one_of(&BGP4MP)),
-        code::BGP4MP_ET => ("BGP4MP_ET", one_of(&BGP4MP)),
-        code::ISIS => ("ISIS", ""),
-        code::ISIS_ET => ("ISIS_ET", ""),
-        code::OSPF_V3 => ("OSPFv3", ""),
-        code::OSPF_V3_ET => ("OSPFv3_ET", ""),
-        _ => ("", ""),
-    }
-}
-
-const TABLE_DUMP_V2: [&str; 13] = [
-    "",
-    "PEER_INDEX_TABLE",
-    "RIB_IPV4_UNICAST",
-    "RIB_IPV4_MULTICAST",
-    "RIB_IPV6_UNICAST",
-    "RIB_IPV6_MULTICAST",
-    "RIB_GENERIC",
-    "GEO_PEER_TABLE",
-    "RIB_IPV4_UNICAST_ADDPATH",
-    "RIB_IPV4_MULTICAST_ADDPATH",
-    "RIB_IPV6_UNICAST_ADDPATH",
-    "RIB_IPV6_MULTICAST_ADDPATH",
-    "RIB_GENERIC_ADDPATH",
-];
-
-const BGP4MP: [&str; 12] = [
-    "STATE_CHANGE",
-    "MESSAGE",
-    "ENTRY",
-    "SNAPSHOT",
-    "MESSAGE_AS4",
-    "STATE_CHANGE_AS4",
-    "MESSAGE_LOCAL",
-    "MESSAGE_AS4_LOCAL",
-    "MESSAGE_ADDPATH",
-    "MESSAGE_AS4_ADDPATH",
-    "MESSAGE_LOCAL_ADDPATH",
-    "MESSAGE_AS4_LOCAL_ADDPATH",
-];
-
 /// The name of a session's state, as dumps number them.
-pub(super) fn state_name(state: u16) -> &'static str {
-    match state {
+pub(super) fn state_name(state: u16) -> Option<&'static str> {
+    Some(match state {
         1 => "Idle",
         2 => "Connect",
         3 => "Active",
@@ -258,8 +246,8 @@ pub(super) fn state_name(state: u16) -> &'static str {
         6 => "Established",
         7 => "Clearing",
         8 => "Deleted",
-        _ => "Unknown",
-    }
+        _ => return None,
+    })
 }
 
 /// The name of an ORIGIN (RFC 4271 §5.1.1).

@@ -3,36 +3,36 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use thruway_replay::mrt_file::MrtItem;
 use thruway_wire::attrs;
-use thruway_wire::mrt::{MrtHeader, MrtRecord, PeerIndexTable, TableDump};
+use thruway_wire::mrt::{Bgp4mpMessage, MrtHeader, MrtRecord, PeerIndexTable, Rib, TableDump};
 use thruway_wire::open::{Capability, Open};
 use thruway_wire::{AfiSafi, NextHop};
 
 use super::facts::{Facts, Fields, IPV4, NlriRun, Shape, is_ipv6};
+use super::faults::Fault;
 use super::hex::HexMessage;
-use super::packet::{
-    Failure, Meaning, Packet, kind_name, origin_name, record_name, state_name, verdict_name,
-};
+use super::packet::{Meaning, Packet, kind_name, origin_name, state_name, verdict_name};
 use super::{Scratch, put};
 
 /// Columns that a list of prefixes or communities is broken at.
 const WIDTH: usize = 100;
 
-/// Appends a record.
+/// Appends a record; `packet` is its message.
 pub(super) fn record(
     out: &mut Vec<u8>,
-    header: &MrtHeader,
-    offset: u64,
-    record: &MrtRecord<'_>,
+    item: &MrtItem<'_>,
+    packet: Option<&Packet<'_>>,
     scratch: &mut Scratch,
-) -> Result<(), Failure> {
-    if let MrtRecord::TableDump(dump) = record {
+) {
+    let header = &item.header;
+    if let MrtRecord::TableDump(dump) = &item.record {
         table_dump(out, header, dump, scratch);
-        return Ok(());
+        return faults(out, &scratch.notes.faults);
     }
     head(out, header);
     // Writing to a Vec cannot fail, here and below.
-    let _ = match record {
+    let _ = match &item.record {
         MrtRecord::PeerIndexTable(table) => {
             peers(out, table);
             Ok(())
@@ -41,32 +41,65 @@ pub(super) fn record(
             let (s, paths) = (if rib.len() == 1 { "" } else { "s" }, rib.len());
             let (prefix, sequence) = (rib.prefix, rib.sequence);
             let _ = writeln!(out, "  {prefix}  #{sequence}, {paths} path{s}");
-            return rib_paths(out, rib, scratch);
+            rib_paths(out, rib, scratch);
+            Ok(())
         }
         MrtRecord::Message(message) => {
-            let recorded = Packet::recorded(*header, message);
-            let from_to = &message.session;
-            let arrow = if message.local { "<-" } else { "->" };
-            let _ = writeln!(
-                out,
-                "  {} AS{} {arrow} {} AS{}  {}",
-                from_to.peer_addr,
-                from_to.peer_as,
-                from_to.local_addr,
-                from_to.local_as,
-                kind_name(recorded.kind())
-            );
-            packet(out, &recorded, scratch);
+            recorded(out, message, packet, scratch);
             Ok(())
         }
         MrtRecord::StateChange(change) => {
             let (addr, asn) = (change.session.peer_addr, change.session.peer_as);
-            let (old, new) = (state_name(change.old), state_name(change.new));
-            writeln!(out, "  {addr} AS{asn}  {old} -> {new}")
+            let _ = write!(out, "  {addr} AS{asn}  ");
+            state(out, change.old);
+            let _ = write!(out, " -> ");
+            state(out, change.new);
+            writeln!(out)
         }
-        _ => writeln!(out, "  not read, {} octets at offset {offset}", header.len),
+        _ => {
+            let (octets, offset) = (header.len, item.offset);
+            writeln!(
+                out,
+                " record, not supported, skipped, {octets} octets at offset {offset}"
+            )
+        }
     };
-    Ok(())
+    faults(out, &scratch.notes.faults);
+}
+
+fn recorded(
+    out: &mut Vec<u8>,
+    message: &Bgp4mpMessage<'_>,
+    read: Option<&Packet<'_>>,
+    scratch: &mut Scratch,
+) {
+    let Some(read) = read else { return };
+    let from_to = &message.session;
+    let arrow = if message.local { "<-" } else { "->" };
+    let _ = writeln!(
+        out,
+        "  {} AS{} {arrow} {} AS{}  {}",
+        from_to.peer_addr,
+        from_to.peer_as,
+        from_to.local_addr,
+        from_to.local_as,
+        kind_name(read.kind())
+    );
+    packet(out, read, scratch);
+}
+
+fn state(out: &mut Vec<u8>, state: u16) {
+    let _ = match state_name(state) {
+        Some(name) => out.write_all(name.as_bytes()),
+        None => write!(out, "state {state}"),
+    };
+}
+
+/// What is wrong in what was shown.
+fn faults(out: &mut Vec<u8>, faults: &[Fault]) {
+    for fault in faults {
+        let _ = writeln!(out, "  error: {fault}");
+    }
 }
 
 fn table_dump(out: &mut Vec<u8>, header: &MrtHeader, dump: &TableDump<'_>, scratch: &mut Scratch) {
@@ -115,6 +148,7 @@ pub(super) fn message(
     }
     out.push(b'\n');
     packet(out, bare, scratch);
+    faults(out, &scratch.notes.faults);
 }
 
 fn head(out: &mut Vec<u8>, header: &MrtHeader) {
@@ -122,11 +156,7 @@ fn head(out: &mut Vec<u8>, header: &MrtHeader) {
     if let Some(micros) = header.micros {
         let _ = write!(out, ".{micros:06}");
     }
-    let _ = match record_name(header) {
-        ("", _) => write!(out, "  type {} subtype {}", header.kind, header.subtype),
-        (kind, "") => write!(out, "  {kind} subtype {}", header.subtype),
-        (kind, subtype) => write!(out, "  {kind} {subtype}"),
-    };
+    let _ = write!(out, "  {}", header.name());
 }
 
 fn time(out: &mut Vec<u8>, secs: u32) {
@@ -137,16 +167,16 @@ fn time(out: &mut Vec<u8>, secs: u32) {
     );
 }
 
-fn rib_paths(
-    out: &mut Vec<u8>,
-    rib: &thruway_wire::mrt::Rib<'_>,
-    scratch: &mut Scratch,
-) -> Result<(), Failure> {
+fn rib_paths(out: &mut Vec<u8>, rib: &Rib<'_>, scratch: &mut Scratch) {
     for entry in rib.entries() {
-        let Some(peer) = scratch.peers.get(usize::from(entry.peer_index)) else {
-            return Err(Failure::NoPeer(entry.peer_index));
+        let _ = match scratch.peers.get(usize::from(entry.peer_index)) {
+            Some(peer) => write!(out, "  from {} AS{} since ", peer.addr, peer.asn),
+            None => write!(
+                out,
+                "  from peer {}, not in the table, since ",
+                entry.peer_index
+            ),
         };
-        let _ = write!(out, "  from {} AS{} since ", peer.addr, peer.asn);
         time(out, entry.originated);
         if rib.add_path {
             let _ = write!(out, ", path {}", entry.path_id);
@@ -162,7 +192,6 @@ fn rib_paths(
             &Facts::read(entry.attrs, shape, &mut scratch.wide),
         );
     }
-    Ok(())
 }
 
 fn packet(out: &mut Vec<u8>, packet: &Packet<'_>, scratch: &mut Scratch) {
@@ -187,8 +216,8 @@ fn packet(out: &mut Vec<u8>, packet: &Packet<'_>, scratch: &mut Scratch) {
             writeln!(out, "  {} {what}", refresh.family)
         }
         Meaning::Unknown(body) => writeln!(out, "  {} octets that are not read", body.len()),
-        Meaning::Torn => writeln!(out, "  error: {}", Failure::Lengths),
-        Meaning::Refused(answer) => writeln!(out, "  error: a session would answer {answer}"),
+        // Told as faults.
+        Meaning::Torn | Meaning::Refused(_) => Ok(()),
     };
 }
 
@@ -278,9 +307,8 @@ fn each<T>(
 }
 
 fn update(out: &mut Vec<u8>, packet: &Packet<'_>, fields: &Fields<'_>, scratch: &mut Scratch) {
-    let shape = packet.shape(fields);
-    let facts = Facts::read(fields.attrs, shape, &mut scratch.wide);
-    let add_path = packet.add_path || fields.must_be_add_path(&facts);
+    let update = packet.update(fields, &mut scratch.wide, &mut scratch.notes);
+    let (facts, add_path) = (update.facts, update.add_path);
     if fields.withdrawn.is_empty() && fields.nlri.is_empty() {
         let end_of_rib = match facts.mp_unreach {
             None if fields.attrs.is_empty() => Some(IPV4),
@@ -303,7 +331,7 @@ fn update(out: &mut Vec<u8>, packet: &Packet<'_>, fields: &Fields<'_>, scratch: 
     {
         run(out, "announced", family, reach.nlri, add_path);
     }
-    if let Some((found, error)) = packet.verdict(&facts, shape, add_path) {
+    if let Some((found, error)) = packet.verdict(&update) {
         let _ = write!(out, "  verdict       {}", verdict_name(found));
         if let Some(error) = error {
             let _ = write!(out, ": {error}");

@@ -8,6 +8,9 @@ use crate::limits::HEADER_LEN;
 use crate::reader::{IResult, be_u16, error, located, octets};
 use crate::{Asn, Field, WireError, WireErrorKind};
 
+/// Octets of a message's marker.
+const MARKER_LEN: usize = 16;
+
 /// The session that a record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bgp4mpSession {
@@ -50,7 +53,18 @@ pub struct StateChange {
     pub new: u16,
 }
 
+/// The largest number of a state, Quagga's Deleted.
+const STATE_MAX: u16 = 8;
+
 impl<'a> Bgp4mpMessage<'a> {
+    /// The marker, where it is not the sixteen `ff` that it has to be (RFC 4271 §4.1). The lengths
+    /// around it fit, so what follows can be read all the same.
+    #[must_use]
+    pub fn wrong_marker(&self) -> Option<&'a [u8; MARKER_LEN]> {
+        let marker = self.message.first_chunk::<MARKER_LEN>()?;
+        (*marker != [0xff; MARKER_LEN]).then_some(marker)
+    }
+
     pub(super) fn parse(code: u16, body: &'a [u8]) -> Result<Self, WireError> {
         let as4 = matches!(
             code,
@@ -81,6 +95,14 @@ impl<'a> Bgp4mpMessage<'a> {
 }
 
 impl StateChange {
+    /// The first of the two states that has a number of none.
+    #[must_use]
+    pub fn wrong_state(&self) -> Option<u16> {
+        [self.old, self.new]
+            .into_iter()
+            .find(|state| !(1..=STATE_MAX).contains(state))
+    }
+
     pub(super) fn parse(code: u16, body: &[u8]) -> Result<Self, WireError> {
         Self::read(code == subtype::STATE_CHANGE_AS4, body)
             .map_err(|error| located(&error, body, Field::MrtBody))
@@ -100,7 +122,7 @@ impl StateChange {
 
 /// Checks that `message` is as long as its header says: else the record lies about its own length.
 fn whole(message: &[u8]) -> Result<(), nom::Err<WireError>> {
-    let (rest, _marker) = octets::<16>(message)?;
+    let (rest, _marker) = octets::<MARKER_LEN>(message)?;
     let (_, len) = be_u16(rest)?;
     if usize::from(len) != message.len() || message.len() < HEADER_LEN {
         return Err(nom::Err::Error(error(

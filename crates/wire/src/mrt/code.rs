@@ -1,5 +1,7 @@
 //! MRT types and subtypes (IANA "Multi-threaded Routing Toolkit (MRT)").
 
+/// The last of the types 0 to 10, which were deprecated before RFC 6396 (its appendix B).
+pub const DEPRECATED_MAX: u16 = 10;
 /// OSPFv2 (RFC 6396 §4.1).
 pub const OSPF_V2: u16 = 11;
 /// One entry a record, two-octet AS numbers (RFC 6396 §4.2).

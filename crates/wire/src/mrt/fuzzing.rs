@@ -1,6 +1,6 @@
 //! What the fuzz targets call: ordinary functions that assert properties on any bytes.
 
-use super::{MrtReader, MrtRecord, Step, rib_entry_attrs, write};
+use super::{MrtHeader, MrtReader, MrtRecord, Step, rib_entry_attrs, write};
 use crate::attrs::AttrSetBuf;
 
 /// Reads `bytes` as a file, whole and in pieces, and walks every view.
@@ -29,21 +29,37 @@ fn walk(bytes: &[u8], piece: usize) -> Vec<(u64, bool)> {
         match reader.next(unread, eof) {
             Step::Record {
                 offset,
+                header,
                 record,
                 consumed,
-                ..
             } => {
                 assert!(
                     consumed > 0 && consumed <= unread.len(),
                     "progress, within bounds"
+                );
+                assert!(
+                    !header.name().to_string().is_empty(),
+                    "every record has a name"
                 );
                 views(&record);
                 found.push((offset, true));
                 start = start.saturating_add(consumed);
             }
             Step::Damage {
-                offset, consumed, ..
+                offset,
+                header,
+                consumed,
+                ..
             } => {
+                assert_eq!(
+                    header.map(|header| (header.timestamp, header.kind, header.len)),
+                    MrtHeader::read(unread).map(|header| (
+                        header.timestamp,
+                        header.kind,
+                        header.len
+                    )),
+                    "damage names what stands there"
+                );
                 assert!(
                     consumed > 0 && consumed <= unread.len(),
                     "progress, within bounds"
@@ -77,7 +93,25 @@ fn views(record: &MrtRecord<'_>) {
             }
             assert!(dump.entries().next().is_some(), "a record has an entry");
         }
-        MrtRecord::PeerIndexTable(table) => assert_eq!(table.peers().count(), table.len()),
+        MrtRecord::PeerIndexTable(table) => {
+            assert_eq!(table.peers().count(), table.len());
+            let wrong = table.wrong_peer_type();
+            assert!(wrong.is_none_or(|(place, _)| place < table.len()));
+        }
+        MrtRecord::Message(message) => {
+            let marker = message.message.get(..16);
+            assert_eq!(
+                message.wrong_marker().is_none(),
+                marker == Some(&[0xff; 16])
+            );
+        }
+        MrtRecord::StateChange(change) => {
+            let wrong = |state| !matches!(state, 1..=8);
+            assert_eq!(
+                change.wrong_state().is_some(),
+                wrong(change.old) || wrong(change.new)
+            );
+        }
         MrtRecord::Rib(rib) => {
             for entry in rib.entries() {
                 let _ = rib_entry_attrs(entry.attrs, true, &mut set);

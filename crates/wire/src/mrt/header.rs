@@ -5,6 +5,8 @@ use crate::limits::MRT_RECORD_LEN_MAX;
 
 /// Octets of the common header: timestamp, type, subtype, length.
 pub const MRT_HEADER_LEN: usize = 12;
+/// Octets of the microseconds in front of an _ET body (§3).
+pub(super) const MICROS_LEN: usize = 4;
 
 /// A record's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,27 +56,41 @@ impl MrtHeader {
             .filter(|len| *len <= MRT_RECORD_LEN_MAX)
     }
 
-    /// True where the type is a registered one in use. Types 0 to 10 were deprecated before RFC
-    /// 6396.
+    /// Octets in front of the body: the common header, and the microseconds of the types that have
+    /// them.
+    #[must_use]
+    pub fn body_start(&self) -> usize {
+        if self.is_extended() {
+            MRT_HEADER_LEN.saturating_add(MICROS_LEN)
+        } else {
+            MRT_HEADER_LEN
+        }
+    }
+
+    /// True where the type is a registered one in use; see [`MrtHeader::is_deprecated_type`] for
+    /// those of old.
     #[must_use]
     pub fn is_known_type(&self) -> bool {
-        matches!(
-            self.kind,
-            code::OSPF_V2
-                | code::TABLE_DUMP
-                | code::TABLE_DUMP_V2
-                | code::BGP4MP
-                | code::BGP4MP_ET
-                | code::ISIS
-                | code::ISIS_ET
-                | code::OSPF_V3
-                | code::OSPF_V3_ET
-        )
+        self.type_name().is_some() && !self.is_deprecated_type()
+    }
+
+    /// True for types 0 to 10, deprecated before RFC 6396. Runs of zeros look
+    /// like them, so the reader believes in one only where another header follows it.
+    #[must_use]
+    pub fn is_deprecated_type(&self) -> bool {
+        self.kind <= code::DEPRECATED_MAX
     }
 
     /// True where these may well be a header's octets: what a resynchronisation looks for.
     pub(super) fn is_plausible(&self) -> bool {
-        self.is_known_type() && self.is_known_subtype() && self.body_len().is_some()
+        let known = self.type_name().is_some() && !self.is_blank();
+        known && self.is_known_subtype() && self.body_len().is_some()
+    }
+
+    /// True where all octets are zero: a NULL record without a body could look so, and so does
+    /// every hole in a file.
+    pub(super) fn is_blank(&self) -> bool {
+        (self.timestamp, self.kind, self.subtype, self.len) == (0, 0, 0, 0)
     }
 
     /// True for the types that hold BGP.
@@ -91,6 +107,8 @@ impl MrtHeader {
             code::TABLE_DUMP_V2 => (1..=12).contains(&self.subtype),
             code::BGP4MP | code::BGP4MP_ET => self.subtype <= 11,
             code::OSPF_V2 => self.subtype <= 1,
+            // BGP and BGP4PLUS number their messages up to 7.
+            0..=code::DEPRECATED_MAX => self.subtype <= 7,
             _ => self.subtype == 0,
         }
     }

@@ -58,6 +58,20 @@ impl<'a> PeerIndexTable<'a> {
         })
     }
 
+    /// The first peer type with bits that have no meaning (RFC 6396 §4.3.1), and its peer's place.
+    #[must_use]
+    pub fn wrong_peer_type(&self) -> Option<(usize, u8)> {
+        let mut rest = self.peers;
+        let kinds = std::iter::from_fn(|| {
+            let (kind, _) = rest.split_first()?;
+            (rest, _) = peer(rest).ok()?;
+            Some(*kind)
+        });
+        kinds
+            .enumerate()
+            .find(|(_, kind)| kind & !(PEER_IPV6 | PEER_AS4) != 0)
+    }
+
     /// How many peers.
     #[must_use]
     pub fn len(&self) -> usize {

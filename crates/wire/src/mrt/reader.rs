@@ -6,11 +6,9 @@
 
 use std::ops::Range;
 
+use super::header::MICROS_LEN;
 use super::{MRT_HEADER_LEN, MrtHeader, MrtRecord, code, table_dump};
 use crate::{Field, WireError, WireErrorKind};
-
-/// Octets of the microseconds in front of an _ET body (RFC 6396 §3).
-const MICROS_LEN: usize = 4;
 
 /// Finds the records of one file or stream. It holds no octets: the caller shows it what is unread,
 /// from the same place again until an answer consumes it.
@@ -31,6 +29,8 @@ pub enum Frame {
     Damage {
         /// Where it starts in the file.
         offset: u64,
+        /// What stands there as its header; `None` where there is too little for one.
+        header: Option<MrtHeader>,
         /// What is wrong; its offset counts from the record's header or body.
         error: WireError,
         /// Octets that are done with.
@@ -75,6 +75,8 @@ pub enum Step<'a> {
     Damage {
         /// Where the record starts in the file.
         offset: u64,
+        /// See [`Frame::Damage`].
+        header: Option<MrtHeader>,
         /// What is wrong.
         error: WireError,
         /// Octets that are done with.
@@ -119,6 +121,7 @@ impl MrtReader {
                     },
                     Err(error) => Step::Damage {
                         offset,
+                        header: Some(header),
                         error,
                         consumed,
                     },
@@ -127,10 +130,12 @@ impl MrtReader {
             Frame::NeedMore(len) => Step::NeedMore(len),
             Frame::Damage {
                 offset,
+                header,
                 error,
                 consumed,
             } => Step::Damage {
                 offset,
+                header,
                 error,
                 consumed,
             },
@@ -173,7 +178,7 @@ impl MrtReader {
         };
         let mut end = MRT_HEADER_LEN.saturating_add(len);
         if !header.is_known_type() {
-            match follows(unread, end, eof) {
+            match follows_unread(&header, unread, end, eof) {
                 Some(true) => {}
                 Some(false) => {
                     return self.damage(Field::MrtHeader, WireErrorKind::Unsupported, unread);
@@ -200,32 +205,39 @@ impl MrtReader {
                 .get(start..end)
                 .and_then(<[u8]>::first_chunk::<MICROS_LEN>);
             header.micros = micros.map(|octets| u32::from_be_bytes(*octets));
-            start = start.saturating_add(MICROS_LEN).min(end);
+            start = header.body_start().min(end);
         }
-        match MrtRecord::parse(&header, unread.get(start..end).unwrap_or_default()) {
-            Ok(_) => Frame::Record(Framed {
+        match parse(&header, unread.get(start..end).unwrap_or_default()) {
+            Ok(()) => Frame::Record(Framed {
                 offset: self.offset,
                 header,
                 body: start..end,
                 consumed: end,
             }),
-            Err(error) => match follows(unread, end, eof) {
-                None => Frame::NeedMore(end.saturating_add(MRT_HEADER_LEN)),
-                Some(true) => Frame::Damage {
-                    offset: self.offset,
-                    error,
-                    consumed: end,
-                },
-                // The length lies too.
-                Some(false) => {
-                    self.lost = true;
-                    Frame::Damage {
-                        offset: self.offset,
-                        error,
-                        consumed: 1,
-                    }
-                }
-            },
+            Err(error) => self.wrong(header, error, end, follows(unread, end, eof)),
+        }
+    }
+
+    /// A body with something wrong in it, which `trusted` says ends where another header stands:
+    /// where none does the length lies too.
+    fn wrong(
+        &mut self,
+        header: MrtHeader,
+        error: WireError,
+        end: usize,
+        trusted: Option<bool>,
+    ) -> Frame {
+        let consumed = match trusted {
+            None => return Frame::NeedMore(end.saturating_add(MRT_HEADER_LEN)),
+            Some(true) => end,
+            Some(false) => 1,
+        };
+        self.lost = consumed < end;
+        Frame::Damage {
+            offset: self.offset,
+            header: Some(header),
+            error,
+            consumed,
         }
     }
 
@@ -249,6 +261,7 @@ impl MrtReader {
         };
         Frame::Damage {
             offset: self.offset,
+            header: MrtHeader::read(unread),
             error: WireError {
                 field,
                 kind,
@@ -288,6 +301,18 @@ impl MrtReader {
     }
 }
 
+/// Checks a body; microseconds that are not there make it too short.
+fn parse(header: &MrtHeader, body: &[u8]) -> Result<(), WireError> {
+    if header.is_extended() && header.micros.is_none() {
+        return Err(WireError {
+            field: Field::MrtBody,
+            kind: WireErrorKind::Truncated,
+            offset: 0,
+        });
+    }
+    MrtRecord::parse(header, body).map(|_| ())
+}
+
 /// True where a record with this header stands at the start of `rest`: its body is well formed and
 /// another header, or the end of the file, follows it. `None`: more octets are needed.
 fn is_record(header: &MrtHeader, rest: &[u8], eof: bool) -> Option<bool> {
@@ -322,4 +347,19 @@ fn follows(unread: &[u8], end: usize, eof: bool) -> Option<bool> {
         },
         None => eof.then_some(false),
     }
+}
+
+/// The same for a type that is deprecated or unknown, where there is less to go by: a whole header
+/// has to follow, of a type in use or of its own one. Zeros alone are no record.
+fn follows_unread(header: &MrtHeader, unread: &[u8], end: usize, eof: bool) -> Option<bool> {
+    if header.is_blank() {
+        return Some(false);
+    }
+    let rest = unread.get(end..);
+    let Some(next) = rest.and_then(MrtHeader::read) else {
+        let is_end = rest.is_some_and(<[u8]>::is_empty);
+        return eof.then_some(is_end);
+    };
+    let alike = next.is_known_type() || (next.kind == header.kind && !next.is_blank());
+    Some(next.is_plausible() || (alike && next.body_len().is_some()))
 }

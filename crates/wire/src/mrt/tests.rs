@@ -52,6 +52,7 @@ fn read(bytes: &[u8]) -> Vec<(u64, Found)> {
                 offset,
                 error,
                 consumed,
+                ..
             } => {
                 found.push((offset, Err(error.kind)));
                 consumed
@@ -376,6 +377,153 @@ fn unknown_records_are_stepped_over() {
         read(&file),
         [(0, Ok((11, 0))), (15, Ok((70, 0))), (30, MESSAGE)]
     );
+}
+
+/// A record of any type, whatever its body.
+fn raw(kind: u16, subtype: u16, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x5f, 0x5e, 0x10, 0];
+    out.extend_from_slice(&kind.to_be_bytes());
+    out.extend_from_slice(&subtype.to_be_bytes());
+    out.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+    [&out, body].concat()
+}
+
+/// Every registered type is stepped over by its length, alone in a file and between others, and so
+/// is a type that nobody registered.
+#[test]
+fn every_type_is_stepped_over_and_has_a_name() {
+    let (messages, _) = messages(1);
+    let names = [
+        (0, "NULL"),
+        (1, "START"),
+        (2, "DIE"),
+        (3, "I_AM_DEAD"),
+        (4, "PEER_DOWN"),
+        (5, "BGP"),
+        (6, "RIP"),
+        (7, "IDRP"),
+        (8, "RIPNG"),
+        (9, "BGP4PLUS"),
+        (10, "BGP4PLUS_01"),
+        (11, "OSPFv2"),
+        (32, "ISIS"),
+        (33, "ISIS_ET"),
+        (48, "OSPFv3"),
+        (49, "OSPFv3_ET"),
+        (70, "type 70 subtype 0"),
+    ];
+    for (kind, name) in names {
+        let record = raw(kind, 0, &[0, 0, 0, 1, 2, 3]);
+        let all = [&record[..], &record, &messages, &record].concat();
+        let at = record.len() as u64;
+        let this = Ok((kind, 0));
+        let expected = [
+            (0, this),
+            (at, this),
+            (2 * at, MESSAGE),
+            (2 * at + messages.len() as u64, this),
+        ];
+        assert_eq!(read(&all), expected, "{name}");
+        assert_eq!(
+            read(&record.repeat(3)).len(),
+            3,
+            "{name}: nothing else in the file"
+        );
+        let header = MrtHeader::read(&record).unwrap();
+        assert_eq!(header.name().to_string(), name);
+        assert_eq!(header.name().is_registered(), kind != 70);
+    }
+    for (kind, subtype, name, registered) in [
+        (13, 6, "TABLE_DUMP_V2 RIB_GENERIC", true),
+        (13, 13, "TABLE_DUMP_V2 subtype 13", false),
+        (13, 0, "TABLE_DUMP_V2 subtype 0", false),
+        (16, 2, "BGP4MP ENTRY", true),
+        (17, 12, "BGP4MP_ET subtype 12", false),
+        (11, 5, "OSPFv2", true),
+    ] {
+        let header = MrtHeader::read(&raw(kind, subtype, &[])).unwrap();
+        assert_eq!(header.name().to_string(), name);
+        assert_eq!(header.name().is_registered(), registered, "{name}");
+    }
+}
+
+/// Zeros would be NULL records without a body.
+#[test]
+fn a_hole_of_zeros_is_one_error() {
+    assert_eq!(read(&[0; 4096]).len(), 1);
+    let (file, len) = messages(2);
+    let file = [&file[..len], &[0; 1200], &file[len..]].concat();
+    let expected = [
+        (0, MESSAGE),
+        (len as u64, Err(WireErrorKind::Unsupported)),
+        (len as u64 + 1200, MESSAGE),
+    ];
+    assert_eq!(read(&file), expected);
+}
+
+#[test]
+fn microseconds_that_are_not_there_are_damage() {
+    let (messages, len) = messages(1);
+    for kind in [17, 33, 49] {
+        let file = [&raw(kind, 0, &[1, 2, 3])[..], &messages].concat();
+        let expected = [(0, Err(WireErrorKind::Truncated)), (15, MESSAGE)];
+        assert_eq!(read(&file), expected, "{kind} {len}");
+    }
+}
+
+/// What a view can be read with all the same is told by the view.
+#[test]
+fn values_out_of_range_are_told_by_the_views() {
+    let (mut file, len) = messages(1);
+    assert_eq!(message_of(&file).wrong_marker(), None);
+    file[len - 19 + 15] = 0xfe;
+    let marker = *message_of(&file).wrong_marker().unwrap();
+    assert_eq!((marker[0], marker[15]), (0xff, 0xfe));
+
+    for (old, new, wrong) in [(1, 8, None), (0, 6, Some(0)), (6, 9, Some(9))] {
+        let mut out = Vec::new();
+        let time = MrtTime::from_secs(1);
+        write::state_change(&mut out, time, &session(V4), old, new).unwrap();
+        let Step::Record {
+            record: MrtRecord::StateChange(change),
+            ..
+        } = MrtReader::new().next(&out, true)
+        else {
+            panic!("a state change")
+        };
+        assert_eq!(change.wrong_state(), wrong);
+    }
+
+    let peer = MrtPeer {
+        router_id: RouterId(1),
+        addr: V4[0],
+        asn: Asn(1),
+    };
+    let mut out = Vec::new();
+    write::peer_index_table(&mut out, 9, RouterId(5), "", &[peer, peer]).unwrap();
+    for (kind, wrong) in [(2, None), (0x82, Some((1, 0x82)))] {
+        let at = out.len() - 13;
+        out[at] = kind;
+        let Step::Record {
+            record: MrtRecord::PeerIndexTable(table),
+            ..
+        } = MrtReader::new().next(&out, true)
+        else {
+            panic!("a peer index table")
+        };
+        assert_eq!(table.wrong_peer_type(), wrong);
+    }
+}
+
+fn message_of(file: &[u8]) -> Bgp4mpMessage<'_> {
+    let Step::Record {
+        record: MrtRecord::Message(message),
+        ..
+    } = MrtReader::new().next(file, true)
+    else {
+        panic!("a message")
+    };
+    message
 }
 
 #[test]
