@@ -29,10 +29,12 @@ pub const SHARD_BATCHES_PER_TURN: usize = 16;
 pub const SWEEP_SLOTS_PER_TURN: u32 = 8192;
 /// Log entries that update groups visit per turn.
 pub const GROUP_ENTRIES_PER_TURN: u32 = 16_384;
-/// Slots that queries visit per turn.
-pub const QUERY_SLOTS_PER_TURN: u32 = 8192;
+/// Slots that queries visit per turn, all of them together; a row found counts as
+/// [`thruway_rib::limits::ROW_SLOTS`]. One query goes on in a turn, and then stands behind the others, so a
+/// route waits for one slice whoever asks.
+pub const QUERY_SLOTS_PER_TURN: u32 = 2048;
 /// Queries that wait in one shard; one more is answered with [`crate::Reply::Busy`].
-pub const QUERIES_MAX: usize = 64;
+pub const QUERIES_MAX: usize = 256;
 /// NLRI that one pull asks for.
 pub const PULL_NLRI: u32 = 4096;
 /// Batches that egress takes off one shard's ring per turn.
@@ -63,8 +65,8 @@ pub const COPY_BELOW: usize = 8;
 pub const PARTING_MAX: usize = 4;
 /// How long a connection may take to end after its NOTIFICATION.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
-/// Rows of a query's answer that are handed over at a time.
-pub const REPLY_ROWS: usize = 1024;
+/// Rows of a query's answer that are handed over at a time: what a slice finds, as a rule.
+pub const REPLY_ROWS: usize = 32;
 /// How long news that nobody waits for (grants, positions, freed sets) may lie before the worker that
 /// they are for is woken for them alone.
 pub const HOUSEKEEPING_WAIT: Duration = Duration::from_millis(20);

@@ -9,6 +9,7 @@ use crate::export::{held_back, sendable};
 use crate::group::Group;
 use crate::groups::Tables;
 use crate::import::{reason, rejecting};
+use crate::limits::ROW_SLOTS;
 use crate::paths::Path;
 use crate::peers::Life;
 use crate::table::{Table, TableKey};
@@ -17,7 +18,8 @@ use crate::{
 };
 
 impl Shard {
-    /// Appends rows to `out`, `budget` slots looked at at most. True where the answer is complete.
+    /// Appends rows to `out`; each slot that is looked at takes 1 of `budget`, each row [`ROW_SLOTS`]. True
+    /// where the answer is complete.
     pub fn query(
         &self,
         query: &Query,
@@ -130,7 +132,10 @@ impl Shard {
                 continue;
             };
             if within.is_none_or(|within| within.covers(known.prefix().into())) {
+                let before = out.len();
                 self.rows(table, query, slot, out);
+                let rows = u32::try_from(out.len() - before).unwrap_or(u32::MAX);
+                *budget = budget.saturating_sub(rows.saturating_mul(ROW_SLOTS));
             }
         }
         true

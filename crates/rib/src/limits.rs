@@ -6,6 +6,8 @@ pub const WORKERS_MAX: usize = 32;
 pub const SHARDS_MAX: usize = 4;
 /// NLRI that one batch toward a shard holds before it is sent on.
 pub const SHARD_BATCH_NLRI_MAX: usize = 4096;
+/// What a row of an answer takes of a slice's budget, in slots: a slot is looked at, a row is made.
+pub const ROW_SLOTS: u32 = 64;
 /// NLRI in one batch toward egress.
 pub const EGRESS_BATCH_NLRI_MAX: usize = 4096;
 /// Entries of a shard's change log before the slowest reader is given up (Cease/8).

@@ -137,6 +137,7 @@ pub(super) const SERVER: &[(&str, Effect, Same<Server>)] = &[
     ("router-id", Reset, same!(router_id)),
     ("listen", Reset, same!(listen)),
     ("api", Reset, same!(api)),
+    ("api-hosts", InPlace, same!(api_hosts)),
     ("api-socket", Reset, same!(api_socket)),
     ("state", Reset, same!(state)),
     ("workers", Reset, same!(workers)),

@@ -53,6 +53,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Where to listen for HTTP; `None`: on the Unix socket only.
     pub api: Option<SocketAddr>,
+    /// Names that requests over TCP may call the server by, besides its addresses; in lower case.
+    pub api_hosts: Vec<String>,
     /// The Unix socket of the API.
     pub api_socket: PathBuf,
     /// Where the switch's position is kept when a command sets it.

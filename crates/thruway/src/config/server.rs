@@ -10,7 +10,7 @@ use thruway_rib::limits::WORKERS_MAX;
 use thruway_wire::{Asn, RouterId};
 
 use super::reader::{Reader, Section, Spot, keys};
-use super::value::{BGP_PORT, Listen, Many};
+use super::value::{BGP_PORT, HostName, Listen, Many};
 use super::{LogLevel, Mode, Server};
 
 keys! {
@@ -21,6 +21,7 @@ keys! {
         router_id: RouterId = "router-id",
         listen: Many<Listen> = "listen",
         api: SocketAddr = "api",
+        api_hosts: Many<HostName> = "api-hosts",
         api_socket: PathBuf = "api-socket",
         state: PathBuf = "state",
         workers: u16 = "workers",
@@ -52,6 +53,7 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
         }
     }
     let listen = listen(keys.listen, reader);
+    let api_hosts = api_hosts(keys.api_hosts, reader);
     let workers = workers(keys.workers, reader);
     let asn = match keys.asn {
         None if exchange && section.value("asn").is_none() => EXCHANGE_AS,
@@ -64,6 +66,7 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
         router_id,
         listen,
         api: value(keys.api),
+        api_hosts,
         api_socket: value(keys.api_socket).unwrap_or_else(default_api_socket),
         state: state(keys.state, reader),
         workers,
@@ -115,6 +118,19 @@ fn listen(keys: Option<Spot<Many<Listen>>>, reader: &mut Reader) -> Vec<SocketAd
         listen.push(addr);
     }
     listen
+}
+
+/// Names of the API, each once.
+fn api_hosts(keys: Option<Spot<Many<HostName>>>, reader: &mut Reader) -> Vec<String> {
+    let mut names = Vec::new();
+    for spot in keys.map(|keys| keys.value.0).unwrap_or_default() {
+        let name = spot.value.0.clone();
+        if names.contains(&name) {
+            reader.error_at(&spot, format!("{name} stands twice"));
+        }
+        names.push(name);
+    }
+    names
 }
 
 fn workers(key: Option<Spot<u16>>, reader: &mut Reader) -> usize {

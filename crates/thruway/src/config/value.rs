@@ -209,6 +209,34 @@ impl FromValue for Listen {
     }
 }
 
+/// A host's name (RFC 1123 §2.1) in lower case; no address, no port.
+#[derive(Clone, Debug)]
+pub(super) struct HostName(pub(super) String);
+
+impl FromValue for HostName {
+    fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
+        let text = value.get_ref().as_str().map(str::to_ascii_lowercase);
+        match text.filter(|text| is_host_name(text)) {
+            Some(text) => Some(HostName(text)),
+            None => expected(
+                "a host's name such as \"routes.example.net\", without a port",
+                value,
+                key,
+                reader,
+            ),
+        }
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let part = |part: &str| {
+        let mut octets = part.bytes();
+        (1..=63).contains(&part.len())
+            && octets.all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+    };
+    text.len() <= 253 && text.split('.').all(part) && text.parse::<IpAddr>().is_err()
+}
+
 /// RFC 4271 §8.2.1.
 pub(super) const BGP_PORT: u16 = 179;
 

@@ -1,6 +1,7 @@
 //! Questions and orders to the workers. The control plane never touches their memory: it asks by
 //! message and is answered in slices between their turns.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,9 +29,12 @@ pub(crate) struct Bus {
 /// An answer that arrives in pieces from all shards.
 pub(crate) struct Rows {
     bus: Arc<Bus>,
+    query: Query,
     id: QueryId,
     replies: mpsc::Receiver<Reply>,
-    /// Shards that have not said Done.
+    /// Shards that were asked.
+    asked: Range<usize>,
+    /// Of them, those that have not said Done.
     open: usize,
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
@@ -134,24 +138,45 @@ impl Bus {
         Ok(sum)
     }
 
-    /// Asks all shards.
+    /// Asks all shards at once.
     pub(crate) fn query(self: &Arc<Self>, query: Query) -> Result<Rows> {
+        self.query_shards(query, 0..self.shards)
+    }
+
+    /// Asks one shard after the other: what waits for the asker is one shard's.
+    pub(crate) fn query_in_turn(self: &Arc<Self>, query: Query) -> Result<Rows> {
+        self.query_shards(query, 0..self.shards.min(1))
+    }
+
+    fn query_shards(self: &Arc<Self>, query: Query, shards: Range<usize>) -> Result<Rows> {
         let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
             bail!("{QUESTIONS_MAX} questions are being answered; try again");
         };
         let id = self.id();
-        let (answers, replies) = mpsc::channel(ANSWER_PIECES_MAX * self.shards);
-        for shard in 0..self.shards {
+        let replies = self.ask(id, query, shards.clone())?;
+        Ok(Rows {
+            bus: Arc::clone(self),
+            query,
+            id,
+            replies,
+            open: shards.len(),
+            asked: shards,
+            _permit: permit,
+        })
+    }
+
+    fn ask(
+        &self,
+        id: QueryId,
+        query: Query,
+        shards: Range<usize>,
+    ) -> Result<mpsc::Receiver<Reply>> {
+        let (answers, replies) = mpsc::channel(ANSWER_PIECES_MAX * shards.len().max(1));
+        for shard in shards {
             let command = Box::new(Command::Query { id, query });
             self.order(shard, Order::Ask(id, command, answers.clone()))?;
         }
-        Ok(Rows {
-            bus: Arc::clone(self),
-            id,
-            replies,
-            open: self.shards,
-            _permit: permit,
-        })
+        Ok(replies)
     }
 }
 
@@ -185,14 +210,17 @@ impl Rows {
         while self.open > 0 {
             match tokio::time::timeout(PATIENCE, self.replies.recv()).await {
                 Ok(Some(Reply::Rows(rows))) => {
-                    self.bus
-                        .workers
-                        .iter()
-                        .take(self.bus.shards)
-                        .for_each(WorkerHandle::wake);
+                    let workers = self.bus.workers.get(self.asked.clone());
+                    let workers = workers.unwrap_or_default().iter();
+                    workers.for_each(WorkerHandle::wake);
                     return Some(Ok(rows));
                 }
-                Ok(Some(Reply::Done)) => self.open -= 1,
+                Ok(Some(Reply::Done)) => {
+                    self.open -= 1;
+                    if let Err(error) = self.ask_next() {
+                        return Some(Err(error));
+                    }
+                }
                 Ok(Some(Reply::Busy)) => {
                     self.open = 0;
                     return Some(Err(anyhow!("a worker has too many questions waiting")));
@@ -208,12 +236,26 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Where all that were asked have answered, the next shard's turn comes.
+    fn ask_next(&mut self) -> Result<()> {
+        let next = self.asked.end;
+        if self.open > 0 || next >= self.bus.shards {
+            return Ok(());
+        }
+        self.asked = next..next + 1;
+        self.replies = self.bus.ask(self.id, self.query, self.asked.clone())?;
+        self.open = 1;
+        Ok(())
+    }
+}
+
 impl Drop for Rows {
     fn drop(&mut self) {
         if self.open == 0 {
             return;
         }
-        for shard in 0..self.bus.shards {
+        for shard in self.asked.clone() {
             let _ = self.bus.command(shard, Command::Cancel(self.id));
         }
     }

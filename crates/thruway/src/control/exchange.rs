@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
-use axum::extract::{Query as Parameters, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Json, Response};
 use serde::Deserialize;
 use thruway_engine::status::PeerStatus;
@@ -14,12 +14,13 @@ use thruway_exchange::{Health, Instance, Kind, SetBy, cell, why_not};
 use thruway_rib::TallyRow;
 use thruway_wire::{Family, Prefix};
 
-use super::http::{Problem, Shared, bad};
+use super::http::Shared;
 use super::model::Peer;
 use super::network::{
     ExchangeView, HostsSummary, MatrixCell, Member, MemberSession, PeeredView, SwitchReport,
     VnetView,
 };
+use super::problem::{Parameters, Problem, bad};
 use super::view::Snapshot;
 use crate::config::{self, Config};
 use crate::hosts::HostRoute;

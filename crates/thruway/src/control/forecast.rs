@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anyhow::Result;
-use axum::extract::State;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::Json;
 use thruway_engine::status::PeerStatus;
 use thruway_exchange::{HOST_POLICY, Kind, Preference, cell, eligibility};
@@ -12,10 +14,12 @@ use thruway_rib::{Eligibility, Filter, LimitAction, PeerId, Query};
 use thruway_wire::{Family, Prefix};
 
 use super::bus::Bus;
+use super::door::{Reason, Site};
 use super::exchange::matrix;
-use super::http::{Problem, Shared, bad};
+use super::limits::{BODY_TIME, PROPOSAL_MAX};
 use super::model::RouteCounts;
 use super::plan::{Effect, Forecast, LimitForecast, Move, Proposal, SessionChange};
+use super::problem::{Problem, bad};
 use super::view::Snapshot;
 use crate::config::{Config, Diff, MaxPrefixes, Peer as PeerFile, PeerChange};
 use crate::serve::daemon::Daemon;
@@ -24,9 +28,12 @@ use crate::serve::exchange::{file_of, kind_of};
 
 /// `POST /v1/check`.
 pub(super) async fn check(
-    State(daemon): Shared,
-    Json(proposal): Json<Proposal>,
+    State(site): State<Site>,
+    request: Request,
 ) -> Result<Json<Forecast>, Problem> {
+    let _place = site.door.check()?;
+    let daemon = &site.daemon;
+    let proposal = proposal(&site, request).await?;
     let old = daemon.config();
     let path = old.path.clone();
     // Read as if the running file held the text: what depends on its place does not change.
@@ -34,7 +41,28 @@ pub(super) async fn check(
         .await
         .map_err(anyhow::Error::from)?
         .map_err(bad)?;
-    Ok(Json(forecast(&daemon, &old, &new).await?))
+    Ok(Json(forecast(daemon, &old, &new).await?))
+}
+
+/// The body, where it comes in time.
+async fn proposal(site: &Site, request: Request) -> Result<Proposal, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().map(str::trim) != Some("application/json") {
+        let text = "the body must be JSON: Content-Type: application/json".to_owned();
+        return Err(Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    let body = to_bytes(request.into_body(), PROPOSAL_MAX);
+    let Ok(body) = tokio::time::timeout(BODY_TIME, body).await else {
+        site.door.count(Reason::SlowBody);
+        let text = format!("the body did not come within {} s", BODY_TIME.as_secs());
+        return Err(Problem(StatusCode::REQUEST_TIMEOUT, text));
+    };
+    let body = body.map_err(|error| {
+        let text = format!("the body, of {PROPOSAL_MAX} octets at most: {error}");
+        Problem(StatusCode::PAYLOAD_TOO_LARGE, text)
+    })?;
+    serde_json::from_slice(&body).map_err(bad)
 }
 
 async fn forecast(daemon: &Daemon, old: &Config, new: &Config) -> Result<Forecast> {

@@ -6,29 +6,30 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query as Parameters, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{FromRef, State};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use thruway_engine::status::PeerStatus;
 use thruway_engine::{Command, Reset};
-use thruway_rib::{Filter, NotTold, Query};
+use thruway_rib::{Filter, NotTold, Query, RouteRow};
 use thruway_wire::{Family, Prefix};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::bus::{Bus, Rows};
+use super::door::Site;
 use super::events;
+use super::limits::PIECE_BYTES;
 use super::model::{Failure, Route};
-use super::view::Snapshot;
+use super::problem::{Parameters, PathParts, Problem, bad};
+use super::view::{Names, Snapshot};
 use super::{exchange, forecast};
 use crate::serve::daemon::Daemon;
 use crate::serve::describe::Export;
 
-/// Octets of a configuration that somebody asks about, its sets included.
-const PROPOSAL_MAX: usize = 64 << 20;
-
-/// The routes of the API.
-pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
+/// The routes of the API, for those who come one way.
+pub(super) fn router(site: Site) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
@@ -43,30 +44,21 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/check", post(forecast::check))
         .route("/v1/events", get(stream_events))
         .route("/metrics", get(metrics))
-        .layer(axum::extract::DefaultBodyLimit::max(PROPOSAL_MAX))
         .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
-        .with_state(daemon)
+        .method_not_allowed_fallback(|method: Method| async move {
+            let text =
+                format!("the resource knows no {method}; the header Allow says what it knows");
+            Problem(StatusCode::METHOD_NOT_ALLOWED, text)
+        })
+        .with_state(site)
 }
 
 pub(super) type Shared = State<Arc<Daemon>>;
 
-/// An answer that went wrong.
-pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.0, Json(Failure { error: self.1 })).into_response()
+impl FromRef<Site> for Arc<Daemon> {
+    fn from_ref(site: &Site) -> Self {
+        Arc::clone(&site.daemon)
     }
-}
-
-impl From<anyhow::Error> for Problem {
-    fn from(error: anyhow::Error) -> Self {
-        Problem(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}"))
-    }
-}
-
-pub(super) fn bad(text: impl std::fmt::Display) -> Problem {
-    Problem(StatusCode::BAD_REQUEST, format!("{text}"))
 }
 
 fn unknown(peer: &str) -> Problem {
@@ -90,7 +82,10 @@ async fn peers(State(daemon): Shared) -> Result<Response, Problem> {
 }
 
 /// One peer, or a list: those of an NVA or gateway.
-async fn peer(State(daemon): Shared, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn peer(
+    State(daemon): Shared,
+    PathParts(name): PathParts<String>,
+) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
     let found = daemon.find_peers(&snapshot, &name);
     if found.is_empty() && !daemon.has_site(&name) {
@@ -141,10 +136,11 @@ impl RouteParameters {
 }
 
 async fn peer_routes(
-    State(daemon): Shared,
-    Path((name, table)): Path<(String, String)>,
+    State(site): State<Site>,
+    PathParts((name, table)): PathParts<(String, String)>,
     Parameters(parameters): Parameters<RouteParameters>,
 ) -> Result<Response, Problem> {
+    let daemon = &site.daemon;
     let snapshot = daemon.snapshot().await?;
     let found = daemon.find_peers(&snapshot, &name);
     if found.is_empty() && !daemon.has_site(&name) {
@@ -175,28 +171,28 @@ async fn peer_routes(
         let export = (table == "advertised").then(|| daemon.export_of(peer));
         questions.push_back((query, export.flatten()));
     }
-    let bus = Arc::clone(daemon.bus());
-    Ok(stream(bus, questions, snapshot))
+    stream(&site, questions, snapshot.names())
 }
 
 async fn routes(
-    State(daemon): Shared,
+    State(site): State<Site>,
     Parameters(parameters): Parameters<RouteParameters>,
 ) -> Result<Response, Problem> {
+    let daemon = &site.daemon;
     let snapshot = daemon.snapshot().await?;
     let filter = parameters.filter(true)?;
     let query = Query::Routes(filter);
     if !matches!(filter, Filter::Longest(_)) {
-        let bus = Arc::clone(daemon.bus());
-        return Ok(stream(bus, VecDeque::from([(query, None)]), snapshot));
+        let questions = VecDeque::from([(query, None)]);
+        return stream(&site, questions, snapshot.names());
     }
     let mut rows = daemon.bus().query(query)?;
     // Each shard named its longest match; the longest of them is the answer.
     let mut found = collect(&mut rows).await?;
     let longest = found.iter().map(|row| row.prefix.prefix_len()).max();
     found.retain(|row| Some(row.prefix.prefix_len()) == longest);
-    let found = found.iter().map(|row| snapshot.route(row));
-    Ok(all_lines(found))
+    let names = snapshot.names();
+    Ok(all_lines(found.iter().map(|row| names.route(row))))
 }
 
 async fn explain(
@@ -222,8 +218,9 @@ async fn explain(
     };
     let mut rows = daemon.bus().query(Query::Explain { prefix, to })?;
     let found = collect(&mut rows).await?;
+    let names = snapshot.names();
     Ok(all_lines(found.iter().map(|row| {
-        let mut route = snapshot.route(row);
+        let mut route = names.route(row);
         if let (Some(Err(NotTold::Matrix)), Some(to)) = (&row.told, receiver)
             && let Some(why) = daemon.why_not(&snapshot, row.peer, to)
         {
@@ -250,7 +247,7 @@ fn one_peer<'s>(
     }
 }
 
-async fn collect(rows: &mut Rows) -> Result<Vec<thruway_rib::RouteRow>, Problem> {
+async fn collect(rows: &mut Rows) -> Result<Vec<RouteRow>, Problem> {
     let mut all = Vec::new();
     while let Some(piece) = rows.next().await {
         all.extend(piece?);
@@ -261,12 +258,16 @@ async fn collect(rows: &mut Rows) -> Result<Vec<thruway_rib::RouteRow>, Problem>
 /// A question, and what happens to its routes on their way to the peer that was told them.
 type Question = (Query, Option<Export>);
 
-/// Questions that are answered one after the other.
+/// Questions that are answered one after the other. What it holds for its reader is small: a few rows, and
+/// one piece of text.
 struct Answers {
     bus: Arc<Bus>,
     waiting: VecDeque<Question>,
     current: Option<(Rows, Option<Export>)>,
-    snapshot: Snapshot,
+    /// Found and not written yet.
+    rows: std::vec::IntoIter<RouteRow>,
+    names: Arc<Names>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Answers {
@@ -275,27 +276,33 @@ impl Answers {
         loop {
             if self.current.is_none() {
                 let (query, export) = self.waiting.pop_front()?;
-                match self.bus.query(query) {
+                match self.bus.query_in_turn(query) {
                     Ok(rows) => self.current = Some((rows, export)),
                     Err(error) => return Some(self.failed(&error)),
                 }
             }
             let (rows, export) = self.current.as_mut()?;
-            match rows.next().await {
-                None => self.current = None,
-                Some(Err(error)) => return Some(self.failed(&error)),
-                Some(Ok(piece)) => {
-                    let mut text = Vec::new();
-                    for row in &piece {
-                        let route = match export {
-                            Some(export) => export.route(&self.snapshot, row),
-                            None => self.snapshot.route(row),
-                        };
-                        push_line(&mut text, &route);
-                    }
-                    return Some(text);
+            if self.rows.as_slice().is_empty() {
+                match rows.next().await {
+                    None => self.current = None,
+                    Some(Err(error)) => return Some(self.failed(&error)),
+                    Some(Ok(piece)) => self.rows = piece.into_iter(),
+                }
+                continue;
+            }
+            let mut text = Vec::new();
+            for row in self.rows.by_ref() {
+                let route = match export {
+                    Some(export) => export.route(&self.names, &row),
+                    None => self.names.route(&row),
+                };
+                push_line(&mut text, &route);
+                if text.len() >= PIECE_BYTES {
+                    break;
                 }
             }
+            text.shrink_to_fit();
+            return Some(text);
         }
     }
 
@@ -311,18 +318,20 @@ impl Answers {
 }
 
 /// A line of JSON for each route, as the shards find them.
-fn stream(bus: Arc<Bus>, waiting: VecDeque<Question>, snapshot: Snapshot) -> Response {
+fn stream(site: &Site, waiting: VecDeque<Question>, names: Names) -> Result<Response, Problem> {
     let answers = Answers {
-        bus,
+        _place: site.door.stream()?,
+        bus: Arc::clone(site.daemon.bus()),
         waiting,
         current: None,
-        snapshot,
+        rows: Vec::new().into_iter(),
+        names: site.share(names),
     };
     let pieces = futures_util::stream::unfold(answers, |mut answers| async move {
         let text = answers.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), answers))
     });
-    lines(Body::from_stream(pieces))
+    Ok(lines(Body::from_stream(pieces)))
 }
 
 fn all_lines(routes: impl Iterator<Item = Route>) -> Response {
@@ -351,7 +360,7 @@ struct ResetParameters {
 
 async fn reset(
     State(daemon): Shared,
-    Path(name): Path<String>,
+    PathParts(name): PathParts<String>,
     Parameters(parameters): Parameters<ResetParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = daemon.snapshot().await?;
@@ -391,17 +400,18 @@ async fn reload(State(daemon): Shared) -> Result<Response, Problem> {
     }
 }
 
-async fn metrics(State(daemon): Shared) -> Result<Response, Problem> {
-    let snapshot = daemon.snapshot().await?;
-    let text = super::metrics::text(&daemon, &snapshot)?;
+async fn metrics(State(site): State<Site>) -> Result<Response, Problem> {
+    let snapshot = site.daemon.snapshot().await?;
+    let text = super::metrics::text(&site, &snapshot)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// What is logged from now on, as it happens.
-async fn stream_events() -> Response {
+async fn stream_events(State(site): State<Site>) -> Result<Response, Problem> {
     use tokio::sync::broadcast::error::RecvError;
-    let pieces = futures_util::stream::unfold(events::listen(), |mut heard| async move {
+    let start = (events::listen(), site.door.stream()?);
+    let pieces = futures_util::stream::unfold(start, |(mut heard, place)| async move {
         let line = match heard.recv().await {
             Ok(line) => line,
             Err(RecvError::Lagged(missed)) => {
@@ -411,7 +421,7 @@ async fn stream_events() -> Response {
             }
             Err(RecvError::Closed) => return None,
         };
-        Some((Ok::<_, Infallible>(line), heard))
+        Some((Ok::<_, Infallible>(line), (heard, place)))
     });
-    lines(Body::from_stream(pieces))
+    Ok(lines(Body::from_stream(pieces)))
 }

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family as Metric;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::door::Site;
 use super::exchange::states;
 use super::model::{Peer, RouteCounts};
 use super::view::Snapshot;
@@ -46,14 +47,27 @@ struct MemberLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorLabels {
+    over: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    over: &'static str,
+    reason: &'static str,
+}
+
 type Number = Gauge<i64, std::sync::atomic::AtomicI64>;
 type Real = Gauge<f64, AtomicU64>;
 
-pub(super) fn text(daemon: &Daemon, snapshot: &Snapshot) -> Result<String> {
+pub(super) fn text(site: &Site, snapshot: &Snapshot) -> Result<String> {
+    let daemon = &site.daemon;
     let mut registry = Registry::with_prefix("thruway");
     server(daemon, snapshot, &mut registry);
     peers(daemon, snapshot, &mut registry);
     network(daemon, snapshot, &mut registry);
+    doors(site, &mut registry);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -135,6 +149,24 @@ fn peers(daemon: &Daemon, snapshot: &Snapshot, registry: &mut Registry) {
         silence,
     );
     registry.register("peer_routes", "Routes by peer, family and kind", routes);
+}
+
+/// Connections of the API, and what was turned away.
+fn doors(site: &Site, registry: &mut Registry) {
+    let open = Metric::<DoorLabels, Number>::default();
+    let refused = Metric::<RefusalLabels, Counter>::default();
+    for door in &site.doors {
+        let connections = i64::try_from(door.connections()).unwrap_or(i64::MAX);
+        let over = door.name;
+        open.get_or_create(&DoorLabels { over }).set(connections);
+        for (reason, count) in door.refused() {
+            let labels = RefusalLabels { over, reason };
+            refused.get_or_create(&labels).inc_by(count);
+        }
+    }
+    registry.register("api_connections", "Open connections of the API", open);
+    let help = "Connections and requests of the API that were turned away";
+    registry.register("api_refused", help, refused);
 }
 
 /// Peers' limits: the largest count, where it warns, and what counts.

@@ -22,13 +22,19 @@ pub(crate) struct Snapshot {
     tables: HashMap<PeerId, PeerTable>,
 }
 
-/// One peer, as routes name it.
-#[derive(Clone)]
-pub(crate) struct PeerName {
-    pub(crate) name: Arc<str>,
-    pub(crate) addr: IpAddr,
-    pub(crate) local: Option<IpAddr>,
-    pub(crate) internal: bool,
+/// Peers as routes name them: what an answer of many rows keeps of a snapshot.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Names(HashMap<PeerId, PeerName>);
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq)]
+struct PeerName {
+    name: Arc<str>,
+    addr: IpAddr,
+    local: Option<IpAddr>,
+    internal: bool,
+    /// It is the network's own session.
+    own: bool,
 }
 
 impl Snapshot {
@@ -66,27 +72,16 @@ impl Snapshot {
             .find(|peer| &*peer.name == wanted || Some(peer.addr.ip()) == addr)
     }
 
-    pub(crate) fn name(&self, id: PeerId) -> PeerName {
-        match self.get(id) {
-            Some(peer) => PeerName {
-                name: Arc::clone(&peer.name),
-                addr: peer.addr.ip(),
-                local: peer.ends.map(|(ours, _)| ours.ip()),
-                internal: peer.negotiated.as_ref().is_some_and(|n| n.internal),
-            },
-            None => PeerName {
-                name: format!("peer {}", id.0).into(),
-                addr: IpAddr::from([0, 0, 0, 0]),
-                local: None,
-                internal: false,
-            },
-        }
-    }
-
-    /// True for the network's own session.
-    pub(crate) fn is_local(&self, id: PeerId) -> bool {
-        self.get(id)
-            .is_some_and(|peer| peer.role == PeerRole::Local)
+    /// What routes need of it.
+    pub(crate) fn names(&self) -> Names {
+        let name = |peer: &PeerStatus| PeerName {
+            name: Arc::clone(&peer.name),
+            addr: peer.addr.ip(),
+            local: peer.ends.map(|(ours, _)| ours.ip()),
+            internal: peer.negotiated.as_ref().is_some_and(|n| n.internal),
+            own: peer.role == PeerRole::Local,
+        };
+        Names(self.peers().map(|peer| (peer.peer, name(peer))).collect())
     }
 
     pub(crate) fn group(&self, id: PeerId) -> Option<GroupId> {
@@ -154,6 +149,24 @@ impl Snapshot {
     pub(crate) fn export_hits(&self, id: GroupId) -> Hits {
         let all = self.workers.iter().flat_map(|worker| &worker.export_hits);
         sum_hits(all.filter(|(group, _)| *group == id).map(|(_, hits)| hits))
+    }
+}
+
+impl Names {
+    fn name(&self, id: PeerId) -> PeerName {
+        let known = self.0.get(&id).cloned();
+        known.unwrap_or_else(|| PeerName {
+            name: format!("peer {}", id.0).into(),
+            addr: IpAddr::from([0, 0, 0, 0]),
+            local: None,
+            internal: false,
+            own: false,
+        })
+    }
+
+    /// True for the network's own session.
+    pub(crate) fn is_local(&self, id: PeerId) -> bool {
+        self.0.get(&id).is_some_and(|peer| peer.own)
     }
 
     /// What the API says of a path.

@@ -15,7 +15,7 @@ use super::exchange::file_of;
 use super::local::LOCAL_NAME;
 use crate::config::{Config, MaxPrefixes, Peer as PeerFile};
 use crate::control::model::{Peer, PeerLimit, PolicyHits, Route, RouteCounts, StatementHits};
-use crate::control::view::Snapshot;
+use crate::control::view::{Names, Snapshot};
 
 /// LOCAL_PREF that an internal peer is told where a route has none.
 const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -120,14 +120,14 @@ impl Daemon {
 
 impl Export {
     /// A route as the peer was told it: the table holds it before the group's own changes.
-    pub(crate) fn route(&self, snapshot: &Snapshot, row: &RouteRow) -> Route {
+    pub(crate) fn route(&self, names: &Names, row: &RouteRow) -> Route {
         let mut shown = row.clone();
         let set = row.accepted.as_ref().unwrap_or(&row.attrs);
         shown.accepted = Some(self.rewrite(set.as_ref(), row.prefix.family()));
-        let mut route = snapshot.route(&shown);
+        let mut route = names.route(&shown);
         route.changed = row.accepted.is_some();
         route.local_address = self.local;
-        if snapshot.is_local(row.peer) {
+        if names.is_local(row.peer) {
             route.source_peer = self.local;
         }
         route

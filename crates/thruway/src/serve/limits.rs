@@ -24,7 +24,8 @@ pub(crate) const STRANGERS_KNOWN_MAX: usize = 1024;
 pub(crate) const RING_BATCHES: usize = 64;
 /// Peers at most, dynamic ones included.
 pub(crate) const PEERS_MAX: u16 = 16_384;
-/// Pieces of an answer that wait for whoever asked.
-pub(crate) const ANSWER_PIECES_MAX: usize = 16;
-/// Questions at a time; more are told to come again.
-pub(crate) const QUESTIONS_MAX: usize = 64;
+/// Pieces of an answer that wait for whoever asked, by shard that answers.
+pub(crate) const ANSWER_PIECES_MAX: usize = 4;
+/// Questions at a time; more are told to come again. Each way into the API has its own bound of long
+/// ones, so these leave room for the short ones.
+pub(crate) const QUESTIONS_MAX: usize = 192;

@@ -30,7 +30,7 @@ use thruway_engine::{
 };
 use thruway_net::ListenOptions;
 use thruway_rib::WorkerId;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt;
@@ -45,7 +45,7 @@ use self::worker::{Order, Parts, WorkerHandle};
 use crate::config::Config;
 use crate::control::bus::Bus;
 use crate::control::events::Broadcast;
-use crate::control::{http, log};
+use crate::control::{door, log};
 
 /// How long sessions may take to close at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -139,15 +139,11 @@ async fn serve(config: Config) -> Result<()> {
     };
     let daemon = Daemon::new(base);
     let unix = bind_socket(&config.server.api_socket)?;
-    let app = http::router(Arc::clone(&daemon));
-    let unix_app = app.clone();
-    tokio::spawn(async move { axum::serve(unix, unix_app).await });
-    if let Some(addr) = config.server.api {
-        let tcp = TcpListener::bind(addr)
-            .await
-            .with_context(|| format!("cannot listen at {addr}"))?;
-        tokio::spawn(async move { axum::serve(tcp, app).await });
-    }
+    let tcp = match config.server.api {
+        None => None,
+        Some(addr) => Some(door::bind(addr).with_context(|| format!("cannot listen at {addr}"))?),
+    };
+    door::open(&daemon, unix, tcp);
     if let Some(matrix) = daemon.matrix() {
         daemon.send_matrix(matrix)?;
     }

@@ -162,7 +162,9 @@ impl Client {
                 let stream = tokio::net::TcpStream::connect(addr.as_str())
                     .await
                     .with_context(|| format!("no server answers at {addr}"))?;
-                exchange(stream, addr, method, path, body).await?
+                // The server knows its addresses, but not every name of them.
+                let addr = stream.peer_addr()?.to_string();
+                exchange(stream, &addr, method, path, body).await?
             }
         };
         if response.status().is_success() {

@@ -396,8 +396,10 @@ fn faults_of_the_server() {
         ]
     );
     let text = "[server]\nasn = \"x\"\nrouter-id = \"0.0.0.0\"\nlisten = [\"::1\", \"[::1]:179\"]\n\
-                workers = 0\ntransport = \"iouring\"\napi = \"127.0.0.1\"\nlog = \"all\"";
+                workers = 0\ntransport = \"iouring\"\napi = \"127.0.0.1\"\nlog = \"all\"\n\
+                api-hosts = [\"rs:80\", \"rs\", \"RS\", \"192.0.2.1\", \"\"]";
     let max = thruway_rib::limits::WORKERS_MAX;
+    let name = "expected a host's name such as \"routes.example.net\", without a port";
     assert_eq!(raw(text).unwrap_err(), [
         "t.toml:2: server.asn: expected an AS number from 1 to 4294967295, found `x`".to_owned(),
         "t.toml:3: server.router-id: expected an identifier such as \"192.0.2.1\", not 0.0.0.0, found `0.0.0.0`".into(),
@@ -406,6 +408,10 @@ fn faults_of_the_server() {
         "t.toml:6: server.transport: unknown value `iouring`; did you mean `io-uring`?".into(),
         "t.toml:7: server.api: expected an address and port such as \"[::1]:8179\", found `127.0.0.1`".into(),
         "t.toml:8: server.log: unknown value `all`; known: error, warn, info, debug, trace".into(),
+        format!("t.toml:9: server.api-hosts: {name}, found `192.0.2.1`"),
+        format!("t.toml:9: server.api-hosts: {name}, found ``"),
+        format!("t.toml:9: server.api-hosts: {name}, found `rs:80`"),
+        "t.toml:9: server.api-hosts: rs stands twice".into(),
     ]);
 }
 

@@ -24,6 +24,7 @@ fn the_shortest_server() {
         ["0.0.0.0:179", "[::]:179"].map(|addr| addr.parse().unwrap())
     );
     assert_eq!(server.api, None);
+    assert!(server.api_hosts.is_empty());
     assert_eq!(server.api_socket, default_api_socket());
     let cores = std::thread::available_parallelism().unwrap().get();
     assert!(server.workers >= 1 && server.workers * 2 <= cores.max(2));
@@ -41,7 +42,7 @@ fn the_shortest_server() {
 fn every_key_of_the_server() {
     let config = raw(
         "[server]\nasn = \"1.10\"\nrouter-id = \"198.18.0.1\"\nlisten = \"198.18.0.1\"\n\
-         api = \"127.0.0.1:8179\"\napi-socket = \"/tmp/x.sock\"\nworkers = 3\npin-workers = true\n\
+         api = \"127.0.0.1:8179\"\napi-hosts = [\"RS1.example\", \"rs\"]\napi-socket = \"/tmp/x.sock\"\nworkers = 3\npin-workers = true\n\
          transport = \"epoll\"\nlog = \"debug\"\ncluster-id = \"9.9.9.9\"\n\
          always-compare-med = true\nmissing-med-worst = true\nmode = \"transparent\"\nstate = \"/s\"",
     );
@@ -49,6 +50,7 @@ fn every_key_of_the_server() {
     assert_eq!(server.asn, Asn(65546));
     assert_eq!(server.listen, ["198.18.0.1:179".parse().unwrap()]);
     assert_eq!(server.api, Some("127.0.0.1:8179".parse().unwrap()));
+    assert_eq!(server.api_hosts, ["rs1.example", "rs"]);
     assert_eq!(server.api_socket.to_str(), Some("/tmp/x.sock"));
     assert_eq!((server.workers, server.pin_workers), (3, true));
     assert_eq!(server.transport, TransportChoice::Epoll);

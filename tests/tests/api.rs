@@ -1,0 +1,290 @@
+//! The HTTP API among strangers: pages of other sites, connections that do nothing, readers who take
+//! nothing.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use thruway_tests::lab::wait_until;
+use thruway_tests::rig::{OPEN, PATIENCE, Rig, announce, client_addr, clients, set};
+use thruway_wire::Prefix;
+
+/// As docs/api.md says: connections from one address, and how long anything may do nothing.
+const ADDRESS_CONNECTIONS: usize = 64;
+const IDLE: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(10);
+/// What a busy machine may add.
+const LATE: Duration = Duration::from_secs(5);
+
+struct Api {
+    rig: Rig,
+    addr: String,
+}
+
+impl Api {
+    fn start(server: &str, peers: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = free.local_addr().expect("bound").to_string();
+        drop(free);
+        let server = format!("api = \"{addr}\"\n{server}");
+        let rig = Rig::start_with("auto", &server, peers);
+        Api { rig, addr }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.addr).expect("it listens");
+        let patience = Some(IDLE + PATIENCE);
+        stream.set_read_timeout(patience).expect("a time limit");
+        stream
+    }
+
+    /// Sends a head and reads to the connection's end.
+    fn say(&self, head: &str) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(head.as_bytes()).expect("it reads");
+        Answer::read(stream)
+    }
+
+    /// A request with these headers besides Connection.
+    fn ask(&self, line: &str, headers: &[&str]) -> Answer {
+        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        self.say(&format!(
+            "{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n"
+        ))
+    }
+
+    fn host(&self) -> String {
+        format!("Host: {}", self.addr)
+    }
+
+    /// How often something was turned away, asked over the Unix socket, whose places are its own.
+    fn refused(&self, reason: &str) -> u64 {
+        let socket = self.rig.file("thruway.sock");
+        let mut stream = UnixStream::connect(socket).expect("it listens");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).expect("it reads");
+        let name = format!("thruway_api_refused_total{{over=\"tcp\",reason=\"{reason}\"}} ");
+        let text = Answer::read(stream).body;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&name));
+        value.expect("a counter").parse().expect("a number")
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn read(mut stream: impl Read) -> Self {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Answer {
+            status: status.expect("a status"),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// A failure in the API's own form.
+    #[track_caller]
+    fn fails(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}\n{}", self.head, self.body);
+        assert!(
+            self.head.contains("content-type: application/json"),
+            "{}",
+            self.head
+        );
+        assert!(!self.head.contains("access-control"), "{}", self.head);
+        let body: Value = serde_json::from_str(&self.body).expect("JSON");
+        body["error"].as_str().expect("a sentence").to_owned()
+    }
+}
+
+#[test]
+fn pages_of_other_sites_change_nothing_and_other_names_are_refused() {
+    let api = Api::start("api-hosts = [\"rs1.example\"]", &clients(1, OPEN));
+    let speaker = api.rig.connect(1);
+    let host = api.host();
+    let own = format!("Origin: http://{}", api.addr);
+    let reset = "POST /v1/peers/c1/reset?kind=hard";
+    for from in [
+        "Origin: http://evil.example",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+    ] {
+        for line in [reset, "POST /v1/reload", "POST /v1/exchange?enabled=true"] {
+            let error = api.ask(line, &[&host, from]).fails(403);
+            assert!(error.contains("own pages"), "{error}");
+        }
+        assert_eq!(
+            api.ask("GET /v1/status", &[&host, from]).status,
+            200,
+            "{from}"
+        );
+    }
+    let evil = ["Host: evil.example", "Origin: http://evil.example"];
+    for line in [reset, "GET /v1/peers", "GET /metrics"] {
+        let error = api.ask(line, &evil).fails(421);
+        assert!(error.contains("evil.example"), "{error}");
+    }
+    api.ask("GET /v1/peers", &[]).fails(400);
+    let absolute = format!(
+        "GET http://evil.example/v1/peers HTTP/1.1\r\n{host}\r\n\
+                            Connection: close\r\n\r\n"
+    );
+    api.say(&absolute).fails(421);
+    assert_eq!(api.rig.peer("c1")["flaps"], 0, "nobody reset it");
+    assert_eq!((api.refused("origin"), api.refused("host")), (9, 5));
+    for host in [
+        &*host,
+        "Host: localhost",
+        "Host: RS1.example:80",
+        "Host: [::1]:8179",
+    ] {
+        assert_eq!(api.ask("GET /v1/status", &[host]).status, 200, "{host}");
+    }
+    assert_eq!(
+        api.ask("POST /v1/reload", &[&host]).status,
+        200,
+        "as the command line"
+    );
+    assert_eq!(api.ask(reset, &[&host, &own]).status, 200, "its own page");
+    api.rig.wait_peer("c1", "/flaps", 1);
+    drop(speaker);
+}
+
+#[test]
+fn failures_are_json() {
+    let api = Api::start("", &clients(1, OPEN));
+    let host = api.host();
+    for (line, status) in [
+        ("GET /", 404),
+        ("GET /v1/none", 404),
+        ("GET /v1/peers/nobody", 404),
+        ("POST /v1/status", 405),
+        ("DELETE /v1/peers/c1", 405),
+        ("GET /v1/reload", 405),
+        ("GET /v1/routes?prefix=1", 400),
+        ("GET /v1/routes?colour=red", 400),
+        ("GET /v1/routes?longer=perhaps", 400),
+        ("GET /v1/explain", 400),
+        ("GET /v1/peers/%ff/learned", 400),
+        ("GET /v1/peers/c1/unknown", 400),
+        ("POST /v1/peers/c1/reset", 400),
+        ("POST /v1/check", 415),
+    ] {
+        let answer = api.ask(line, &[&host]);
+        let error = answer.fails(status);
+        assert!(!error.is_empty(), "{line}");
+        let allows = answer.head.lines().any(|line| line.starts_with("allow: "));
+        assert_eq!(allows, status == 405, "{line}: {}", answer.head);
+    }
+    let json = ["Content-Type: application/json", &*host];
+    api.ask("POST /v1/check", &json).fails(400);
+}
+
+/// Reads until the connection ends, whichever way; when that was.
+fn end_of(mut stream: &TcpStream) -> Instant {
+    let mut octets = [0; 4096];
+    loop {
+        match stream.read(&mut octets) {
+            Ok(0) => return Instant::now(),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("it stays open"),
+            Err(_) => return Instant::now(),
+        }
+    }
+}
+
+#[test]
+fn what_does_nothing_is_closed() {
+    let api = Api::start("", &clients(1, OPEN));
+    let speaker = api.rig.connect(1);
+    // More text than kernels hold of one connection.
+    let routes: u16 = 40_000;
+    let prefixes: Vec<Prefix> = (0..routes)
+        .map(|n| {
+            let [high, low] = n.to_be_bytes();
+            format!("20.{high}.{low}.0/24").parse().expect("a prefix")
+        })
+        .collect();
+    let attrs = set(&[64601], client_addr(1).into(), &[]);
+    speaker.announce_prefixes(&prefixes, attrs.as_ref());
+    api.rig.wait_peer("c1", "/ipv4/accepted", routes);
+
+    let ask = format!("GET /v1/routes HTTP/1.1\r\n{}\r\n\r\n", api.host());
+    let mut stalled = api.connect();
+    stalled.write_all(ask.as_bytes()).expect("it reads");
+    let mut kept = api.connect();
+    let status = format!("GET /v1/status HTTP/1.1\r\n{}\r\n\r\n", api.host());
+    kept.write_all(status.as_bytes()).expect("it reads");
+    let mut slow = api.connect();
+    let start = Instant::now();
+    slow.write_all(b"G").expect("it reads");
+    // The other places of the address, and far more than it has.
+    let idle: Vec<TcpStream> = (0..200).map(|_| api.connect()).collect();
+    wait_until("those beyond the bound are counted", PATIENCE, || {
+        api.refused("address") as usize == 200 + 3 - ADDRESS_CONNECTIONS
+    });
+    let full = Answer::read(idle.last().expect("connections"));
+    assert!(full.fails(503).contains("too many connections"));
+    // The Unix socket's places are its own.
+    assert_eq!(api.rig.show(&["status"])["established"], 1);
+
+    let dripped = std::thread::spawn(move || {
+        for octet in b"ET /v1/status HTTP/1.1\r\n" {
+            std::thread::sleep(Duration::from_secs(1));
+            if slow.write_all(&[*octet]).is_err() {
+                break;
+            }
+        }
+        end_of(&slow)
+    });
+    for stream in &idle {
+        assert!(end_of(stream).duration_since(start) < IDLE + LATE);
+    }
+    assert!(start.elapsed() >= IDLE - LATE, "idle ones have their time");
+    assert!(end_of(&kept).duration_since(start) < IDLE + LATE);
+    assert_eq!(api.refused("idle") as usize, ADDRESS_CONNECTIONS - 2);
+    let dripped = dripped.join().expect("no panic").duration_since(start);
+    assert!(dripped < HEAD + LATE + LATE, "{dripped:?}");
+    assert_eq!(api.refused("slow_head"), 1);
+    wait_until("the stalled reader is closed", IDLE + LATE, || {
+        api.refused("stalled") == 1
+    });
+    // It was cut off, not ended.
+    let mut text = Vec::new();
+    let _ = stalled.read_to_end(&mut text);
+    assert!(!text.ends_with(b"0\r\n\r\n"), "the answer is not whole");
+    // Who takes it gets all of it, as before.
+    let all = api.ask("GET /v1/routes", &[&api.host()]);
+    assert_eq!(all.body.matches("\"network\"").count(), usize::from(routes));
+}
+
+#[test]
+fn fifty_listeners_keep_nobody_out() {
+    let api = Api::start("", &clients(1, OPEN));
+    let speaker = api.rig.connect(1);
+    announce(&speaker, 1, &["203.0.113.0/24"], &[64601]);
+    api.rig.wait_peer("c1", "/ipv4/accepted", 1);
+    let ask = format!("GET /v1/events HTTP/1.1\r\n{}\r\n\r\n", api.host());
+    let mut listeners: Vec<TcpStream> = (0..50).map(|_| api.connect()).collect();
+    for stream in &mut listeners {
+        stream.write_all(ask.as_bytes()).expect("it reads");
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+    }
+    let routes = api.ask("GET /v1/routes", &[&api.host()]);
+    assert_eq!(
+        (routes.status, routes.body.matches("64601").count()),
+        (200, 1)
+    );
+}
