@@ -38,6 +38,7 @@ const ENCODING: Encoding = Encoding {
     add_path: true,
     max_len: u16::MAX,
     extended_next_hop: true,
+    link: None,
 };
 
 /// Prefix by prefix what the network announced, as text.
