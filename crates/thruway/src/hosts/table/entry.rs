@@ -42,6 +42,10 @@ pub(super) struct Entry {
     /// Somebody else took it out of the kernel.
     pub(super) lost: bool,
     pub(super) queued: bool,
+    /// There is more than one route of ours with the prefix and the metric.
+    pub(super) surplus: bool,
+    /// The comparison that found it in the kernel.
+    pub(super) seen: u32,
 }
 
 impl Entry {
@@ -118,6 +122,9 @@ impl Entry {
             self.problem = lacks.then_some(Problem::NextHops);
         }
         match (&self.installed, wanted) {
+            // The kernel takes one of several out, and another is in the next one's way: then its
+            // table is read again.
+            (Some(_), _) if self.surplus => Some(ChangeKind::Remove),
             (None, None) => None,
             (None, Some(hops)) => Some(ChangeKind::Add(hops)),
             (Some(old), Some(hops)) => (*old != hops).then_some(ChangeKind::Replace(hops)),
@@ -135,9 +142,16 @@ impl Entry {
     /// What the kernel has is to be asked again.
     pub(super) fn forget(&mut self) {
         self.lost |= self.installed.take().is_some();
+        self.surplus = false;
         if self.problem == Some(Problem::Foreign) {
             self.problem = None;
         }
+    }
+
+    /// It is not in the kernel any more.
+    pub(super) fn gone(&mut self) {
+        self.installed = None;
+        self.surplus = false;
     }
 
     pub(super) fn count(&self, totals: &mut HostsTotals) {
