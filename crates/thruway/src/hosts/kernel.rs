@@ -1,13 +1,17 @@
 //! The kernel's routing tables by rtnetlink.
 //!
 //! Requests go on one socket, many in a datagram; the kernel works them off within the send and
-//! answers what fails, and the last one in any case. Another socket hears what changes: routes,
-//! links, addresses, rules. What our own requests cause is told apart by the first socket's port.
+//! answers what fails, and the last one in any case. Another socket ([`monitor`]) hears what changes:
+//! routes, links, addresses, rules. What our own requests cause is told apart by the first socket's
+//! port. The whole table is read on a socket of its own, a new one each time: of a reading that broke
+//! off nothing is left in the next one's way, and what waits on the other two does not matter to it.
 
 mod message;
+mod monitor;
 mod socket;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,60 +21,74 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
     NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
 };
-use netlink_packet_route::link::LinkHeader;
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::RouteType;
 use thruway_wire::{Family, Prefix};
 
 use self::message::{Route, Way};
-use self::socket::Netlink;
-use super::limits::{BATCH_OCTETS, COMMAND_BUFFER, MONITOR_BUFFER, NOTES_MAX};
-use super::table::{Change, ChangeKind, Found, Gateway, Hop, Lookup, Refusal};
+use self::monitor::Monitor;
+pub(super) use self::monitor::Notes;
+use self::socket::{Netlink, Source};
+use super::limits::{BATCH_OCTETS, COMMAND_BUFFER};
+use super::table::{Change, ChangeKind, Found, Gateway, Hop, Lookup, Owner, Refusal};
 use super::view::KernelTable;
 
-/// RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE.
-const GROUPS: [u32; 7] = [1, 5, 7, 8, 9, 11, 19];
 /// Lookups in one datagram: their answers take several kilobytes each while they wait.
 const LOOKUPS: usize = 16;
 /// A dump that changed underway is taken again this often at most.
 const DUMPS: usize = 3;
-/// IFF_UP, IFF_RUNNING, IFF_LOWER_UP: what of a link's flags routes depend on.
-const LINK_FLAGS: u32 = 0x1_0041;
+/// The link that every network namespace has.
+const LOOPBACK: u32 = 1;
+
+/// What [`super::routing`] needs of a kernel.
+pub(super) trait Fib {
+    /// The same table, with other bounds.
+    fn set_target(&mut self, target: KernelTable);
+
+    /// Reads what others did.
+    fn heard(&mut self) -> Notes;
+
+    /// Makes changes; gives what became of each, in their order. Takes as many of them as fit into
+    /// a datagram. After an error nobody knows how much of it was done.
+    fn write(&mut self, changes: &[Change]) -> io::Result<Vec<Result<(), Refusal>>>;
+
+    /// Returns when the kernel has done what it has told of already: it says that a link goes down,
+    /// or an address away, before it takes the routes out.
+    fn settle(&mut self) -> io::Result<()>;
+
+    /// Goes through all routes of our table that are ours, or stand in the way of one that is. False
+    /// where the table changed underway in a way that may have hidden some.
+    fn installed(&mut self, take: &mut dyn FnMut(Found<'_>)) -> io::Result<bool>;
+
+    /// Looks next hops up: the neighbours that the kernel would send to, by routes that are not ours.
+    fn resolve(&mut self, addrs: &[IpAddr]) -> io::Result<Vec<(IpAddr, Lookup)>>;
+}
 
 /// The kernel, as far as one table of it is ours.
 pub(super) struct Kernel {
+    monitor: Monitor,
     command: Netlink,
     target: KernelTable,
     sequence: u32,
     requests: Vec<u8>,
 }
 
-/// Hears what changes.
-pub(super) struct Monitor {
-    socket: Netlink,
-    /// State of each link, as far as it was told.
-    links: HashMap<u32, u32>,
-}
-
-/// What changed, in short.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
-    /// Routes of ours that somebody else took out.
-    pub(super) lost: Vec<Prefix>,
-    /// Routes of others that went.
-    pub(super) cleared: Vec<Prefix>,
-    /// Routes of others that came or went: next hops inside may resolve otherwise now.
-    pub(super) moved: Vec<Prefix>,
-    /// All next hops may.
-    pub(super) resolve: bool,
-    /// What is installed is uncertain.
-    pub(super) resync: bool,
-    /// More is waiting.
-    pub(super) more: bool,
+impl AsFd for Kernel {
+    /// What others change, to wait for.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
+    }
 }
 
 impl Kernel {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// There are none to have.
     pub(super) fn open(target: KernelTable) -> io::Result<Self> {
         Ok(Kernel {
+            // First: what happens from now on is heard.
+            monitor: Monitor::open()?,
             command: Netlink::open(&[], COMMAND_BUFFER)?,
             target,
             sequence: 0,
@@ -78,18 +96,8 @@ impl Kernel {
         })
     }
 
-    pub(super) fn set_target(&mut self, target: KernelTable) {
-        self.target = target;
-    }
-
-    /// The port that marks what our own requests cause.
-    pub(super) fn port(&self) -> u32 {
-        self.command.port()
-    }
-
-    /// Makes changes; gives what became of each, in their order. Takes as many of them as fit into
-    /// a datagram.
-    pub(super) fn write(&mut self, changes: &[Change]) -> io::Result<Vec<Result<(), Refusal>>> {
+    /// Writes a datagram of changes and reads what became of them.
+    fn exchange(&mut self, changes: &[Change]) -> io::Result<Vec<Result<(), Refusal>>> {
         self.requests.clear();
         let first = self.sequence.wrapping_add(1);
         let mut last = 0;
@@ -123,7 +131,7 @@ impl Kernel {
         Ok(outcomes)
     }
 
-    fn request(&self, change: &Change) -> (netlink_packet_route::RouteNetlinkMessage, u16) {
+    fn request(&self, change: &Change) -> (RouteNetlinkMessage, u16) {
         match &change.kind {
             ChangeKind::Add(hops) => (
                 message::route(change.prefix, hops, &self.target),
@@ -134,83 +142,21 @@ impl Kernel {
                 NLM_F_REPLACE,
             ),
             ChangeKind::Remove => (message::removal(change.prefix, &self.target), 0),
+            ChangeKind::Clear { metric, tos } => {
+                let removal = message::removal_of(change.prefix, &self.target, *metric, *tos);
+                (removal, 0)
+            }
         }
     }
 
-    fn push(&mut self, request: netlink_packet_route::RouteNetlinkMessage, flags: u16) {
+    fn push(&mut self, request: RouteNetlinkMessage, flags: u16) {
         self.sequence = self.sequence.wrapping_add(1);
         let flags = flags | NLM_F_REQUEST;
         message::append(&mut self.requests, request, flags, self.sequence);
     }
 
-    /// All routes of our table that have our protocol, or stand in the way of one that has.
-    pub(super) fn installed(&mut self) -> io::Result<Vec<Found>> {
-        let target = self.target;
-        let mut found = Vec::new();
-        self.each_route(&mut |route| {
-            if route.is_in_place(&target) {
-                found.push(Found {
-                    prefix: route.prefix,
-                    ours: route.is_ours(&target),
-                    hops: route.hops(),
-                });
-            }
-        })?;
-        // Where both are there, ours counts.
-        found.sort_by_key(|route| route.ours);
-        Ok(found)
-    }
-
-    /// Goes through our table, both families.
-    fn each_route(&mut self, take: &mut dyn FnMut(Route)) -> io::Result<()> {
-        for family in Family::ALL {
-            let mut routes = Vec::new();
-            for attempt in 1..=DUMPS {
-                routes.clear();
-                if self.dump(family, &mut routes)? || attempt == DUMPS {
-                    break;
-                }
-            }
-            routes.into_iter().for_each(&mut *take);
-        }
-        Ok(())
-    }
-
-    /// One dump. False where the table changed underway in a way that may have hidden routes.
-    fn dump(&mut self, family: Family, out: &mut Vec<Route>) -> io::Result<bool> {
-        self.requests.clear();
-        let table = self.target.table;
-        self.push(message::dump(family, table), NLM_F_DUMP);
-        self.command.send(&self.requests)?;
-        let mut whole = true;
-        loop {
-            let Some(messages) = self.command.receive()? else {
-                return Err(io::Error::other("the kernel did not end its table"));
-            };
-            for message in messages {
-                if message.sequence_number() != self.sequence {
-                    continue;
-                }
-                whole &= message.flags() & NLM_F_DUMP_INTR == 0;
-                match message.message_type() {
-                    NLMSG_DONE | NLMSG_ERROR => {
-                        return match message::outcome(&message) {
-                            // A table that nobody has used is none.
-                            Ok(()) | Err(Refusal::Missing) => Ok(whole),
-                            Err(Refusal::Other(why)) => Err(io::Error::other(why)),
-                            Err(Refusal::Exists) => Err(io::Error::other("the kernel is odd")),
-                        };
-                    }
-                    _ => {}
-                }
-                let route = message::read_route(message.payload()).unwrap_or_default();
-                out.extend(route.filter(|route| route.table == table && !route.cloned));
-            }
-        }
-    }
-
-    /// Looks next hops up: the neighbours that the kernel would send to, by routes that are not ours.
-    pub(super) fn resolve(&mut self, addrs: &[IpAddr]) -> io::Result<Vec<(IpAddr, Lookup)>> {
+    /// Looks next hops up, by routes that are not ours.
+    fn look_all_up(&mut self, addrs: &[IpAddr]) -> io::Result<Vec<Result<Route, String>>> {
         let mut routes = Vec::with_capacity(addrs.len());
         for group in addrs.chunks(LOOKUPS) {
             routes.extend(self.look_up(group)?);
@@ -225,10 +171,7 @@ impl Kernel {
                 }
             }
         }
-        let answers = addrs.iter().zip(routes);
-        Ok(answers
-            .map(|(addr, route)| (*addr, self.judge(*addr, route)))
-            .collect())
+        Ok(routes)
     }
 
     /// One datagram of lookups.
@@ -258,12 +201,18 @@ impl Kernel {
     fn other_routes(&mut self, addrs: &[IpAddr]) -> io::Result<Vec<Route>> {
         let target = self.target;
         let mut others = Vec::new();
-        self.each_route(&mut |route| {
-            let covers = |addr: &IpAddr| route.prefix.covers(Prefix::host(*addr));
-            if !route.is_ours(&target) && route.tos == 0 && addrs.iter().any(covers) {
-                others.push(route);
+        for _ in 0..DUMPS {
+            others.clear();
+            let whole = dump_all(&target, &mut |route| {
+                let covers = |addr: &IpAddr| route.prefix.covers(Prefix::host(*addr));
+                if !route.is_ours(&target) && route.tos == 0 && addrs.iter().any(covers) {
+                    others.push(route);
+                }
+            })?;
+            if whole {
+                break;
             }
-        })?;
+        }
         Ok(others)
     }
 
@@ -299,10 +248,125 @@ impl Kernel {
     }
 }
 
+impl Fib for Kernel {
+    fn set_target(&mut self, target: KernelTable) {
+        self.target = target;
+    }
+
+    fn heard(&mut self) -> Notes {
+        self.monitor.read(&self.target, self.command.port())
+    }
+
+    fn write(&mut self, changes: &[Change]) -> io::Result<Vec<Result<(), Refusal>>> {
+        let outcomes = self.exchange(changes);
+        if outcomes.is_err() {
+            self.command.empty();
+        }
+        outcomes
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        self.requests.clear();
+        // The question after a link waits for the lock under which links and addresses change.
+        self.push(message::link(LOOPBACK), 0);
+        self.command.send(&self.requests)?;
+        self.command.empty();
+        Ok(())
+    }
+
+    fn installed(&mut self, take: &mut dyn FnMut(Found<'_>)) -> io::Result<bool> {
+        let target = self.target;
+        let mut hops = Vec::new();
+        dump_all(&target, &mut |route| {
+            let owner = match (route.is_ours(&target), route.is_in_place(&target)) {
+                (true, true) => Owner::Ours,
+                (false, true) => Owner::Foreign,
+                (true, false) => Owner::Stray {
+                    metric: route.metric,
+                    tos: route.tos,
+                },
+                (false, false) => return,
+            };
+            route.hops(&mut hops);
+            take(Found {
+                prefix: route.prefix,
+                owner,
+                hops: &hops,
+            });
+        })
+    }
+
+    fn resolve(&mut self, addrs: &[IpAddr]) -> io::Result<Vec<(IpAddr, Lookup)>> {
+        let routes = self.look_all_up(addrs);
+        if routes.is_err() {
+            self.command.empty();
+        }
+        let answers = addrs.iter().zip(routes?);
+        Ok(answers
+            .map(|(addr, route)| (*addr, self.judge(*addr, route)))
+            .collect())
+    }
+}
+
+/// Goes through a table, both families. False where it changed underway in a way that may have hidden
+/// routes.
+fn dump_all(target: &KernelTable, take: &mut dyn FnMut(Route)) -> io::Result<bool> {
+    let mut socket = Netlink::open(&[], COMMAND_BUFFER)?;
+    let mut whole = true;
+    for (sequence, family) in (1..).zip(Family::ALL) {
+        let mut request = Vec::new();
+        let flags = NLM_F_DUMP | NLM_F_REQUEST;
+        let question = message::dump(family, target.table);
+        message::append(&mut request, question, flags, sequence);
+        socket.send(&request)?;
+        whole &= dump(&mut socket, sequence, target.table, take)?;
+    }
+    Ok(whole)
+}
+
+/// Reads one family of a table, which was asked for under this number.
+fn dump<S: Source>(
+    socket: &mut S,
+    sequence: u32,
+    table: u32,
+    take: &mut dyn FnMut(Route),
+) -> io::Result<bool> {
+    let mut whole = true;
+    loop {
+        let Some(messages) = socket.receive()? else {
+            return Err(io::Error::other("the kernel did not end its table"));
+        };
+        for message in messages {
+            if message.sequence_number() != sequence {
+                continue;
+            }
+            whole &= message.flags() & NLM_F_DUMP_INTR == 0;
+            match message.message_type() {
+                NLMSG_DONE | NLMSG_ERROR => {
+                    return match message::outcome(&message) {
+                        // A table that nobody has used is none.
+                        Ok(()) | Err(Refusal::Missing) => Ok(whole),
+                        Err(Refusal::Busy(why) | Refusal::Other(why)) => Err(io::Error::other(why)),
+                        Err(Refusal::Exists) => Err(io::Error::other("the kernel is odd")),
+                    };
+                }
+                _ => {}
+            }
+            let route = message::read_route(message.payload()).unwrap_or_default();
+            if let Some(route) = route
+                && route.table == table
+                && !route.cloned
+            {
+                take(route);
+            }
+        }
+    }
+}
+
 fn read_answer(message: &NetlinkBuffer<&[u8]>) -> Result<Route, String> {
     if message.message_type() == NLMSG_ERROR {
         return match message::outcome(message) {
-            Err(Refusal::Other(text)) => Err(text),
+            Err(Refusal::Busy(text) | Refusal::Other(text)) => Err(text),
             _ => Err("no route".to_owned()),
         };
     }
@@ -319,103 +383,4 @@ fn longest(routes: &[Route], addr: IpAddr) -> Result<Route, String> {
     });
     best.cloned()
         .ok_or_else(|| "only routes of this server lead to it".to_owned())
-}
-
-impl AsFd for Monitor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl Monitor {
-    pub(super) fn open() -> io::Result<Self> {
-        Ok(Monitor {
-            socket: Netlink::open(&GROUPS, MONITOR_BUFFER)?,
-            links: HashMap::new(),
-        })
-    }
-
-    /// Reads what is waiting, within bounds. `own` is the port of our requests.
-    pub(super) fn read(&mut self, target: &KernelTable, own: u32) -> Notes {
-        let mut notes = Notes::default();
-        for _ in 0..NOTES_MAX {
-            match self.socket.receive() {
-                Ok(Some(messages)) => {
-                    for message in messages.filter(|message| message.port_number() != own) {
-                        note(&message, target, &mut self.links, &mut notes);
-                    }
-                }
-                Ok(None) => return notes,
-                // ENOBUFS: there was no room for some of what happened.
-                Err(_) => {
-                    notes.resolve = true;
-                    notes.resync = true;
-                }
-            }
-        }
-        notes.more = true;
-        notes
-    }
-}
-
-fn note(
-    message: &NetlinkBuffer<&[u8]>,
-    target: &KernelTable,
-    links: &mut HashMap<u32, u32>,
-    notes: &mut Notes,
-) {
-    match message.message_type() {
-        message::NEWROUTE | message::DELROUTE => note_route(message, target, notes),
-        kind @ (message::NEWLINK | message::DELLINK) => {
-            let Ok(link) = LinkHeader::parse(message.payload()) else {
-                return;
-            };
-            let flags = link.flags.bits() & LINK_FLAGS;
-            let changed = match kind {
-                message::DELLINK => links.remove(&link.index) != Some(0),
-                _ => links.insert(link.index, flags) != Some(flags),
-            };
-            // With a link that goes down its IPv4 routes go without a word.
-            notes.resolve |= changed;
-            notes.resync |= changed;
-        }
-        message::NEWADDR | message::NEWRULE | message::DELRULE => notes.resolve = true,
-        // With a link's last address, too.
-        message::DELADDR => {
-            notes.resolve = true;
-            notes.resync = true;
-        }
-        _ => {}
-    }
-}
-
-fn note_route(message: &NetlinkBuffer<&[u8]>, target: &KernelTable, notes: &mut Notes) {
-    let route = match message::read_route(message.payload()) {
-        Ok(Some(route)) if !route.cloned => route,
-        Ok(_) => return,
-        Err(_) => {
-            notes.resolve = true;
-            notes.resync = true;
-            return;
-        }
-    };
-    let gone = message.message_type() == message::DELROUTE;
-    if route.is_ours(target) {
-        match (gone, route.is_in_place(target)) {
-            (true, true) => notes.lost.push(route.prefix),
-            // Somebody else says that it is ours.
-            (false, true) => notes.resync = true,
-            (_, false) => {}
-        }
-        return;
-    }
-    if route.is_in_place(target) {
-        if gone {
-            notes.cleared.push(route.prefix);
-        } else {
-            // It may have taken the place of ours.
-            notes.resync |= message.flags() & NLM_F_REPLACE != 0;
-        }
-    }
-    notes.moved.push(route.prefix);
 }

@@ -12,7 +12,9 @@ pub(crate) const BATCH: usize = 128;
 /// Octets of requests in one batch.
 pub(crate) const BATCH_OCTETS: usize = 64 * 1024;
 /// Datagrams read off the monitor at a time.
-pub(crate) const NOTES_MAX: usize = 512;
+pub(crate) const NOTES_MAX: usize = 4096;
+/// Answers that nobody wants any more, thrown away at a time: more than fit into the buffer.
+pub(crate) const STALE_MAX: usize = 8192;
 /// Receive buffer of the monitor: what others change while the task works.
 pub(crate) const MONITOR_BUFFER: usize = 16 * 1024 * 1024;
 /// Receive buffer of the socket that writes.
@@ -26,6 +28,19 @@ pub(crate) const RESOLVE_DELAY: Duration = Duration::from_millis(50);
 pub(crate) const RESYNC_DELAY: Duration = Duration::from_millis(200);
 /// A comparison that took t is not repeated within this many times t.
 pub(crate) const RESYNC_REST: u32 = 10;
+/// The kernel's table is compared this long after the last comparison, whatever was heard or not:
+/// what goes without a word is found.
+pub(crate) const CHECK: Duration = Duration::from_secs(10);
+/// Unless it took so much CPU time that this many times as much is longer: it may cost two per cent
+/// of one core.
+pub(crate) const CHECK_REST: u32 = 50;
+/// Where the kernel could not be read or written, this long until the next comparison; routes that
+/// it could not take at the moment are tried again after as long.
+pub(crate) const RECOVER: Duration = Duration::from_secs(1);
+/// At the end the table is emptied and looked at again this often.
+pub(crate) const CLEARINGS: usize = 3;
+/// Times that [`NOTES_MAX`] datagrams are read before a comparison is put off.
+pub(crate) const DRAINS: usize = 16;
 /// Routes that the kernel refused are tried again this often, besides after each change that may
 /// be the cause.
 pub(crate) const RETRY: Duration = Duration::from_secs(30);

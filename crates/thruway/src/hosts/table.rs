@@ -4,6 +4,7 @@
 //! however often they change; [`Table::changes`] then gives what the kernel lacks, and
 //! [`Table::done`] takes what became of it.
 
+mod check;
 mod entry;
 mod hops;
 #[cfg(test)]
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 use thruway_wire::{Family, Prefix};
 
+use self::check::Check;
+pub(crate) use self::check::{Found, Owner};
 use self::entry::{Entry, Path, Problem};
 pub(crate) use self::hops::{Gateway, Hop, Lookup};
 use self::hops::{HopId, NextHops};
@@ -36,6 +39,8 @@ pub(crate) enum ChangeKind {
     Replace(Arc<[Hop]>),
     /// It is there and should not be.
     Remove,
+    /// A route of ours where none belongs: it has this metric and type of service.
+    Clear { metric: u32, tos: u8 },
 }
 
 /// Why the kernel did not do it.
@@ -45,17 +50,10 @@ pub(crate) enum Refusal {
     Exists,
     /// There is no such route.
     Missing,
+    /// Not now, in words: it lacks memory, or somebody else is at it.
+    Busy(String),
     /// Anything else, in words.
     Other(String),
-}
-
-/// A route in the kernel's table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) prefix: Prefix,
-    /// It has our protocol number and metric; else it is another's with our metric, in our way.
-    pub(crate) ours: bool,
-    pub(crate) hops: Vec<Hop>,
 }
 
 /// The hosts' routes.
@@ -69,6 +67,7 @@ pub(crate) struct Table {
     /// All routes are to leave the kernel.
     retiring: bool,
     totals: HostsTotals,
+    check: Check,
     /// The set computed last: most prefixes share theirs with the one before.
     recent: Arc<[Hop]>,
     scratch: Vec<Hop>,
@@ -84,6 +83,7 @@ impl Table {
             session: 0,
             retiring: false,
             totals: HostsTotals::default(),
+            check: Check::default(),
             recent: Arc::from([]),
             scratch: Vec::new(),
         }
@@ -199,6 +199,15 @@ impl Table {
         news
     }
 
+    /// What the kernel has, as far as it is known.
+    #[cfg(test)]
+    pub(crate) fn installed(&self) -> HashMap<Prefix, Arc<[Hop]>> {
+        let entries = self.entries.iter();
+        entries
+            .filter_map(|(prefix, entry)| Some((*prefix, entry.installed.clone()?)))
+            .collect()
+    }
+
     /// True where something may have to be written.
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.is_empty()
@@ -232,8 +241,10 @@ impl Table {
             }
             (Ok(()), ChangeKind::Remove) => {
                 self.totals.removed += 1;
-                self.edit(*prefix, true, |entry| entry.installed = None);
+                self.edit(*prefix, true, Entry::gone);
             }
+            // Found by a comparison, and looked for again by the next one.
+            (_, ChangeKind::Clear { .. }) => {}
             (Err(Refusal::Exists), _) => {
                 self.edit(*prefix, false, |entry| {
                     entry.problem = Some(Problem::Foreign);
@@ -241,11 +252,13 @@ impl Table {
                 return true;
             }
             (Err(Refusal::Missing), ChangeKind::Replace(_) | ChangeKind::Remove) => {
-                self.edit(*prefix, true, |entry| entry.installed = None);
+                self.edit(*prefix, true, Entry::gone);
             }
             (Err(Refusal::Missing), ChangeKind::Add(_)) => {
                 self.refuse(*prefix, "the kernel does not know the way", false);
             }
+            // What is installed stays until it is tried again, in a moment.
+            (Err(Refusal::Busy(text)), _) => self.refuse(*prefix, &text, false),
             // What is installed now is not what should be: it is taken out.
             (Err(Refusal::Other(text)), ChangeKind::Replace(_)) => {
                 self.refuse(*prefix, &text, true);
@@ -265,7 +278,7 @@ impl Table {
         let known = self.entries.get(&prefix);
         if known.is_some_and(|entry| entry.installed.is_some()) {
             self.edit(prefix, true, |entry| {
-                entry.installed = None;
+                entry.gone();
                 entry.lost = true;
             });
         }
@@ -286,31 +299,6 @@ impl Table {
         for prefix in refused {
             self.edit(prefix, true, Entry::reconsider);
         }
-    }
-
-    /// Takes the kernel's whole table for what is installed. Routes of ours that nothing has asked
-    /// for stay as leftovers where they may, and go where not.
-    pub(crate) fn adopt(&mut self, found: Vec<Found>, keep_leftovers: bool) {
-        let prefixes: Vec<Prefix> = self.entries.keys().copied().collect();
-        for prefix in prefixes {
-            self.edit(prefix, false, Entry::forget);
-        }
-        for route in found {
-            let known = self.entries.contains_key(&route.prefix);
-            if route.ours {
-                let hops = self.shared(&route.hops);
-                self.edit(route.prefix, false, |entry| {
-                    entry.installed = Some(hops);
-                    entry.lost = false;
-                    entry.leftover |= !known && keep_leftovers;
-                });
-            } else if known {
-                self.edit(route.prefix, false, |entry| {
-                    entry.problem = Some(Problem::Foreign);
-                });
-            }
-        }
-        self.queue_all();
     }
 
     /// Leftovers of an earlier run go.
@@ -389,9 +377,11 @@ impl Table {
         if !self.retiring && !entry.is_barred() {
             entry.hops(&self.hops, max, &mut hops);
         }
-        let wanted = (!hops.is_empty()).then(|| self.shared(&hops));
+        // No network may route it, whatever policy lets it in: no host sends there.
+        let martian = prefix.is_martian();
+        let wanted = (!hops.is_empty() && !martian).then(|| self.shared(&hops));
         self.scratch = hops;
-        self.edit(prefix, false, |entry| entry.judge(wanted))
+        self.edit(prefix, false, |entry| entry.judge(wanted, martian))
     }
 
     /// The set as it is kept: prefixes in a row mostly have the same.

@@ -73,7 +73,7 @@ impl Task {
     fn run(mut self) {
         crate::serve::panic::here("hosts");
         if let Some(routing) = &mut self.routing {
-            routing.compare(&self.shared, true);
+            routing.compare(&self.shared, true, Instant::now());
             let leftovers = self.shared.lock().totals().leftovers;
             if leftovers > 0 {
                 tracing::info!(leftovers, "routes of an earlier run are in the kernel");
@@ -105,7 +105,7 @@ impl Task {
     /// the stream is ready.
     fn wait(&self) -> bool {
         let routing = self.routing.as_ref();
-        let wake = routing.and_then(|routing| routing.wake_at(&self.shared));
+        let wake = routing.and_then(|routing| routing.wake_at(&self.shared, Instant::now()));
         let wake = [self.sweep_at, wake].into_iter().flatten().min();
         let left = wake.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
@@ -220,7 +220,7 @@ impl Task {
         }
         if let Some(routing) = &mut self.routing {
             let keep = self.sweep_at.is_some();
-            routing.turn(&self.shared, keep);
+            routing.turn(&self.shared, keep, Instant::now());
         }
     }
 
@@ -238,7 +238,7 @@ impl Task {
             return;
         }
         if let Some(routing) = &mut self.routing {
-            routing.clear(&self.shared);
+            routing.clear(&self.shared, Instant::now());
         }
         self.sweep_at = None;
         self.routing = new.and_then(|new| {
@@ -250,7 +250,7 @@ impl Task {
         let new = new.filter(|_| self.routing.is_some());
         self.shared.lock().move_to(new);
         if let Some(routing) = &mut self.routing {
-            routing.compare(&self.shared, false);
+            routing.compare(&self.shared, false, Instant::now());
         }
     }
 
@@ -261,7 +261,7 @@ impl Task {
         if let Some(routing) = &mut self.routing
             && !stay
         {
-            routing.clear(&self.shared);
+            routing.clear(&self.shared, Instant::now());
         }
     }
 }

@@ -7,11 +7,13 @@ use netlink_packet_core::{
     Emitable, NLM_F_ACK_TLVS, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     NlaBuffer, NlasIterator, Parseable,
 };
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop,
     RouteNextHopFlags, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rustix::io::Errno;
 use thruway_wire::{Family, Prefix};
 
 use crate::hosts::table::{Hop, Refusal};
@@ -69,15 +71,15 @@ impl Route {
     }
 
     /// Its next hops as we would write them.
-    pub(super) fn hops(&self) -> Vec<Hop> {
+    pub(super) fn hops(&self, out: &mut Vec<Hop>) {
         let none = unspecified(self.prefix.family());
         let hop = |way: &Way| Hop {
             via: way.via.unwrap_or(none),
             link: way.link,
         };
-        let mut hops: Vec<Hop> = self.hops.iter().map(hop).collect();
-        hops.sort_unstable();
-        hops
+        out.clear();
+        out.extend(self.hops.iter().map(hop));
+        out.sort_unstable();
     }
 }
 
@@ -158,6 +160,27 @@ pub(super) fn removal(prefix: Prefix, target: &KernelTable) -> RouteNetlinkMessa
     // Any scope.
     message.header.scope = RouteScope::NoWhere;
     RouteNetlinkMessage::DelRoute(message)
+}
+
+/// A route to take out that has our protocol, but not our metric or a type of service.
+pub(super) fn removal_of(
+    prefix: Prefix,
+    target: &KernelTable,
+    metric: u32,
+    tos: u8,
+) -> RouteNetlinkMessage {
+    let target = KernelTable { metric, ..*target };
+    let mut message = bare(prefix, &target);
+    message.header.scope = RouteScope::NoWhere;
+    message.header.tos = tos;
+    RouteNetlinkMessage::DelRoute(message)
+}
+
+/// Asks for a link.
+pub(super) fn link(index: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    RouteNetlinkMessage::GetLink(message)
 }
 
 /// Asks which route the kernel would take to an address: the route itself, not what it makes of it.
@@ -285,7 +308,7 @@ pub(super) fn outcome(message: &NetlinkBuffer<&[u8]>) -> Result<(), Refusal> {
     match error.kind() {
         io::ErrorKind::AlreadyExists => return Err(Refusal::Exists),
         io::ErrorKind::NotFound => return Err(Refusal::Missing),
-        _ if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+        _ if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
             return Err(Refusal::Missing);
         }
         _ => {}
@@ -297,6 +320,13 @@ pub(super) fn outcome(message: &NetlinkBuffer<&[u8]>) -> Result<(), Refusal> {
         Some(why) => format!("{words}: {why}"),
         None => words.to_owned(),
     };
+    let passing = [Errno::NOBUFS, Errno::NOMEM, Errno::BUSY, Errno::AGAIN];
+    if passing
+        .map(Errno::raw_os_error)
+        .contains(&code.wrapping_abs())
+    {
+        return Err(Refusal::Busy(text));
+    }
     Err(Refusal::Other(text))
 }
 

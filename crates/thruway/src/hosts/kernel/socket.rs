@@ -6,7 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use netlink_packet_core::{NLMSG_ALIGNTO, NetlinkBuffer};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use crate::hosts::limits::DATAGRAM_MAX;
+use crate::hosts::limits::{DATAGRAM_MAX, STALE_MAX};
+
+/// What a socket gives, one datagram after the other.
+pub(super) trait Source {
+    /// The next datagram; `None` where none waits. ENOBUFS: some were lost.
+    fn receive(&mut self) -> io::Result<Option<Datagram<'_>>>;
+}
 
 /// One socket with its receive buffer.
 pub(super) struct Netlink {
@@ -55,15 +61,12 @@ impl Netlink {
         self.socket.send(requests, 0).map(|_| ())
     }
 
-    /// The next datagram; `None` where none waits. ENOBUFS: some were lost.
-    pub(super) fn receive(&mut self) -> io::Result<Option<Datagram<'_>>> {
-        self.buffer.clear();
-        loop {
-            match self.socket.recv(&mut self.buffer, 0) {
-                Ok(_) => return Ok(Some(Datagram { rest: &self.buffer })),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Forgets what waits: answers that nobody wants any more. A queue that was full takes nothing
+    /// before it is empty.
+    pub(super) fn empty(&mut self) {
+        for _ in 0..STALE_MAX {
+            if matches!(self.receive(), Ok(None)) {
+                return;
             }
         }
     }
@@ -75,9 +78,29 @@ impl Netlink {
     }
 }
 
+impl Source for Netlink {
+    fn receive(&mut self) -> io::Result<Option<Datagram<'_>>> {
+        self.buffer.clear();
+        loop {
+            match self.socket.recv(&mut self.buffer, 0) {
+                Ok(_) => return Ok(Some(Datagram::new(&self.buffer))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// The messages of a datagram.
 pub(super) struct Datagram<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    pub(super) fn new(octets: &'a [u8]) -> Self {
+        Datagram { rest: octets }
+    }
 }
 
 impl<'a> Iterator for Datagram<'a> {

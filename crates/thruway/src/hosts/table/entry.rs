@@ -25,10 +25,14 @@ pub(super) enum Problem {
     Refused(Arc<str>),
     /// A route of somebody else has the prefix and the metric.
     Foreign,
+    /// No network may route it.
+    Martian,
 }
 
 /// What a foreign route's owner should know.
 const FOREIGN: &str = "another program's route has this prefix and metric";
+/// What a martian's neighbour should know.
+const MARTIAN: &str = "martian: no network may route this prefix";
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -42,6 +46,10 @@ pub(super) struct Entry {
     /// Somebody else took it out of the kernel.
     pub(super) lost: bool,
     pub(super) queued: bool,
+    /// There is more than one route of ours with the prefix and the metric.
+    pub(super) surplus: bool,
+    /// The comparison that found it in the kernel.
+    pub(super) seen: u32,
 }
 
 impl Entry {
@@ -112,12 +120,21 @@ impl Entry {
     }
 
     /// What the kernel lacks, with `wanted` to be there.
-    pub(super) fn judge(&mut self, wanted: Option<Arc<[Hop]>>) -> Option<ChangeKind> {
-        if !self.is_barred() {
+    pub(super) fn judge(
+        &mut self,
+        wanted: Option<Arc<[Hop]>>,
+        martian: bool,
+    ) -> Option<ChangeKind> {
+        if martian {
+            self.problem = self.is_wanted().then_some(Problem::Martian);
+        } else if !self.is_barred() {
             let lacks = wanted.is_none() && self.is_wanted();
             self.problem = lacks.then_some(Problem::NextHops);
         }
         match (&self.installed, wanted) {
+            // The kernel takes one of several out, and another is in the next one's way: then its
+            // table is read again.
+            (Some(_), _) if self.surplus => Some(ChangeKind::Remove),
             (None, None) => None,
             (None, Some(hops)) => Some(ChangeKind::Add(hops)),
             (Some(old), Some(hops)) => (*old != hops).then_some(ChangeKind::Replace(hops)),
@@ -135,9 +152,16 @@ impl Entry {
     /// What the kernel has is to be asked again.
     pub(super) fn forget(&mut self) {
         self.lost |= self.installed.take().is_some();
+        self.surplus = false;
         if self.problem == Some(Problem::Foreign) {
             self.problem = None;
         }
+    }
+
+    /// It is not in the kernel any more.
+    pub(super) fn gone(&mut self) {
+        self.installed = None;
+        self.surplus = false;
     }
 
     pub(super) fn count(&self, totals: &mut HostsTotals) {
@@ -171,6 +195,7 @@ impl Entry {
             _ if !installs => None,
             None => None,
             Some(Problem::Foreign) => Some(FOREIGN.to_owned()),
+            Some(Problem::Martian) => Some(MARTIAN.to_owned()),
             Some(Problem::Refused(text)) => Some(text.to_string()),
             Some(Problem::NextHops) => next_hops.iter().find_map(|hop| hop.error.clone()),
         };

@@ -15,6 +15,8 @@ const KERNEL: KernelTable = KernelTable {
     keep_on_exit: false,
 };
 
+const STRAY: Owner = Owner::Stray { metric: 77, tos: 0 };
+
 fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
@@ -74,6 +76,7 @@ fn show(change: &Change) -> String {
         ChangeKind::Add(hops) => format!("add {} {}", change.prefix, set(hops)),
         ChangeKind::Replace(hops) => format!("replace {} {}", change.prefix, set(hops)),
         ChangeKind::Remove => format!("remove {}", change.prefix),
+        ChangeKind::Clear { metric, .. } => format!("clear {} metric {metric}", change.prefix),
     }
 }
 
@@ -250,21 +253,30 @@ fn what_others_take_out_is_put_back() {
     );
 }
 
-fn found(network: &str, ours: bool, via: &str) -> Found {
-    Found {
-        prefix: prefix(network),
-        ours,
-        hops: vec![hop(via)],
+/// What the kernel has: owner, prefix, next hop. Gives strays.
+fn adopt(table: &mut Table, all: &[(Owner, &str, &str)], keep: bool) -> Vec<Change> {
+    table.begin_check();
+    for (owner, network, via) in all {
+        table.see(Found {
+            prefix: prefix(network),
+            owner: *owner,
+            hops: &[hop(via)],
+        });
     }
+    table.end_check(keep).0
 }
 
 #[test]
 fn an_earlier_runs_routes_are_kept_until_they_are_asked_for_or_swept() {
     let mut table = table();
-    let kept = found("10.9.0.0/16", true, "10.0.0.2");
-    let moved = found("10.8.0.0/16", true, "10.0.0.9");
-    let stale = found("10.7.0.0/16", true, "10.0.0.2");
-    table.adopt(vec![kept, moved, stale], true);
+    let all = [
+        (Owner::Ours, "10.9.0.0/16", "10.0.0.2"),
+        (Owner::Ours, "10.8.0.0/16", "10.0.0.9"),
+        (Owner::Ours, "10.7.0.0/16", "10.0.0.2"),
+        // Of a run with another metric.
+        (STRAY, "10.9.0.0/16", "10.0.0.2"),
+    ];
+    assert_eq!(adopt(&mut table, &all, true), []);
     assert_eq!(work(&mut table, done), Vec::<String>::new());
     assert_eq!(table.totals().leftovers, 3);
     table.announce(prefix("10.9.0.0/16"), 1, addr("10.0.0.2"));
@@ -273,6 +285,9 @@ fn an_earlier_runs_routes_are_kept_until_they_are_asked_for_or_swept() {
     table.sweep_leftovers();
     assert_eq!(work(&mut table, done), ["remove 10.7.0.0/16"]);
     assert_eq!((table.totals().leftovers, table.totals().routes), (0, 2));
+    let strays = adopt(&mut table, &all[3..], false);
+    let strays: Vec<String> = strays.iter().map(show).collect();
+    assert_eq!(strays, ["clear 10.9.0.0/16 metric 77"]);
 }
 
 #[test]
@@ -294,12 +309,13 @@ fn the_kernels_table_is_the_truth() {
         Some("another program's route has this prefix and metric")
     );
     // One is there, one has gone, one is another's, and one is ours and of no use.
-    let all = vec![
-        found("10.9.0.0/16", false, "10.0.0.1"),
-        found("10.8.0.0/16", true, "10.0.0.2"),
-        found("10.6.0.0/16", true, "10.0.0.2"),
+    let all = [
+        (Owner::Foreign, "10.9.0.0/16", "10.0.0.1"),
+        (Owner::Foreign, "10.5.0.0/16", "10.0.0.1"),
+        (Owner::Ours, "10.8.0.0/16", "10.0.0.2"),
+        (Owner::Ours, "10.6.0.0/16", "10.0.0.2"),
     ];
-    table.adopt(all, false);
+    adopt(&mut table, &all, false);
     assert_eq!(
         work(&mut table, done).sorted(),
         ["add 10.7.0.0/16 10.0.0.2", "remove 10.6.0.0/16"]
@@ -308,6 +324,118 @@ fn the_kernels_table_is_the_truth() {
     table.cleared(prefix("10.9.0.0/16"));
     assert_eq!(work(&mut table, done), ["add 10.9.0.0/16 10.0.0.2"]);
     assert_eq!((table.totals().errors, table.totals().in_kernel), (0, 3));
+}
+
+#[test]
+fn only_differences_are_work() {
+    let mut table = table();
+    let nets = ["10.7.0.0/16", "10.8.0.0/16", "10.9.0.0/16"];
+    for net in nets {
+        table.announce(prefix(net), 1, addr("10.0.0.2"));
+    }
+    work(&mut table, done);
+    let all = nets.map(|net| (Owner::Ours, net, "10.0.0.2"));
+    // In any order, and told twice.
+    let twice: Vec<_> = all.iter().rev().chain(&all).copied().collect();
+    adopt(&mut table, &twice, false);
+    assert!(!table.has_work());
+    // One that is not there is put back; one has other next hops.
+    let odd = [all[0], (Owner::Ours, nets[1], "10.0.0.7")];
+    adopt(&mut table, &odd, false);
+    assert_eq!(
+        work(&mut table, done).sorted(),
+        ["add 10.9.0.0/16 10.0.0.2", "replace 10.8.0.0/16 10.0.0.2"]
+    );
+    assert_eq!(table.totals().repaired, 1);
+    // A second route of ours in one place goes: the kernel takes the first one out, and says that
+    // another is in the way.
+    let mut double = all.to_vec();
+    double.insert(1, (Owner::Ours, nets[0], "10.0.0.7"));
+    adopt(&mut table, &double, false);
+    let exists = |change: &Change| match change.kind {
+        ChangeKind::Add(_) => Err(Refusal::Exists),
+        _ => Ok(()),
+    };
+    assert_eq!(
+        work(&mut table, exists),
+        ["remove 10.7.0.0/16", "add 10.7.0.0/16 10.0.0.2"]
+    );
+    adopt(&mut table, &all, false);
+    assert_eq!(work(&mut table, done), Vec::<String>::new());
+    assert_eq!((table.totals().errors, table.totals().in_kernel), (0, 3));
+    // What stood in the way has gone without a word.
+    adopt(&mut table, &all[1..], false);
+    assert_eq!(work(&mut table, exists), ["add 10.7.0.0/16 10.0.0.2"]);
+    assert_eq!(table.totals().errors, 1);
+    adopt(&mut table, &all[1..], false);
+    assert_eq!(work(&mut table, done), ["add 10.7.0.0/16 10.0.0.2"]);
+    assert_eq!(table.totals().errors, 0);
+}
+
+#[test]
+fn what_the_kernel_cannot_do_now_leaves_what_is_there() {
+    let mut table = table();
+    let net = prefix("10.9.0.0/16");
+    table.announce(net, 1, addr("10.0.0.2"));
+    work(&mut table, done);
+    table.announce(net, 1, addr("10.0.0.3"));
+    let busy = |_: &Change| Err(Refusal::Busy("no memory".into()));
+    assert_eq!(work(&mut table, busy), ["replace 10.9.0.0/16 10.0.0.3"]);
+    let (state, error) = error_of(&table, "10.9.0.0/16");
+    assert_eq!(
+        (state, error.as_deref()),
+        (HostState::InKernel, Some("no memory"))
+    );
+    table.retry_refused();
+    assert_eq!(work(&mut table, done), ["replace 10.9.0.0/16 10.0.0.3"]);
+    assert_eq!(error_of(&table, "10.9.0.0/16"), (HostState::InKernel, None));
+}
+
+#[test]
+fn martians_stay_out() {
+    let mut table = table();
+    let martians = [
+        "0.0.0.0/8",
+        "127.0.0.1/32",
+        "169.254.0.0/16",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+    ];
+    for net in martians.iter().chain(&["0.0.0.0/0", "128.0.0.0/1"]) {
+        table.announce(prefix(net), 1, addr("10.0.0.2"));
+    }
+    for net in ["::/8", "::1/128", "fe80::/64", "ff02::/16", "::/0"] {
+        table.announce(prefix(net), 1, addr("fd00::2"));
+    }
+    assert_eq!(
+        work(&mut table, done).sorted(),
+        [
+            "add 0.0.0.0/0 10.0.0.2",
+            "add 128.0.0.0/1 10.0.0.2",
+            "add ::/0 fd00::2"
+        ]
+    );
+    let why = Some("martian: no network may route this prefix".to_owned());
+    assert_eq!(
+        error_of(&table, "127.0.0.1/32"),
+        (HostState::InRib, why.clone())
+    );
+    assert_eq!((table.totals().errors, table.totals().in_kernel), (9, 3));
+    // One that is in the kernel is taken out, somebody else's is left.
+    let all = [
+        (Owner::Ours, "0.0.0.0/0", "10.0.0.2"),
+        (Owner::Ours, "128.0.0.0/1", "10.0.0.2"),
+        (Owner::Ours, "::/0", "fd00::2"),
+        (Owner::Ours, "169.254.0.0/16", "10.0.0.2"),
+        (Owner::Foreign, "127.0.0.1/32", "10.0.0.9"),
+    ];
+    adopt(&mut table, &all, false);
+    assert_eq!(work(&mut table, done), ["remove 169.254.0.0/16"]);
+    table.retry_refused();
+    assert_eq!(work(&mut table, done), Vec::<String>::new());
+    assert_eq!(error_of(&table, "127.0.0.1/32"), (HostState::InRib, why));
+    table.withdraw(prefix("127.0.0.1/32"), 1);
+    assert_eq!(table.totals().errors, 8);
 }
 
 #[test]
@@ -329,7 +457,11 @@ fn a_new_session_replaces_what_the_old_one_told() {
 #[test]
 fn all_routes_leave_at_the_end_and_go_to_another_table() {
     let mut table = table();
-    table.adopt(vec![found("10.6.0.0/16", true, "10.0.0.2")], true);
+    adopt(
+        &mut table,
+        &[(Owner::Ours, "10.6.0.0/16", "10.0.0.2")],
+        true,
+    );
     table.announce(prefix("10.9.0.0/16"), 1, addr("10.0.0.2"));
     work(&mut table, done);
     table.retire();
