@@ -9,14 +9,19 @@
 //! - `empty COUNT PATHS`: withdraws what `fill` announced
 //! - `move TABLE`: another table; `network PREFIX NEXT-HOP…`: other prefixes of the network
 //! - `heard`: what the network announces; `view`, `totals`: how the routes stand, as JSON
+//! - `deaf`: the kernel tells nothing of what others do any more; `room OCTETS`: it can tell only so
+//!   much at a time, the rest is lost
 //! - `break`: the session breaks, and there is a new one; `stop`
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use thruway::hosts::{HostsHandle, KernelTable, Settings};
 use thruway_wire::attrs::{AttrSetBuf, RawAttr, TRANSITIVE, code};
 use thruway_wire::encode::{self, Encoding, Rewrite};
@@ -76,6 +81,8 @@ fn main() {
             ["view"] => answer = json(&hosts.view()),
             ["totals"] => answer = json(&hosts.totals()),
             ["heard"] => answer = json(&*heard.lock().expect("no panic")),
+            ["deaf"] => deafen(),
+            ["room", octets] => narrow(parse(octets)),
             ["break"] => {
                 server
                     .stream
@@ -105,6 +112,42 @@ fn main() {
             order => server.tell(order),
         }
         println!("{answer}");
+    }
+}
+
+/// This process's sockets that hear what happens in the kernel, with their ports.
+fn monitors() -> Vec<(OwnedFd, u32)> {
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).expect("it is there");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd").expect("it is there") {
+        let name = entry.expect("a name").file_name();
+        let number = parse(&name.to_string_lossy());
+        let Ok(fd) = pidfd_getfd(&this, number, PidfdGetfdFlags::empty()) else {
+            continue;
+        };
+        let addr = rustix::net::getsockname(&fd).ok();
+        let addr = addr.and_then(|addr| SocketAddrNetlink::try_from(addr).ok());
+        if let Some(addr) = addr
+            && addr.groups() != 0
+        {
+            found.push((fd, addr.pid()));
+        }
+    }
+    assert_eq!(found.len(), 1, "one socket hears what others do");
+    found
+}
+
+fn deafen() {
+    for (socket, port) in monitors() {
+        let none = SocketAddrNetlink::new(port, 0);
+        rustix::net::bind(&socket, &none).expect("it leaves its groups");
+    }
+}
+
+fn narrow(octets: usize) {
+    for (socket, _) in monitors() {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, octets)
+            .expect("it takes a size");
     }
 }
 
