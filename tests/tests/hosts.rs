@@ -568,6 +568,52 @@ fn a_second_route_of_ours_goes() {
     assert_eq!(listed(&host, "100"), 0);
 }
 
+#[test]
+fn martians_never_get_into_the_kernel() {
+    let Some((_lab, host)) = host("martians_never_get_into_the_kernel") else {
+        return;
+    };
+    let mut driver = Driver::start(&host, &["100", "20", "4"]);
+    let v4 = [
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "127.0.0.1/32",
+        "169.254.169.254/32",
+        "224.0.0.0/4",
+    ];
+    let v6 = ["::1/128", "::/8", "fe80::/10", "ff02::/16"];
+    for prefix in v4 {
+        driver.tell(&[&format!("announce {prefix} 1 198.18.0.2")]);
+    }
+    for prefix in v6 {
+        driver.tell(&[&format!("announce {prefix} 1 fd00:18::2")]);
+    }
+    driver.tell(&[
+        "announce 0.0.0.0/0 1 198.18.0.2",
+        "announce ::/0 1 fd00:18::2",
+        "end",
+    ]);
+    // `ip` calls both families' the same.
+    driver.wait_total("inKernel", 2);
+    driver.wait_total("errors", (v4.len() + v6.len()) as u64);
+    for prefix in v4.iter().chain(&v6) {
+        let (state, error) = driver.state(prefix);
+        assert_eq!(state, "in-rib", "{prefix}");
+        assert_eq!(
+            error.as_deref(),
+            Some("martian: no network may route this prefix")
+        );
+    }
+    for family in ["-4", "-6"] {
+        let text = host.ask_ip(&[family, "route", "show", "table", "100", "proto", PROTOCOL]);
+        assert!(
+            text.starts_with("default ") && text.lines().count() == 1,
+            "{text}"
+        );
+    }
+    driver.stop();
+}
+
 /// Work for every core, until it is dropped or a while has passed.
 struct Busy(Vec<Child>);
 

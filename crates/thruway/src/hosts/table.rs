@@ -377,9 +377,11 @@ impl Table {
         if !self.retiring && !entry.is_barred() {
             entry.hops(&self.hops, max, &mut hops);
         }
-        let wanted = (!hops.is_empty()).then(|| self.shared(&hops));
+        // No network may route it, whatever policy lets it in: no host sends there.
+        let martian = prefix.is_martian();
+        let wanted = (!hops.is_empty() && !martian).then(|| self.shared(&hops));
         self.scratch = hops;
-        self.edit(prefix, false, |entry| entry.judge(wanted))
+        self.edit(prefix, false, |entry| entry.judge(wanted, martian))
     }
 
     /// The set as it is kept: prefixes in a row mostly have the same.

@@ -119,8 +119,9 @@ impl Table {
             });
         }
         for prefix in foreign {
+            let said = [Some(Problem::Foreign), Some(Problem::Martian)];
             let known = self.entries.get(&prefix);
-            if known.is_some_and(|e| e.installed.is_none() && e.problem != Some(Problem::Foreign)) {
+            if known.is_some_and(|e| e.installed.is_none() && !said.contains(&e.problem)) {
                 self.edit(prefix, true, |entry| entry.problem = Some(Problem::Foreign));
             }
         }

@@ -25,10 +25,14 @@ pub(super) enum Problem {
     Refused(Arc<str>),
     /// A route of somebody else has the prefix and the metric.
     Foreign,
+    /// No network may route it.
+    Martian,
 }
 
 /// What a foreign route's owner should know.
 const FOREIGN: &str = "another program's route has this prefix and metric";
+/// What a martian's neighbour should know.
+const MARTIAN: &str = "martian: no network may route this prefix";
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -116,8 +120,14 @@ impl Entry {
     }
 
     /// What the kernel lacks, with `wanted` to be there.
-    pub(super) fn judge(&mut self, wanted: Option<Arc<[Hop]>>) -> Option<ChangeKind> {
-        if !self.is_barred() {
+    pub(super) fn judge(
+        &mut self,
+        wanted: Option<Arc<[Hop]>>,
+        martian: bool,
+    ) -> Option<ChangeKind> {
+        if martian {
+            self.problem = self.is_wanted().then_some(Problem::Martian);
+        } else if !self.is_barred() {
             let lacks = wanted.is_none() && self.is_wanted();
             self.problem = lacks.then_some(Problem::NextHops);
         }
@@ -185,6 +195,7 @@ impl Entry {
             _ if !installs => None,
             None => None,
             Some(Problem::Foreign) => Some(FOREIGN.to_owned()),
+            Some(Problem::Martian) => Some(MARTIAN.to_owned()),
             Some(Problem::Refused(text)) => Some(text.to_string()),
             Some(Problem::NextHops) => next_hops.iter().find_map(|hop| hop.error.clone()),
         };

@@ -392,6 +392,53 @@ fn what_the_kernel_cannot_do_now_leaves_what_is_there() {
 }
 
 #[test]
+fn martians_stay_out() {
+    let mut table = table();
+    let martians = [
+        "0.0.0.0/8",
+        "127.0.0.1/32",
+        "169.254.0.0/16",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+    ];
+    for net in martians.iter().chain(&["0.0.0.0/0", "128.0.0.0/1"]) {
+        table.announce(prefix(net), 1, addr("10.0.0.2"));
+    }
+    for net in ["::/8", "::1/128", "fe80::/64", "ff02::/16", "::/0"] {
+        table.announce(prefix(net), 1, addr("fd00::2"));
+    }
+    assert_eq!(
+        work(&mut table, done).sorted(),
+        [
+            "add 0.0.0.0/0 10.0.0.2",
+            "add 128.0.0.0/1 10.0.0.2",
+            "add ::/0 fd00::2"
+        ]
+    );
+    let why = Some("martian: no network may route this prefix".to_owned());
+    assert_eq!(
+        error_of(&table, "127.0.0.1/32"),
+        (HostState::InRib, why.clone())
+    );
+    assert_eq!((table.totals().errors, table.totals().in_kernel), (9, 3));
+    // One that is in the kernel is taken out, somebody else's is left.
+    let all = [
+        (Owner::Ours, "0.0.0.0/0", "10.0.0.2"),
+        (Owner::Ours, "128.0.0.0/1", "10.0.0.2"),
+        (Owner::Ours, "::/0", "fd00::2"),
+        (Owner::Ours, "169.254.0.0/16", "10.0.0.2"),
+        (Owner::Foreign, "127.0.0.1/32", "10.0.0.9"),
+    ];
+    adopt(&mut table, &all, false);
+    assert_eq!(work(&mut table, done), ["remove 169.254.0.0/16"]);
+    table.retry_refused();
+    assert_eq!(work(&mut table, done), Vec::<String>::new());
+    assert_eq!(error_of(&table, "127.0.0.1/32"), (HostState::InRib, why));
+    table.withdraw(prefix("127.0.0.1/32"), 1);
+    assert_eq!(table.totals().errors, 8);
+}
+
+#[test]
 fn a_new_session_replaces_what_the_old_one_told() {
     let mut table = table();
     table.announce(prefix("10.8.0.0/16"), 1, addr("10.0.0.2"));
