@@ -146,7 +146,7 @@ fn wait_routes(host: &Host, table: &str, wanted: &[(&str, &str)]) {
         .iter()
         .map(|(dst, hops)| ((*dst).to_owned(), format!("{hops} metric 20")))
         .collect();
-    let end = Instant::now() + SWEPT;
+    let end = Instant::now() + AT_LENGTH;
     loop {
         let found = routes(host, table, PROTOCOL);
         if found == wanted {
@@ -544,7 +544,6 @@ fn what_goes_without_a_word_is_put_back() {
     ip(&host, "link set eth0 down");
     ip(&host, "link set eth0 up");
     ip(&host, "addr replace fd00:18::1/64 dev eth0 nodad");
-    assert_eq!(driver.state("10.1.0.0/16").0, "in-kernel", "nobody said so");
     wait_routes(&host, "100", &all);
     driver.stop();
     wait_routes(&host, "100", &[]);
