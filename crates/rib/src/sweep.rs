@@ -349,8 +349,8 @@ pub(crate) fn peer_up(core: &mut Core, profile: &Arc<PeerProfile>, slots: [u32; 
         core.peers.move_limits(&old, profile);
     }
     let changed = core.peers.get(profile.id).map(|peer| {
-        let limit = |profile: &PeerProfile| profile.limits.clone().map(|limit| limit.map(ptr));
-        limit(&peer.profile) != limit(profile)
+        let limits = |profile: &PeerProfile| profile.limits.each_ref().map(pointer);
+        limits(&peer.profile) != limits(profile)
     });
     let again = core.peers.set(profile);
     if changed == Some(true) {
@@ -363,8 +363,8 @@ pub(crate) fn peer_up(core: &mut Core, profile: &Arc<PeerProfile>, slots: [u32; 
     }
 }
 
-fn ptr(limit: Arc<PrefixLimit>) -> *const PrefixLimit {
-    Arc::as_ptr(&limit)
+fn pointer(limit: &Option<Arc<PrefixLimit>>) -> Option<*const PrefixLimit> {
+    limit.as_ref().map(Arc::as_ptr)
 }
 
 /// A peer has other limits: what they say of the paths that are there is said anew. Each shard moves its

@@ -365,7 +365,7 @@ impl World {
             external: group.0 != 0,
             alternatives: group.0 != 1,
             interpret_communities: group.0 != 3,
-            long_lived: group.0 % 2 == 0,
+            long_lived: group.0.is_multiple_of(2),
             export: self
                 .policies
                 .get(dice.roll(7))
@@ -380,7 +380,7 @@ impl World {
             },
             cluster: None,
             encoding: Encoding {
-                extended_next_hop: group.0 % 3 == 0,
+                extended_next_hop: group.0.is_multiple_of(3),
                 link: (group.0 == 3)
                     .then(|| Ipv6Prefix::from_prefix(text("2001:db8:ffff::/64")))
                     .flatten(),

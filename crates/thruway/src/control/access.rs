@@ -188,7 +188,7 @@ mod tests {
 
     const HERE: &str = "127.0.0.1:8179";
 
-    fn ask(method: Method, headers: &[(&'static str, &str)], tcp: bool) -> Result<(), Denied> {
+    fn ask(method: &Method, headers: &[(&'static str, &str)], tcp: bool) -> Result<(), Denied> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).unwrap());
@@ -196,7 +196,7 @@ mod tests {
         let names = ["rs1.example".to_owned()];
         let names = tcp.then_some(&names[..]);
         check(
-            &method,
+            method,
             &Uri::from_static("/v1/reload"),
             Version::HTTP_11,
             &map,
@@ -205,11 +205,11 @@ mod tests {
     }
 
     fn get(host: &str) -> Result<(), Denied> {
-        ask(Method::GET, &[("host", host)], true)
+        ask(&Method::GET, &[("host", host)], true)
     }
 
     fn post(host: &str, origin: &str) -> Result<(), Denied> {
-        ask(Method::POST, &[("host", host), ("origin", origin)], true)
+        ask(&Method::POST, &[("host", host), ("origin", origin)], true)
     }
 
     #[test]
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_request_says_once_which_server_it_means() {
-        assert_eq!(ask(Method::GET, &[], true), Err(Denied::NoHost));
+        assert_eq!(ask(&Method::GET, &[], true), Err(Denied::NoHost));
         let twice = [("host", HERE), ("host", HERE)];
-        assert_eq!(ask(Method::GET, &twice, true), Err(Denied::NoHost));
+        assert_eq!(ask(&Method::GET, &twice, true), Err(Denied::NoHost));
         let old = |uri: &'static str, map: &HeaderMap| {
             check(
                 &Method::GET,
@@ -281,10 +281,10 @@ mod tests {
 
     #[test]
     fn the_unix_socket_takes_any_host() {
-        assert_eq!(ask(Method::GET, &[("host", "thruway")], false), Ok(()));
-        assert_eq!(ask(Method::POST, &[], false), Ok(()));
+        assert_eq!(ask(&Method::GET, &[("host", "thruway")], false), Ok(()));
+        assert_eq!(ask(&Method::POST, &[], false), Ok(()));
         let page = [("host", "a.example"), ("origin", "https://b.example")];
-        assert!(ask(Method::POST, &page, false).is_err());
+        assert!(ask(&Method::POST, &page, false).is_err());
     }
 
     #[test]
@@ -305,14 +305,14 @@ mod tests {
         ] {
             assert!(post(HERE, origin).is_err(), "{origin}");
             let read = [("host", HERE), ("origin", origin)];
-            assert_eq!(ask(Method::GET, &read, true), Ok(()), "{origin}");
+            assert_eq!(ask(&Method::GET, &read, true), Ok(()), "{origin}");
         }
         for site in ["cross-site", "same-site", "other"] {
             let page = [("host", HERE), ("sec-fetch-site", site)];
             for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-                assert!(ask(method, &page, true).is_err(), "{site}");
+                assert!(ask(&method, &page, true).is_err(), "{site}");
             }
-            assert_eq!(ask(Method::GET, &page, true), Ok(()));
+            assert_eq!(ask(&Method::GET, &page, true), Ok(()));
         }
     }
 
@@ -323,10 +323,10 @@ mod tests {
         assert_eq!(post("127.0.0.1:80", "http://127.0.0.1"), Ok(()));
         assert_eq!(post("rs1.example", "https://RS1.example"), Ok(()));
         assert_eq!(post("[::1]:8179", "http://[0::1]:8179"), Ok(()));
-        assert_eq!(ask(Method::POST, &[("host", HERE)], true), Ok(()));
+        assert_eq!(ask(&Method::POST, &[("host", HERE)], true), Ok(()));
         for site in ["same-origin", "none"] {
             let page = [("host", HERE), ("sec-fetch-site", site)];
-            assert_eq!(ask(Method::POST, &page, true), Ok(()), "{site}");
+            assert_eq!(ask(&Method::POST, &page, true), Ok(()), "{site}");
         }
     }
 }

@@ -167,7 +167,7 @@ fn state(line: &mut Object<'_>, key: &str, state: u16) {
 fn faults(line: &mut Object<'_>, faults: &[Fault]) {
     if !faults.is_empty() {
         line.list("faults", faults.iter(), |out, fault| {
-            escaped(out, &fault.to_string())
+            escaped(out, &fault.to_string());
         });
     }
 }

@@ -203,14 +203,7 @@ pub(super) fn peer(peer: &Peer) -> String {
         add("limit", limit_text(limit));
     }
     if peer.update_errors != [0; 4] {
-        let [discarded, withdrawn, disabled, reset] = peer.update_errors;
-        add(
-            "malformed UPDATEs",
-            format!(
-                "{discarded} attribute discarded, {withdrawn} withdrawn, {disabled} family \
-                 disabled, {reset} reset"
-            ),
-        );
+        add("malformed UPDATEs", update_errors(peer.update_errors));
     }
     for (name, value) in policies(peer) {
         add(&name, value);
@@ -220,6 +213,13 @@ pub(super) fn peer(peer: &Peer) -> String {
         text += &format!("\nnote: {note}");
     }
     text
+}
+
+fn update_errors([discarded, withdrawn, disabled, reset]: [u64; 4]) -> String {
+    format!(
+        "{discarded} attribute discarded, {withdrawn} withdrawn, {disabled} family disabled, \
+         {reset} reset"
+    )
 }
 
 /// Why a peer's connections are refused, and for how long.
