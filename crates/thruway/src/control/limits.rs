@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// Connections over TCP.
-pub(super) const TCP_CONNECTIONS_MAX: usize = 256;
+pub(super) const TCP_CONNECTIONS_MAX: usize = 1024;
 /// Of them, from one address; from one /64 with IPv6.
-pub(super) const ADDRESS_CONNECTIONS_MAX: usize = 64;
+pub(super) const ADDRESS_CONNECTIONS_MAX: usize = 512;
 /// Connections over the Unix socket, whose users do not wait behind those of TCP.
 pub(super) const UNIX_CONNECTIONS_MAX: usize = 64;
 /// Answers that stream at a time, by way in.

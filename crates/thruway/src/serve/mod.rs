@@ -71,6 +71,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     let config = Config::load(&args.config).map_err(|errors| anyhow!("{errors}"))?;
     start_log(&config, args.log_json);
     panic::end_the_process();
+    raise_open_files();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -79,6 +80,19 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     }
     let runtime = crate::show::runtime()?;
     runtime.block_on(serve(config))
+}
+
+/// As many open files as the system lets us have: a session, and whoever asks over HTTP, takes one each.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the number of open files stays at {:?}", limit.current);
+    }
 }
 
 fn start_log(config: &Config, json: bool) {
