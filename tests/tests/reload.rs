@@ -205,10 +205,10 @@ fn a_range_goes_on_or_ends_as_is_said(transport: &str) {
             }
         }
     }
-    // The new bound holds.
+    // The new bound holds: each worker counts its own, and there are two.
     drop((one, two));
     let _one = rig.connect(3);
-    let _two = rig.spawn(4, rig.client(4));
+    let _more: Vec<_> = (4..12).map(|n| rig.spawn(n, rig.client(n))).collect();
     wait_until("the range is full", PATIENCE, || {
         rig.log().contains("RangeFull")
     });

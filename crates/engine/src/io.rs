@@ -309,13 +309,11 @@ pub enum Event {
         /// It left.
         behind: bool,
     },
-    /// The first routes of this session that the peer cannot be told (RFC 8654 §5); status counts
-    /// all.
+    /// The first time in this session that the peer cannot be sent a route that it may have
+    /// (RFC 8654 §5, RFC 8950 §4); status counts all.
     Unsendable {
         /// Whose.
         peer: PeerId,
-        /// Routes.
-        routes: u64,
     },
     /// [`Command::Shutdown`] is through.
     Drained,

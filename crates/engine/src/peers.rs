@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use thruway_rib::{GroupProfile, PeerId, PeerProfile, PrefixLimit};
+use thruway_rib::{GroupId, GroupProfile, PeerId, PeerProfile, PrefixLimit};
 use thruway_session::{ConnId, Session, State};
 use thruway_wire::update::UpdateContext;
 use thruway_wire::{Ipv6Prefix, Prefix, Time};
@@ -58,6 +58,8 @@ pub(crate) struct Up {
     pub(crate) received: [bool; 2],
     /// By family, bit n: shard n holds routes back from it.
     pub(crate) held_back: [u32; 2],
+    /// It was said that there are paths that it cannot be sent.
+    pub(crate) unsendable_told: bool,
 }
 
 /// Counters for `show`.
@@ -187,6 +189,22 @@ impl Peers {
     pub(crate) fn range_of(&self, addr: IpAddr) -> Option<&RangeConfig> {
         let host = Prefix::host(addr);
         self.ranges.iter().find(|range| range.prefix.covers(host))
+    }
+
+    /// Members of an update group whose session is up and that have not heard so yet: from now on they
+    /// have, that there are paths that they cannot be sent.
+    pub(crate) fn of_group(&mut self, group: GroupId) -> Vec<PeerId> {
+        let peers = self.by_id.iter_mut().flatten();
+        let news = peers.filter_map(|peer| {
+            let up = peer.up.as_mut()?;
+            let is_member = up
+                .group
+                .as_ref()
+                .is_some_and(|(_, known)| known.id == group);
+            let new = is_member && !std::mem::replace(&mut up.unsendable_told, is_member);
+            new.then_some(peer.config.id)
+        });
+        news.collect()
     }
 
     /// Peers of a range.

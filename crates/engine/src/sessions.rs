@@ -133,6 +133,7 @@ impl Worker {
             heard: now,
             received: [false; 2],
             held_back: [0; 2],
+            unsendable_told: false,
         });
         // The server's own routes are not reflected ones.
         let reflected = negotiated.internal && peer.config.role != PeerRole::Local;
@@ -273,6 +274,11 @@ impl Worker {
                     self.nothing_held_back(now, peer, family, out);
                 }
             }
+            ShardNote::Unsendable(group) => {
+                for peer in self.peers.of_group(group) {
+                    out.event(Event::Unsendable { peer });
+                }
+            }
             ShardNote::Swept(id) => {
                 let Some(peer) = self.peers.get_mut(id) else {
                     return;
@@ -316,9 +322,6 @@ impl Worker {
                 Notice::Refreshed(peer, family) => self.marker(now, peer, family, false, out),
                 Notice::Refresh(peer, family) => self.refresh_out(now, peer, family, out),
                 Notice::Slow(peer, behind) => out.event(Event::Slow { peer, behind }),
-                Notice::Unsendable(peer, routes) => {
-                    out.event(Event::Unsendable { peer, routes });
-                }
                 Notice::Lost(peer) => {
                     let notification = Notification::out_of_resources();
                     self.with_session(now, peer, out, |session, actions| {

@@ -269,6 +269,7 @@ impl ShardStage {
         let held = self.shard.peer_counters(peer, family);
         let told = group.map_or(0, |group| self.shard.advertised(group, peer, family));
         let held_back = group.map_or(0, |group| self.shard.held_back(group, family));
+        let unsendable = group.map_or(0, |group| self.shard.unsendable(group, family));
         TableCounts {
             received: held.received.into(),
             accepted: held.accepted.into(),
@@ -276,6 +277,7 @@ impl ShardStage {
             blocked: held.blocked.into(),
             advertised: told.into(),
             held_back: held_back.into(),
+            unsendable,
         }
     }
 

@@ -79,7 +79,6 @@ impl Worker {
             told_announced: peer.stats.queued.announced,
             told_withdrawn: peer.stats.queued.withdrawn,
             group: standing.map(|standing| standing.group),
-            unsendable: standing.map_or(0, |standing| standing.unsendable),
             queued: conn.map_or(0, |conn| self.conns.queued(conn)),
             behind: standing.is_some_and(|standing| standing.slow),
             table_sent: standing.is_some_and(|standing| standing.told),

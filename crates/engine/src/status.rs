@@ -81,8 +81,6 @@ pub struct PeerStatus {
     pub told_withdrawn: u64,
     /// Its update group.
     pub group: Option<GroupId>,
-    /// Routes that it cannot be told (RFC 8654 §5).
-    pub unsendable: u64,
     /// Octets that wait for its socket.
     pub queued: usize,
     /// It left the stream because it did not read, and catches up.
@@ -123,6 +121,8 @@ pub struct TableCounts {
     pub advertised: u64,
     /// Prefixes that a limit keeps from the peer.
     pub held_back: u64,
+    /// How often the peer could not be sent a path that it may have (RFC 8654 §5, RFC 8950 §4).
+    pub unsendable: u64,
 }
 
 /// Counters of one worker.

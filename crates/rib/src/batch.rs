@@ -92,7 +92,7 @@ pub struct Returns {
     pub notes: Vec<ShardNote>,
 }
 
-/// What a shard has to say about a peer.
+/// What a shard has to say about a peer, or a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardNote {
     /// The prefix count passed the warning threshold.
@@ -107,6 +107,9 @@ pub enum ShardNote {
     AdvertisedReached(PeerId, Family),
     /// The shard holds nothing back from the peer any more, and the count is within the limit.
     AdvertisedRoom(PeerId, Family),
+    /// Members of the group cannot be sent a path that they may have ([`crate::NotTold::TooLarge`],
+    /// [`crate::NotTold::NextHop`]): told once a shard.
+    Unsendable(GroupId),
     /// Nothing of a forgotten peer is left; its id may be used again.
     Swept(PeerId),
 }

@@ -10,7 +10,7 @@ use crate::peers::{Life, Peers};
 use crate::query::ShardCounters;
 use crate::sets::Sets;
 use crate::table::{Table, TableKey};
-use crate::{Handle, LadderConfig, PeerId, ShardConfig, ShardNote, WorkerId};
+use crate::{GroupId, Handle, LadderConfig, PeerId, ShardConfig, ShardNote, WorkerId};
 
 /// Everything of a shard but its tables and groups.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Core {
     pub(crate) scratch: AttrSetBuf,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) notes: Vec<(WorkerId, ShardNote)>,
+    /// Groups that could not be sent a path for the first time.
+    pub(crate) unsendable: Vec<GroupId>,
     /// Families in which a change of a path that is not the best can concern a group.
     pub(crate) all_paths_matter: [bool; 2],
     /// Peers that the sweeper works for, by family.
@@ -41,6 +43,7 @@ impl Core {
             scratch: AttrSetBuf::default(),
             candidates: Vec::new(),
             notes: Vec::new(),
+            unsendable: Vec::new(),
             all_paths_matter: [false; 2],
             jobs: [0; 2],
             blocked: 0,

@@ -49,6 +49,8 @@ pub(crate) struct Exports {
     memos: Vec<Chunked<Memo, 10>>,
     /// Room to encode in.
     octets: Vec<u8>,
+    /// By family: verdicts that members may have a path, but cannot be sent it.
+    unsendable: [u64; 2],
     pub(crate) hits: Hits,
 }
 
@@ -76,6 +78,7 @@ impl Exports {
             to: profile.to.as_deref().map(facts),
             memos: Vec::new(),
             octets: Vec::new(),
+            unsendable: [0; 2],
             hits: profile
                 .export
                 .as_ref()
@@ -112,9 +115,25 @@ impl Exports {
             Kind::Judged => self.judge(profile, core, P::FAMILY, path, prefix.into()),
         };
         if odd && handle.is_some() && !self.fits::<P>(profile, core, path.peer, handle) {
+            self.count_unsendable::<P>(profile, core);
             return Handle::NONE;
         }
         handle
+    }
+
+    #[cold]
+    fn count_unsendable<P: TableKey>(&mut self, profile: &GroupProfile, core: &mut Core) {
+        if self.unsendable == [0; 2] {
+            core.unsendable.push(profile.id);
+        }
+        if let Some(count) = self.unsendable.get_mut(P::INDEX) {
+            *count += 1;
+        }
+    }
+
+    /// How often members could not be sent a path of a family that they may have.
+    pub(crate) fn unsendable(&self, family: Family) -> u64 {
+        self.unsendable.get(family.index()).copied().unwrap_or(0)
     }
 
     /// True where members can be sent an odd set.

@@ -245,6 +245,7 @@ impl Shard {
             core.sets.collect(&mut Keeper { groups, returns });
         }
         self.note_room();
+        self.note_unsendable();
         for (home, note) in self.core.notes.drain(..) {
             if let Some(returns) = self.returns.get_mut(home.index()) {
                 returns.notes.push(note);
@@ -347,6 +348,24 @@ impl Shard {
             group.sent.get(family).map_or(0, |sent| sent.count(peer))
         } else {
             group.told.get(family).map_or(0, |told| told.count(peer))
+        }
+    }
+
+    /// How often a group's members could not be sent a path that they may have.
+    #[must_use]
+    pub fn unsendable(&self, group: GroupId, family: Family) -> u64 {
+        let group = self.groups.get(group);
+        group.map_or(0, |group| group.exports.unsendable(family))
+    }
+
+    /// Says so where groups could not be sent a path for the first time.
+    fn note_unsendable(&mut self) {
+        let Shard { core, groups, .. } = self;
+        for id in core.unsendable.drain(..) {
+            let workers = groups.get(id).map_or(0, |group| group.members.workers());
+            let homes = (0..WORKERS_MAX as u8).filter(|worker| workers >> worker & 1 == 1);
+            let notes = homes.map(|worker| (WorkerId(worker), ShardNote::Unsendable(id)));
+            core.notes.extend(notes);
         }
     }
 

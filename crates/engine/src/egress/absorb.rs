@@ -246,6 +246,8 @@ impl Egress {
         conns: &mut Conns,
         wanted: impl Fn(&Member) -> bool,
     ) {
+        // Shards tell a group only what its encoder takes.
+        debug_assert_eq!(packed.unsendable, 0, "a route was told that cannot be sent");
         self.messages += u64::from(packed.messages);
         for &peer in members {
             let Some(member) = member_mut(&mut self.members, peer) else {
@@ -266,13 +268,6 @@ impl Egress {
                 let small = bytes.len() * COPY_BELOW < packed.bytes().len();
                 let bytes = if small { self.held.copy(&bytes) } else { bytes };
                 conns.push(member.conn, bytes);
-            }
-            if packed.unsendable > 0 {
-                if member.unsendable == 0 {
-                    self.notices
-                        .push(Notice::Unsendable(peer, packed.unsendable.into()));
-                }
-                member.unsendable += u64::from(packed.unsendable);
             }
         }
     }

@@ -103,7 +103,6 @@ struct Member {
     /// It is about to go to another group.
     moving: bool,
     refresh: [Refresh; 2],
-    unsendable: u64,
     /// Queued for it since somebody asked.
     told: ToldCount,
     slow: bool,
@@ -200,8 +199,6 @@ pub(crate) enum Notice {
     Slow(PeerId, bool),
     /// It fell behind the change log.
     Lost(PeerId),
-    /// Routes were withdrawn instead of told, for the first time in its session.
-    Unsendable(PeerId, u64),
 }
 
 impl Egress {
@@ -267,7 +264,6 @@ impl Egress {
             refresh: before.as_ref().map_or_else(Default::default, |member| {
                 member.refresh.map(Refresh::again)
             }),
-            unsendable: 0,
             told: before.map_or_else(Default::default, |member| member.told),
             slow: false,
         };
@@ -362,7 +358,6 @@ impl Egress {
             group: member.group,
             told: member.initial == 0,
             slow: member.slow,
-            unsendable: member.unsendable,
         })
     }
 
@@ -441,7 +436,6 @@ pub(crate) struct Standing {
     pub(crate) group: GroupId,
     pub(crate) told: bool,
     pub(crate) slow: bool,
-    pub(crate) unsendable: u64,
 }
 
 impl Told {

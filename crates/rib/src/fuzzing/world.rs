@@ -896,7 +896,7 @@ impl World {
             let mut rows = Vec::new();
             assert!(
                 self.shard
-                    .query(&query, &mut QueryCursor::default(), 1000, &mut rows)
+                    .query(&query, &mut QueryCursor::default(), 1_000_000, &mut rows)
             );
             assert_eq!(rows.len() as u32, advertised);
         }

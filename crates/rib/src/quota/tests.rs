@@ -275,7 +275,7 @@ fn explain_names_the_limit() {
         let to = Some((ID, GroupId(0)));
         let (mut rows, mut cursor) = (Vec::new(), QueryCursor::default());
         let query = Query::Explain { prefix, to };
-        assert!(bed.shard.query(&query, &mut cursor, 9, &mut rows));
+        assert!(bed.shard.query(&query, &mut cursor, 9_000, &mut rows));
         rows.remove(0).told
     };
     assert_eq!(told(0), Some(Ok(())));
@@ -286,6 +286,6 @@ fn explain_names_the_limit() {
         group: GroupId(0),
         filter: Filter::All(None),
     };
-    assert!(bed.shard.query(&query, &mut cursor, 9, &mut rows));
+    assert!(bed.shard.query(&query, &mut cursor, 9_000, &mut rows));
     assert_eq!(rows.len(), 1);
 }

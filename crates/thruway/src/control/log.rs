@@ -135,9 +135,12 @@ fn routes(daemon: &Daemon, event: &Event) {
                 tracing::info!(%peer, "has caught up");
             }
         }
-        Event::Unsendable { peer, routes } => {
+        Event::Unsendable { peer } => {
             let peer = daemon.peer_name(*peer);
-            tracing::warn!(%peer, routes, "routes too large for the peer's messages (RFC 8654)");
+            tracing::warn!(
+                %peer,
+                "some routes cannot be sent to it, for their size or next hop: explain says which"
+            );
         }
         _ => {}
     }

@@ -120,7 +120,8 @@ pub struct Peer {
     pub slow: bool,
     /// Malformed UPDATEs: attribute discarded, treated as withdraw, family disabled, session reset.
     pub update_errors: [u64; 4],
-    /// Routes that it cannot be told for their size (RFC 8654).
+    /// How often it could not be sent a route that it may have, for its size (RFC 8654) or next hop
+    /// (RFC 8950).
     pub unsendable: u64,
     /// Why the session ended last, and how many seconds ago.
     pub last_error: Option<(String, u64)>,

@@ -128,7 +128,7 @@ impl Snapshot {
             queued: peer.queued,
             slow: peer.behind,
             update_errors: peer.update_errors,
-            unsendable: peer.unsendable,
+            unsendable: table.families.iter().map(|family| family.unsendable).sum(),
             last_error: last_error(peer, now),
             damped: damped(peer, now),
             longest_silence: peer.quiet_max.as_secs_f64(),
@@ -231,6 +231,7 @@ fn add(sum: &mut PeerTable, part: &PeerTable) {
         sum.blocked += part.blocked;
         sum.advertised += part.advertised;
         sum.held_back += part.held_back;
+        sum.unsendable += part.unsendable;
     }
 }
 
