@@ -29,6 +29,8 @@ on_both! {
     sigterm_ends_sessions_with_a_cease,
     a_neighbour_in_a_range_becomes_a_peer,
     two_octet_speakers_are_understood,
+    what_cannot_be_sent_gives_way_to_the_next_path,
+    martians_are_rejected_unless_let_in,
 }
 
 fn a_client_gets_the_next_best_where_the_best_is_its_own(transport: &str) {
@@ -371,5 +373,77 @@ fn two_octet_speakers_are_understood(transport: &str) {
     // AS_PATH with AS_TRANS and AS4_PATH; the speaker's parser merges them again.
     expect(&two, "the path is whole", |table| {
         path_of(table, "203.0.113.0/24").as_deref() == Some("64601 4200000009")
+    });
+}
+
+fn what_cannot_be_sent_gives_way_to_the_next_path(transport: &str) {
+    let mut text = clients(3, OPEN);
+    text = text.replace(
+        "address = \"127.0.1.1\"",
+        "address = \"127.0.1.1\"\nextended-next-hop = true",
+    );
+    let rig = Rig::start(transport, &text);
+    let mut options = rig.client(1);
+    options.extended_next_hop = true;
+    let (one, two) = (rig.connect_as(1, options), rig.connect(2));
+    let three = rig.connect(3);
+    let (hidden, alone) = ("203.0.113.0/24", "198.51.100.0/24");
+    let far: IpAddr = "2001:db8::9".parse().expect("an address");
+    announce_with(&one, &[hidden, alone], &set(&[64601], far, &[]));
+    announce(&two, 2, &[hidden], &[64602, 64999, 64999]);
+    expect(&three, "the path that can be sent", |table| {
+        path_of(table, hidden).as_deref() == Some("64602 64999 64999")
+    });
+    // What was not sent is neither listed nor counted, and explain says why.
+    rig.wait_peer("c3", "/ipv4/advertised", 1);
+    let listed = rig.show(&["peer", "c3", "advertised"]);
+    let networks: Vec<&str> = listed
+        .as_array()
+        .expect("rows")
+        .iter()
+        .filter_map(|row| row["network"].as_str())
+        .collect();
+    assert_eq!(networks, [hidden]);
+    for prefix in [hidden, alone] {
+        let rows = rig.json("explain", &[prefix, "--to", "c3"]);
+        let mut rows = rows.as_array().expect("rows").iter();
+        let row = rows.find(|row| row["peer"] == "c1").expect("its path");
+        let why = row["told"].as_str().unwrap_or_default();
+        assert!(why.contains("next hop"), "{prefix}: {why}");
+    }
+    assert!(
+        rig.peer("c3")["unsendable"]
+            .as_u64()
+            .is_some_and(|count| count > 0)
+    );
+    assert!(
+        rig.log().contains("some routes cannot be sent to it"),
+        "{}",
+        rig.log()
+    );
+}
+
+fn martians_are_rejected_unless_let_in(transport: &str) {
+    let rig = Rig::start(transport, &clients(2, OPEN));
+    let (one, two) = (rig.connect(1), rig.connect(2));
+    let martians = [
+        "0.0.0.0/8",
+        "127.1.0.0/16",
+        "169.254.7.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/5",
+    ];
+    announce(&one, 1, &martians, &[64601]);
+    announce(&one, 1, &["0.0.0.0/0", "203.0.113.0/24"], &[64601]);
+    rig.wait_peer("c1", "/ipv4/rejected", martians.len());
+    let rejected = rig.show(&["peer", "c1", "rejected"]);
+    let why = rejected[0]["rejected"].as_str().unwrap_or_default();
+    assert!(why.contains("martian"), "{why}");
+    expect(&two, "the two routes", |table| table.len() == 2);
+    let keys = format!("{OPEN}\nallow-martians = \"127.0.0.0/8\"");
+    let done = rig.reload(&clients(2, &keys));
+    assert!(done.status.success());
+    expect(&two, "the one that was let in", |table| {
+        table.len() == 3 && path_of(table, "127.1.0.0/16").is_some()
     });
 }

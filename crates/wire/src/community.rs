@@ -94,6 +94,14 @@ impl fmt::Display for ExtendedCommunity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ipv6ExtendedCommunity(pub [u8; 20]);
 
+impl Ipv6ExtendedCommunity {
+    /// True where an AS may pass it on (RFC 5701 §2: bit 0x40 clear).
+    #[must_use]
+    pub const fn is_transitive(self) -> bool {
+        self.0[0] & 0x40 == 0
+    }
+}
+
 impl fmt::Display for Ipv6ExtendedCommunity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut addr = [0; 16];

@@ -8,7 +8,7 @@ use thruway_exchange::Kind;
 use thruway_policy::Hits;
 use thruway_rib::{LimitAction, PeerId, RouteRow};
 use thruway_wire::attrs::{AttrSet, AttrSetBuf, AttrSetRef, code};
-use thruway_wire::{Asn, Family, NextHop};
+use thruway_wire::{Asn, ExtendedCommunity, Family, Ipv6ExtendedCommunity, NextHop};
 
 use super::daemon::Daemon;
 use super::exchange::file_of;
@@ -160,7 +160,11 @@ impl Export {
             set.remove(code::MED);
         }
         match self.file.role {
-            PeerRole::RouteServerClient | PeerRole::External => set.remove(code::LOCAL_PREF),
+            PeerRole::RouteServerClient | PeerRole::External => {
+                set.remove(code::LOCAL_PREF);
+                set.retain_communities(|it: ExtendedCommunity| it.is_transitive());
+                set.retain_communities(|it: Ipv6ExtendedCommunity| it.is_transitive());
+            }
             PeerRole::Internal | PeerRole::ReflectorClient | PeerRole::Local => {
                 let own = set.as_ref().local_pref();
                 set.set_local_pref(Some(own.unwrap_or(DEFAULT_LOCAL_PREF)));
