@@ -15,6 +15,7 @@ pub mod limits;
 mod links;
 mod listeners;
 mod md5;
+mod memory;
 mod open;
 mod socket;
 mod sockopt;
@@ -28,6 +29,7 @@ pub use exit::exit_now;
 pub use faulty::{Faults, Faulty};
 pub use links::Links;
 pub use md5::md5_key_limit;
+pub use memory::give_back_memory;
 pub use open::open;
 pub use transport::{
     AcceptOptions, Accepted, Close, ConnId, ConnectOptions, Counters, Event, ListenOptions,

@@ -25,9 +25,9 @@ impl RouteRefresh {
     /// Reads a body.
     ///
     /// # Errors
-    /// Code 7 subcode 1 with the message as data, where a request, BoRR or EoRR is not 4 octets, for
-    /// peers with enhanced route refresh (RFC 7313 §5). What is too short to say what it is counts as
-    /// one of them; another subtype is `None` (ignored).
+    /// Code 7 subcode 1 with the message as data, for peers with enhanced route refresh (RFC 7313 §5):
+    /// where a BoRR or EoRR is not 4 octets, and where there are too few to name a family. Another
+    /// subtype, and a request with something behind it (filters, RFC 5291 §4), is `None` (ignored).
     pub fn parse(body: &[u8]) -> Result<Option<RouteRefresh>, Notification> {
         if let &[high, low, subtype, safi] = body {
             let family = AfiSafi {
@@ -36,8 +36,10 @@ impl RouteRefresh {
             };
             return Ok(Some(RouteRefresh { family, subtype }));
         }
-        if body.get(2).is_some_and(|subtype| *subtype > Self::END) {
-            return Ok(None);
+        match body.get(2) {
+            Some(&Self::REQUEST) if body.len() > 4 => return Ok(None),
+            Some(subtype) if *subtype > Self::END => return Ok(None),
+            _ => {}
         }
         // The data is the whole message (RFC 7313 §5); its header is known but for the length.
         let mut whole = Vec::with_capacity(HEADER_LEN.saturating_add(body.len()));
@@ -75,7 +77,8 @@ mod tests {
 
     #[test]
     fn wrong_lengths() {
-        for wrong in [&[][..], &[0, 1], &[0, 1, 0], &[0, 1, 1], &[0, 1, 0, 1, 9]] {
+        assert_eq!(RouteRefresh::parse(&[0, 1, 0, 1, 9]), Ok(None));
+        for wrong in [&[][..], &[0, 1], &[0, 1, 0], &[0, 1, 1], &[0, 1, 2, 1, 9]] {
             let note = RouteRefresh::parse(wrong).unwrap_err();
             assert_eq!((note.code, note.subcode), (7, 1), "{wrong:?}");
             assert_eq!(note.data[19..], *wrong);

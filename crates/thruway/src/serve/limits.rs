@@ -14,6 +14,8 @@ pub(crate) const EVENTS_HELD_MAX: usize = 16_384;
 pub(crate) const PORT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// And how often.
 pub(crate) const PORT_RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+/// How often a worker that has nothing to do gives memory back that it has freed.
+pub(crate) const GIVE_BACK: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long refused connections are summed up.
 pub(crate) const STRANGERS_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
 /// Addresses of refused connections that have a line of their own in that time.

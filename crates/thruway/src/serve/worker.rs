@@ -12,11 +12,11 @@ use thruway_net::{
     Accepted, Event, ListenOptions, ListenerId, Md5Key, Transport, TransportChoice, TransportKind,
     Waker,
 };
-use thruway_wire::Prefix;
+use thruway_wire::{Prefix, Time};
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
-use super::limits::{ORDER_PATIENCE, ORDERS_MAX};
+use super::limits::{GIVE_BACK, ORDER_PATIENCE, ORDERS_MAX};
 use super::sink::{Action, Deferred, Direct, Outbox, accept_options, engine_id, net_id};
 use super::strangers::Strangers;
 
@@ -174,6 +174,7 @@ fn run(
         listeners: Vec::new(),
         actions: Vec::new(),
         accepted: Vec::new(),
+        give_back_at: Time::NEVER,
     };
     super::panic::here(&format!("worker-{}", part.index));
     if let Err(error) = thread.run() {
@@ -234,6 +235,8 @@ struct Thread {
     listeners: Vec<ListenerId>,
     actions: Vec<Action>,
     accepted: Vec<Accepted>,
+    /// When freed memory is given back, if there was work since the last time.
+    give_back_at: Time,
 }
 
 impl Thread {
@@ -259,7 +262,9 @@ impl Thread {
             let timeout = if turn.more {
                 Some(Duration::ZERO)
             } else {
+                self.give_back(now);
                 let until = self.engine.deadline().min(self.outbox.deadline());
+                let until = until.min(self.give_back_at);
                 let span = until.since(now);
                 // Reports that the control plane did not take are offered again soon.
                 let span = if held {
@@ -267,12 +272,23 @@ impl Thread {
                 } else {
                     span
                 };
-                (until != thruway_wire::Time::NEVER || held).then_some(span)
+                (until != Time::NEVER || held).then_some(span)
             };
-            self.poll(timeout)?;
+            let worked = self.poll(timeout)?;
+            if worked && self.give_back_at == Time::NEVER {
+                self.give_back_at = now + GIVE_BACK;
+            }
             if self.orders() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Gives memory back where it is time to.
+    fn give_back(&mut self, now: Time) {
+        if now >= self.give_back_at {
+            thruway_net::give_back_memory();
+            self.give_back_at = Time::NEVER;
         }
     }
 
@@ -284,8 +300,8 @@ impl Thread {
         }
     }
 
-    /// Waits for sockets and hands what they have to the engine.
-    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits for sockets and hands what they have to the engine. True where they had something.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let Thread {
             engine,
             transport,
@@ -309,6 +325,7 @@ impl Thread {
                 }
             }
         })?;
+        let worked = now.is_some();
         let actions = std::mem::take(&mut self.actions);
         for action in actions {
             action.run(self.transport.as_mut());
@@ -316,7 +333,7 @@ impl Thread {
         for socket in std::mem::take(&mut self.accepted) {
             self.place(socket);
         }
-        Ok(())
+        Ok(worked)
     }
 
     /// Gives an accepted connection to the worker that its neighbour lives on.

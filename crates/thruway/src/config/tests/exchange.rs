@@ -329,7 +329,9 @@ const ERRORS: &[(&str, &[&str])] = &[
     ),
     (
         "[[nva]]\nname = 'a'\nasn = 1\naddresses = '10.0.2.4'\n[[nva]]\nname = 'b'\nasn = 1\naddresses = '10.0.2.4'",
-        &["t.toml:14: nva.b.addresses: the peer in line 10 has 10.0.2.4, too"],
+        &[
+            "t.toml:14: nva.b.addresses: 10.0.2.4 stands in nva.a.addresses (line 10), too: an address is one session's",
+        ],
     ),
     (
         "[[nva]]\nname = 'a'\nasn = 1\naddresses = '10.0.1.4'",
