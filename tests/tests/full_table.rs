@@ -75,7 +75,8 @@ fn config(server: &Host, peers: &[(String, IpAddr, u32)], keys: &str) -> String 
     let mut text = format!(
         "[server]\nasn = {SERVER_AS}\nrouter-id = \"{0}\"\nlisten = [\"{0}:179\"]\nworkers = 2\n\
          [peer-group.clients]\nrole = \"route-server-client\"\nimport = \"accept\"\n\
-         export = \"accept\"\npassive = true\nnext-hop = \"any\"\nallow-as-sets = true\n{keys}",
+         export = \"accept\"\npassive = true\nnext-hop = \"any\"\nallow-as-sets = true\n\
+         allow-martians = [\"0.0.0.0/0\", \"::/0\"]\n{keys}",
         server.v4()
     );
     for (name, addr, asn) in peers {

@@ -63,7 +63,11 @@ pub(super) const PEER: &[(&str, Effect, Same<Peer>)] = &[
         old.target.address() == new.target.address()
     }),
     ("prefix", Reset, |old, new| {
-        old.target.prefix() == new.target.prefix()
+        new.target.takes_all_of(&old.target)
+    }),
+    // A wider one disturbs nobody who is there.
+    ("prefix", InPlace, |old, new| {
+        old.target.prefix() == new.target.prefix() || !new.target.takes_all_of(&old.target)
     }),
     ("port", Reset, |old, new| {
         old.target.port() == new.target.port()

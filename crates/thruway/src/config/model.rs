@@ -260,6 +260,15 @@ impl Target {
         }
     }
 
+    /// True where this range, if it is one, takes whoever `older` took.
+    #[must_use]
+    pub fn takes_all_of(&self, older: &Target) -> bool {
+        match (self.prefix(), older.prefix()) {
+            (Some(new), Some(old)) => new.covers(old),
+            (new, old) => new == old,
+        }
+    }
+
     /// Most sessions of the range.
     #[must_use]
     pub fn peers_max(&self) -> Option<u32> {

@@ -37,7 +37,7 @@ enum Change {
     None,
     Added,
     Changed,
-    /// A range's prefix is another one: its sessions end.
+    /// A range no longer takes all that it took: its sessions end.
     Moved,
 }
 
@@ -306,7 +306,7 @@ impl ReloadReport {
 fn change(before: Option<&PeerFile>, now: &PeerFile, policies: &[String]) -> Change {
     match before {
         None => Change::Added,
-        Some(before) if before.target.prefix() != now.target.prefix() => Change::Moved,
+        Some(before) if !now.target.takes_all_of(&before.target) => Change::Moved,
         Some(before) if before != now || uses(now, policies) => Change::Changed,
         Some(_) => Change::None,
     }
