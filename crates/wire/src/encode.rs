@@ -211,6 +211,12 @@ fn outgoing_next_hop(
     if own.is_some() {
         return Ok(hop);
     }
+    on_the_link(hop, encoding)
+}
+
+/// What goes out of a received IPv6 next hop: a link-local address only to who shares its link.
+#[inline(never)]
+fn on_the_link(hop: NextHop, encoding: &Encoding) -> Result<NextHop, Unsendable> {
     match hop {
         NextHop::V6LinkLocal { global, .. } if !is_of_a_link(global) => {
             let host = Ipv6Prefix::host(global);

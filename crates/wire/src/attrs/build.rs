@@ -387,7 +387,7 @@ fn note(meta: &mut AttrMeta, code: u8, value: &[u8]) {
     }
 }
 
-#[inline]
+#[inline(never)]
 fn note_extended<const WIDTH: usize>(meta: &mut AttrMeta, values: &[u8]) {
     let (values, _) = values.as_chunks::<WIDTH>();
     if values.iter().any(|value| stays_inside(value)) {
