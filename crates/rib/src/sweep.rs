@@ -267,16 +267,17 @@ fn admit_again<P: TableKey>(core: &mut Core, peer: PeerId) -> bool {
     let admitted = counting.admit(of);
     let news = counting.finish(of);
     core.blocked |= of.blocked;
-    tell::<P>(core, peer, news);
+    tell(core, peer, P::FAMILY, news);
     admitted
 }
 
-fn tell<P: TableKey>(core: &mut Core, peer: PeerId, news: News) {
+/// Notes what counting against a limit brought.
+fn tell(core: &mut Core, peer: PeerId, family: Family, news: News) {
     if news.near {
-        core.note(peer, ShardNote::LimitNear(peer, P::FAMILY));
+        core.note(peer, ShardNote::LimitNear(peer, family));
     }
     if news.reached {
-        core.note(peer, ShardNote::LimitReached(peer, P::FAMILY));
+        core.note(peer, ShardNote::LimitReached(peer, family));
     }
 }
 
@@ -379,12 +380,7 @@ fn heed_limits(core: &mut Core, peer: PeerId) {
             continue;
         };
         let news = crate::limit::replaced(limit.as_ref(), of);
-        if news.near {
-            core.note(peer, ShardNote::LimitNear(peer, family));
-        }
-        if news.reached {
-            core.note(peer, ShardNote::LimitReached(peer, family));
-        }
+        tell(core, peer, family, news);
     }
 }
 
