@@ -170,9 +170,9 @@ impl AttrSetBuf {
     }
 
     /// Puts `asn` in front of AS_PATH `count` times (RFC 4271 §5.1.2). A path that would exceed
-    /// [`AS_PATH_LEN_MAX`] stays as it is.
+    /// [`AS_PATH_LEN_MAX`] stays as it is, and so does one that AS 0 would spoil (RFC 7607 §2).
     pub fn prepend(&mut self, asn: Asn, count: u8) {
-        if count == 0 {
+        if count == 0 || asn == Asn::ZERO {
             return;
         }
         let path = self.as_ref().as_path().as_bytes();
