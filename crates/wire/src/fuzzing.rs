@@ -388,7 +388,11 @@ fn edit(set: &mut AttrSetBuf, operation: u8, small: u8, value: u32) {
             set.prepend(Asn(value), small);
             let path = set.as_ref().as_path();
             if room < 4 * usize::from(small) + 4 || value == 0 {
-                assert_eq!(path.path_len(), before, "the limit holds, and AS 0 stays out");
+                assert_eq!(
+                    path.path_len(),
+                    before,
+                    "the limit holds, and AS 0 stays out"
+                );
                 return;
             }
             assert_eq!(path.path_len(), before + usize::from(small));
