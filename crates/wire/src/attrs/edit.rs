@@ -170,9 +170,10 @@ impl AttrSetBuf {
     }
 
     /// Puts `asn` in front of AS_PATH `count` times (RFC 4271 §5.1.2). A path that would exceed
-    /// [`AS_PATH_LEN_MAX`] stays as it is, and so does one that AS 0 would spoil (RFC 7607 §2).
+    /// [`AS_PATH_LEN_MAX`] stays as it is. AS 0 must not be told to anybody (RFC 7607 §2); whoever builds a
+    /// path with it wants a bad one.
     pub fn prepend(&mut self, asn: Asn, count: u8) {
-        if count == 0 || asn == Asn::ZERO {
+        if count == 0 {
             return;
         }
         let path = self.as_ref().as_path().as_bytes();
