@@ -17,7 +17,7 @@ use thruway_engine::{
     rings,
 };
 use thruway_policy::Policy;
-use thruway_rib::{Hygiene, LadderConfig, NextHopCheck, WorkerId};
+use thruway_rib::{DecisionConfig, Hygiene, NextHopCheck, WorkerId};
 use thruway_session::{RemoteAs, SessionConfig};
 use thruway_wire::attrs::{AttrSetBuf, code};
 use thruway_wire::encode::{self, Encoding, Rewrite};
@@ -83,7 +83,7 @@ impl Server {
             workers: 1,
             shards: 1,
             seed: 7,
-            ladder: LadderConfig::default(),
+            decision: DecisionConfig::default(),
             bounds: Bounds::default(),
         };
         let ends = rings(1, 1, RING_LEN).pop().expect("one worker's ends");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use thruway_policy::Policy;
 use thruway_rib::limits::SHARD_BATCH_NLRI_MAX;
 use thruway_rib::{
-    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Hygiene, Interner,
-    LadderConfig, NextHopCheck, PeerClass, PeerId, PeerProfile, Shard, ShardBatch, ShardConfig,
-    ShardEvent, ShardId, WorkerId,
+    AddPathSend, DecisionConfig, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile,
+    Hygiene, Interner, NextHopCheck, PeerClass, PeerId, PeerProfile, Shard, ShardBatch,
+    ShardConfig, ShardEvent, ShardId, WorkerId,
 };
 use thruway_wire::encode::{Encoding, Rewrite};
 use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, RouterId};
@@ -154,7 +154,7 @@ pub fn shard(peers: u16, group: Option<Arc<GroupProfile>>) -> Shard {
     let mut shard = Shard::new(ShardConfig {
         id: ShardId(0),
         workers: 1,
-        ladder: LadderConfig::default(),
+        decision: DecisionConfig::default(),
         seed: SEED,
     });
     let mut batch = ShardBatch::default();

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use serde_json::Value;
-use thruway::decode::{AddPath, DecodeArgs, run_to};
+use thruway_dump::{AddPath, DecodeArgs, run_to};
 use thruway_tests::capture::bgp_messages;
 use thruway_tests::data::data_dir;
 use thruway_wire::update::{UpdateContext, UpdateView, Verdict};

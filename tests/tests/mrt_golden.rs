@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use thruway::decode::{DecodeArgs, run_to};
+use thruway_dump::{DecodeArgs, run_to};
 use thruway_replay::mrt_file::Input;
 use thruway_tests::data::data_dir;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, Eligibility, Hygiene, LadderConfig, LimitAction, PeerClass, PeerId, WorkerId,
+    AddPathSend, DecisionConfig, Eligibility, Hygiene, LimitAction, PeerClass, PeerId, WorkerId,
 };
 use thruway_session::{RemoteAs, SessionConfig};
 use thruway_wire::{Prefix, RouterId};
@@ -28,7 +28,7 @@ pub struct WorkerConfig {
     /// shard.
     pub seed: u64,
     /// How the decision process compares.
-    pub ladder: LadderConfig,
+    pub decision: DecisionConfig,
     /// Bounds of a turn and of queues.
     pub bounds: Bounds,
 }

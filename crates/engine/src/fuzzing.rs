@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use thruway_policy::Policy;
-use thruway_rib::{Hygiene, LadderConfig, NextHopCheck, PeerId, WorkerId};
+use thruway_rib::{DecisionConfig, Hygiene, NextHopCheck, PeerId, WorkerId};
 use thruway_session::{AddPathOffer, ConnId, RemoteAs, SessionConfig};
 use thruway_wire::message::encode_keepalive;
 use thruway_wire::open::{Capability, Open};
@@ -128,7 +128,7 @@ impl Player {
             workers: 1,
             shards: 1,
             seed: 1,
-            ladder: LadderConfig::default(),
+            decision: DecisionConfig::default(),
             bounds,
         };
         let ends = rings(1, 1, if tight { 1 } else { 8 }).pop();

@@ -12,7 +12,7 @@ use thruway_session::{ConnId, Damped, DownReason, Negotiated, State};
 use thruway_wire::update::Verdict;
 use thruway_wire::{Family, Ipv6Prefix, WireError};
 
-use crate::status::WorkerStatus;
+use crate::control::status::WorkerStatus;
 use crate::{PeerConfig, RangeConfig, TransportConfig};
 
 /// Everything that can happen to a worker from outside, but for time and its fellow workers. Owned,

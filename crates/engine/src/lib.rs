@@ -5,42 +5,31 @@
 //! [`Input`]; all output goes into a [`Sink`].
 #![forbid(unsafe_code)]
 
-mod bounds;
-mod commands;
 mod config;
-mod conns;
-mod directory;
-mod effects;
+mod control;
 mod egress;
 pub mod fuzzing;
 mod ingress;
 mod io;
 pub mod limits;
-mod peers;
-mod profile;
-mod receive;
-mod registry;
-mod rings;
-mod sessions;
-mod settle;
-mod shard_stage;
-mod snapshot;
-pub mod status;
+mod session;
+mod shard;
+mod shared;
 #[cfg(test)]
 mod testing;
-mod timers;
 mod worker;
 
 pub use config::{
     ExportConfig, LimitConfig, PeerConfig, PeerRole, PolicyRef, RangeConfig, TransportConfig,
     WorkerConfig,
 };
-pub use directory::{PeerDirectory, PeerIdPool, Place};
+pub use control::status;
 pub use io::{
     Close, Command, ConnectTarget, Event, Input, LimitDirection, LimitEvent, QueryId, Refusal,
     Reply, Reset, Settled, Sink,
 };
-pub use registry::GroupRegistry;
-pub use rings::{WorkerRings, rings};
+pub use shared::directory::{PeerDirectory, PeerIdPool, Place};
+pub use shared::registry::GroupRegistry;
+pub use shared::rings::{WorkerRings, rings};
 pub use thruway_session::ConnId;
 pub use worker::{Turn, Worker};

@@ -18,18 +18,18 @@ use thruway_rib::{PeerId, ShardConfig};
 use thruway_session::{Actions, ConnId, Session};
 use thruway_wire::Time;
 
-use crate::bounds::Blocked;
-use crate::conns::Conns;
-use crate::effects::{Collect, Effect};
+use crate::control::settle::Settling;
+use crate::control::status::Counters;
 use crate::egress::Egress;
-use crate::ingress::{Ingress, shard_id};
+use crate::ingress::conns::Conns;
+use crate::ingress::routes::{Ingress, shard_id};
 use crate::limits::HOUSEKEEPING_WAIT;
-use crate::peers::Peers;
-use crate::rings::{Back, Wake};
-use crate::settle::Settling;
-use crate::shard_stage::ShardStage;
-use crate::status::Counters;
-use crate::timers::Timers;
+use crate::session::effects::{Collect, Effect};
+use crate::session::peers::Peers;
+use crate::session::timers::Timers;
+use crate::shard::bounds::Blocked;
+use crate::shard::stage::ShardStage;
+use crate::shared::rings::{Back, Wake};
 use crate::{Event, GroupRegistry, Input, PeerIdPool, Sink, WorkerConfig, WorkerRings};
 
 /// What a turn left.
@@ -97,14 +97,14 @@ impl Worker {
             workers,
             shards,
             seed,
-            ladder,
+            decision,
             bounds,
         } = config;
         let shard = (id.index() < shards).then(|| {
             let shard = ShardConfig {
                 id: shard_id(id.index()),
                 workers,
-                ladder,
+                decision,
                 seed,
             };
             ShardStage::new(shard, id, bounds, &rings)

@@ -3,19 +3,19 @@
 use thruway_wire::attrs::{AttrFlags, AttrSetBuf};
 use thruway_wire::{Family, Prefix, encode};
 
-use crate::ladder::{Candidate, Judge};
-use crate::log::Log;
-use crate::paths::{Digest, Path};
-use crate::peers::{Life, Peers};
+use crate::adj_rib_in::peers::{Life, Peers};
+use crate::decision::{Candidate, Judge};
 use crate::query::ShardCounters;
-use crate::sets::Sets;
+use crate::table::log::Log;
+use crate::table::paths::{Digest, Path};
+use crate::table::sets::Sets;
 use crate::table::{Table, TableKey};
-use crate::{GroupId, Handle, LadderConfig, PeerId, ShardConfig, ShardNote, WorkerId};
+use crate::{DecisionConfig, GroupId, Handle, PeerId, ShardConfig, ShardNote, WorkerId};
 
 /// Everything of a shard but its tables and groups.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) ladder: LadderConfig,
+    pub(crate) decision: DecisionConfig,
     pub(crate) sets: Sets,
     pub(crate) peers: Peers,
     pub(crate) log: Log,
@@ -36,7 +36,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(config: &ShardConfig) -> Self {
         Core {
-            ladder: config.ladder,
+            decision: config.decision,
             sets: Sets::new(config.id, config.seed),
             peers: Peers::default(),
             log: Log::default(),
@@ -51,11 +51,11 @@ impl Core {
         }
     }
 
-    /// The ladder over a family's paths.
+    /// The decision process over a family's paths.
     #[inline]
     pub(crate) fn judge(&self, family: usize) -> Judge<'_> {
         Judge {
-            config: self.ladder,
+            config: self.decision,
             sets: &self.sets,
             peers: &self.peers,
             family,
@@ -69,8 +69,8 @@ impl Core {
         }
     }
 
-    /// What the ladder needs of an accepted set of a peer: the digest, and whether it is an odd one
-    /// ([`crate::paths::Tag::is_odd`]).
+    /// What the decision process needs of an accepted set of a peer: the digest, and whether it is an odd one
+    /// ([`crate::table::paths::Tag::is_odd`]).
     #[inline]
     pub(crate) fn digest(&self, peer: PeerId, family: Family, accepted: Handle) -> (Digest, bool) {
         let rank = self.peers.hot(peer).map_or(0, |hot| hot.rank);
@@ -125,7 +125,7 @@ impl Core {
         let Some(peer) = self.peers.get_mut(peer) else {
             return Handle::NONE;
         };
-        let mut importer = crate::import::Importer {
+        let mut importer = crate::adj_rib_in::import::Importer {
             peer,
             sets: &mut self.sets,
             scratch: &mut self.scratch,
@@ -135,7 +135,7 @@ impl Core {
         importer.judge(received, || -> Prefix { prefix.into() })
     }
 
-    /// Runs the ladder over all paths of a slot and puts the best first.
+    /// Runs the decision process over all paths of a slot and puts the best first.
     pub(crate) fn decide<P: TableKey>(&mut self, table: &mut Table<P>, slot: u32) {
         let mut candidates = std::mem::take(&mut self.candidates);
         let paths = table.paths(slot);
@@ -154,7 +154,7 @@ impl Core {
     }
 
     /// Decides after the path at `index` took the place of one with digest `before` (`REJECTED`: of
-    /// none). Most changes need no ladder: only paths with the leading digest are compared further.
+    /// none). Most changes need no decision process: only paths with the leading digest are compared further.
     #[inline]
     pub(crate) fn decide_after<P: TableKey>(
         &mut self,
@@ -182,7 +182,7 @@ impl Core {
             table.paths_mut(slot).swap(0, index);
             table.set_med_mattered(slot, false);
         } else if table.slot(slot).is_some_and(|slot| slot.med_mattered())
-            || self.ladder.missing_med_worst
+            || self.decision.missing_med_worst
         {
             if new.digest == first.digest || before == first.digest {
                 self.decide(table, slot);

@@ -9,7 +9,7 @@
 //!
 //! - [`Interner`] (one a worker) numbers attribute sets; a shard counts their uses in plain arrays and
 //!   gives its grants back when nothing uses a set any more. No count is shared between threads.
-//! - [`Shard`] keeps every path, rejected ones included, in sixteen octets. The ladder is a function
+//! - [`Shard`] keeps every path, rejected ones included, in sixteen octets. The decision process is a function
 //!   with numbered [`Step`]s, never an order between two paths.
 //! - A change costs one log entry, whatever the number of groups. Groups and readers are positions in the
 //!   log; an entry that nobody has read stands for all later changes of its slot.
@@ -21,59 +21,38 @@
 //! the caller.
 #![forbid(unsafe_code)]
 
-mod answer;
-mod apply;
-mod arena;
+mod adj_rib_in;
+mod adj_rib_out;
 pub mod batch;
-mod chunked;
 mod core;
-mod egress;
-mod export;
+mod decision;
 pub mod fuzzing;
-mod group;
-mod groups;
 mod hash;
 mod ids;
-mod import;
-mod index;
-mod intern;
-mod ladder;
-mod limit;
 pub mod limits;
-mod log;
-mod many;
-mod members;
-mod paths;
-mod peers;
 mod profile;
 mod query;
-mod quota;
-mod runs;
-mod sets;
 mod shard;
-mod sweep;
 mod table;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod told;
 
+pub use adj_rib_in::import::Rejection;
+pub use adj_rib_out::packer::{Held, Packed, PackedCount, Packer};
 pub use batch::{
     Audience, Cursor, EgressBatch, EgressRequest, OutRun, Returns, ShardBatch, ShardEvent,
     ShardNote, Stream,
 };
-pub use egress::{Held, Packed, PackedCount, Packer};
+pub use decision::Step;
 pub use hash::shard_of;
 pub use ids::{GroupId, Handle, PeerClass, PeerId, ShardId, WorkerId};
-pub use import::Rejection;
-pub use intern::{InternStats, Interner};
-pub use ladder::Step;
 pub use profile::{
-    AddPathSend, AdvertisedLimit, Eligibility, GroupProfile, Hygiene, LadderConfig, LimitAction,
+    AddPathSend, AdvertisedLimit, DecisionConfig, Eligibility, GroupProfile, Hygiene, LimitAction,
     NextHopCheck, PeerProfile, PrefixLimit,
 };
+pub use query::tally::Tally;
 pub use query::{
     Filter, NotTold, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness, TallyRow,
 };
 pub use shard::{EgressSink, Shard, ShardConfig};
-pub use tally::Tally;
+pub use table::intern::{InternStats, Interner};

@@ -28,7 +28,7 @@ impl Eligibility {
 
 /// How the decision process compares (RFC 4271 §9.1.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LadderConfig {
+pub struct DecisionConfig {
     /// Compare MED between different neighbour ASes too.
     pub always_compare_med: bool,
     /// A missing MED is the worst, not 0.
@@ -183,7 +183,7 @@ pub struct GroupProfile {
     /// Its members are external to us.
     pub external: bool,
     /// A member masked out of the group's answer, and a group whose policy refuses the best path,
-    /// get the ladder's answer over the rest (RFC 7947 §2.3.2.1); else nothing.
+    /// get the best over the rest (RFC 7947 §2.3.2.1); else nothing.
     pub alternatives: bool,
     /// Well-known communities hold routes back (RFC 1997).
     pub interpret_communities: bool,

@@ -1,5 +1,8 @@
 //! Questions of the control plane, answered in slices.
 
+pub(crate) mod answer;
+pub(crate) mod tally;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use thruway_policy::Hits;
 use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix};
 
-use crate::apply::{self, Ahead};
+use crate::adj_rib_in::apply::{self, Ahead};
+use crate::adj_rib_in::sweep::{self, Sweeper};
+use crate::adj_rib_out::groups::{Groups, Keeper, Tables};
 use crate::core::Core;
-use crate::groups::{Groups, Keeper, Tables};
 use crate::limits::WORKERS_MAX;
-use crate::sweep::{self, Sweeper};
 use crate::table::TableKey;
 use crate::{
-    EgressBatch, EgressRequest, GroupId, LadderConfig, PeerCounters, PeerId, Returns, ShardBatch,
+    DecisionConfig, EgressBatch, EgressRequest, GroupId, PeerCounters, PeerId, Returns, ShardBatch,
     ShardCounters, ShardEvent, ShardId, ShardNote, WorkerId,
 };
 
@@ -24,7 +24,7 @@ pub struct ShardConfig {
     /// Workers of the daemon.
     pub workers: usize,
     /// The decision process.
-    pub ladder: LadderConfig,
+    pub decision: DecisionConfig,
     /// Keys the hashes of its tables.
     pub seed: u64,
 }
@@ -277,7 +277,7 @@ impl Shard {
                 let Some(of) = peer.families.get_mut(family.index()) else {
                     continue;
                 };
-                if crate::limit::room_again(limit.as_ref(), of) {
+                if crate::adj_rib_in::limit::room_again(limit.as_ref(), of) {
                     let id = peer.profile.id;
                     core.notes
                         .push((peer.profile.home, ShardNote::LimitRoom(id, family)));

@@ -1,14 +1,22 @@
 //! One family's prefixes: dense slots, found by keyed hash.
 
+pub(crate) mod arena;
+pub(crate) mod chunked;
+pub(crate) mod index;
+pub(crate) mod intern;
+pub(crate) mod log;
+pub(crate) mod paths;
+pub(crate) mod sets;
+
 use hashbrown::HashTable;
 use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, PrefixKey};
 
-use crate::arena::{Arena, List};
-use crate::chunked::Chunked;
 use crate::hash::PrefixHasher;
-use crate::index::Index;
-use crate::log::{Log, Logged, SlotRef};
-use crate::paths::{PATHS_OF_PEER_MAX, Path};
+use crate::table::arena::{Arena, List};
+use crate::table::chunked::Chunked;
+use crate::table::index::Index;
+use crate::table::log::{Log, Logged, SlotRef};
+use crate::table::paths::{PATHS_OF_PEER_MAX, Path};
 use crate::{PeerId, ShardBatch};
 
 /// No slot.
@@ -105,7 +113,7 @@ const CLASS_SHIFT: u8 = 3;
 
 const _: () = assert!(size_of::<Slot<Ipv4Prefix>>() == 16);
 const _: () = assert!(size_of::<Slot<Ipv6Prefix>>() == 28);
-const _: () = assert!(crate::arena::CLASSES <= (u8::MAX >> CLASS_SHIFT) as usize + 1);
+const _: () = assert!(crate::table::arena::CLASSES <= (u8::MAX >> CLASS_SHIFT) as usize + 1);
 
 impl<P: TableKey> Default for Slot<P> {
     fn default() -> Self {
@@ -562,7 +570,7 @@ impl ReceivedId {
 mod tests {
     use super::*;
     use crate::Handle;
-    use crate::paths::{Digest, Tag};
+    use crate::table::paths::{Digest, Tag};
 
     fn prefix(index: u32) -> Ipv4Prefix {
         Ipv4Prefix::new((index << 8).into(), 24).unwrap()

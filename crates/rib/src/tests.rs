@@ -9,9 +9,9 @@ use thruway_wire::encode::{Encoding, Rewrite};
 use thruway_wire::{Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, Prefix, RouterId};
 
 use crate::{
-    AddPathSend, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile, Hygiene, Interner,
-    LadderConfig, NextHopCheck, PeerClass, PeerId, PeerProfile, Shard, ShardBatch, ShardConfig,
-    ShardEvent, ShardId, ShardNote, WorkerId,
+    AddPathSend, DecisionConfig, EgressBatch, EgressSink, Eligibility, GroupId, GroupProfile,
+    Hygiene, Interner, NextHopCheck, PeerClass, PeerId, PeerProfile, Shard, ShardBatch,
+    ShardConfig, ShardEvent, ShardId, ShardNote, WorkerId,
 };
 
 /// A set with this path.
@@ -121,12 +121,12 @@ impl EgressSink for Keep<'_> {
 
 impl Bed {
     pub(crate) fn new() -> Bed {
-        let ladder = LadderConfig::default();
+        let decision = DecisionConfig::default();
         Bed {
             shard: Shard::new(ShardConfig {
                 id: ShardId(0),
                 workers: 1,
-                ladder,
+                decision,
                 seed: 1,
             }),
             interner: Interner::new(WorkerId(0), 1, 1),

@@ -1,10 +1,7 @@
-//! The daemon and its tools.
+//! The command line: arguments, tables for people, and the demo. All else is other rooms' work.
 #![forbid(unsafe_code)]
 
-pub mod config;
-pub mod control;
-pub mod decode;
+mod check;
 pub mod demo;
-pub mod hosts;
 pub mod serve;
 pub mod show;

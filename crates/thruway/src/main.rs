@@ -39,13 +39,13 @@ enum Command {
     /// Write a realistic table as MRT.
     Generate(thruway_replay::cli::GenerateArgs),
     /// Print MRT files and hex messages.
-    Decode(thruway::decode::DecodeArgs),
+    Decode(thruway_dump::DecodeArgs),
 }
 
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().command {
-        Command::Serve(args) => thruway::serve::run(&args).map(done),
+        Command::Serve(args) => thruway::serve::serve(&args).map(done),
         Command::Show(args) => thruway::show::show(&args).map(done),
         Command::Explain(args) => thruway::show::explain(&args).map(done),
         Command::Exchange(args) => thruway::show::exchange(&args).map(done),
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Command::Check(args) => thruway::show::check(&args),
         Command::Replay(args) => thruway_replay::cli::replay(&args),
         Command::Generate(args) => thruway_replay::cli::generate(&args),
-        Command::Decode(args) => thruway::decode::run(&args).map(done),
+        Command::Decode(args) => thruway_dump::run(&args).map(done),
     };
     result.unwrap_or_else(|error: anyhow::Error| {
         if is_broken_pipe(&error) {

@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use thruway::hosts::{HostsHandle, KernelTable, Settings};
+use thruway_api::KernelTable;
+use thruway_hosts::{HostsHandle, Settings};
 use thruway_wire::attrs::{AttrSetBuf, RawAttr, TRANSITIVE, code};
 use thruway_wire::encode::{self, Encoding, Rewrite};
 use thruway_wire::message::{self, MessageType};
@@ -71,7 +72,8 @@ fn main() {
         .expect("a runtime");
     let heard = Heard::default();
     let (theirs, ours) = UnixStream::pair().expect("a pair");
-    let hosts = thruway::hosts::start(theirs, settings.clone()).expect("the hosts' side starts");
+    let hosts =
+        thruway_hosts::start(theirs, settings.clone(), || {}).expect("the hosts' side starts");
     let mut server = Server::establish(ours, &heard);
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("text");

@@ -15,8 +15,8 @@ use thruway_engine::{
 };
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, Eligibility, Filter, Hygiene, LadderConfig, NextHopCheck, PeerId, Query, RouteRow,
-    WorkerId,
+    AddPathSend, DecisionConfig, Eligibility, Filter, Hygiene, NextHopCheck, PeerId, Query,
+    RouteRow, WorkerId,
 };
 use thruway_session::{AddPathOffer, RemoteAs, SessionConfig};
 use thruway_wire::{Asn, Prefix, RouterId, Time};
@@ -201,7 +201,7 @@ impl World {
                 workers: shape.workers,
                 shards: shape.shards,
                 seed,
-                ladder: LadderConfig::default(),
+                decision: DecisionConfig::default(),
                 bounds: shape.bounds,
             };
             Worker::new(config, ends, groups.clone(), ids.clone())

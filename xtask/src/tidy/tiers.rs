@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::shell;
 
 /// (room, the rooms that it may use). Downward edges only, and only these.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("wire", &[]),
     ("policy", &["wire"]),
     ("session", &["wire"]),
@@ -17,6 +17,39 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("engine", &["wire", "policy", "exchange", "session", "rib"]),
     ("net", &["wire"]),
     ("replay", &["wire", "net"]),
+    ("dump", &["wire", "replay"]),
+    ("api", &["wire", "exchange"]),
+    ("control", &["wire", "api"]),
+    ("hosts", &["wire", "api"]),
+    (
+        "config",
+        &["wire", "policy", "exchange", "session", "rib", "engine"],
+    ),
+    (
+        "daemon",
+        &[
+            "wire", "policy", "exchange", "session", "rib", "engine", "net", "api", "config",
+            "control", "hosts",
+        ],
+    ),
+    (
+        "thruway",
+        &[
+            "wire", "policy", "exchange", "api", "config", "daemon", "dump", "replay",
+        ],
+    ),
+];
+
+/// What a room's manifest must not name, because the room knows nothing of it.
+const NOT_THERE: [(&str, &[&str]); 5] = [
+    ("api", &["axum", "clap", "tracing"]),
+    (
+        "config",
+        &["axum", "clap", "hyper", "rustix", "tokio", "tracing"],
+    ),
+    ("control", &["clap", "crossbeam", "toml"]),
+    ("daemon", &["axum", "clap"]),
+    ("hosts", &["axum", "clap", "hyper", "toml"]),
 ];
 
 /// Rooms without sockets, files, threads, clocks or global randomness.
@@ -35,7 +68,10 @@ pub(super) fn check() -> Result<Vec<String>> {
         .exec()?;
     let mut findings = Vec::new();
     for (room, allowed) in MAY_USE {
-        let name = format!("thruway-{room}");
+        let name = match room {
+            "thruway" => room.to_owned(),
+            room => format!("thruway-{room}"),
+        };
         let Some(package) = metadata
             .packages
             .iter()
@@ -56,6 +92,12 @@ pub(super) fn check() -> Result<Vec<String>> {
             if !allowed.contains(&other) {
                 let allowed = allowed.join(", ");
                 findings.push(format!("crates/{room} may use [{allowed}], not {other}"));
+            }
+        }
+        let not_there = NOT_THERE.iter().filter(|(other, _)| *other == room);
+        for banned in not_there.flat_map(|(_, banned)| *banned) {
+            if used.contains(banned) {
+                findings.push(format!("crates/{room} knows nothing of {banned}"));
             }
         }
         if CORE.contains(&room) {

@@ -8,9 +8,9 @@ use thruway_wire::Family;
 use super::readers::Purpose;
 use super::{Egress, Group, Member, Notice, Place, ToldCount, member_mut, note_waiting};
 use crate::GroupRegistry;
-use crate::conns::Conns;
+use crate::ingress::conns::Conns;
 use crate::limits::COPY_BELOW;
-use crate::rings::WorkerRings;
+use crate::shared::rings::WorkerRings;
 
 impl Egress {
     /// Takes batches off the rings, packs and queues them; the shards to wake.

@@ -27,9 +27,9 @@ use thruway_rib::{
 use thruway_session::ConnId;
 use thruway_wire::{Family, FamilySet};
 
-use crate::conns::Conns;
+use crate::ingress::conns::Conns;
 use crate::limits::Bounds;
-use crate::rings::{Back, Wake, WorkerRings};
+use crate::shared::rings::{Back, Wake, WorkerRings};
 use readers::Reader;
 
 /// The members of this worker, their groups, and their readers.

@@ -4,7 +4,7 @@ use thruway_rib::{Cursor, EgressRequest, GroupId, PeerId};
 use thruway_wire::Family;
 
 use super::{Egress, Notice, Place, member_mut, note_waiting, position};
-use crate::conns::Conns;
+use crate::ingress::conns::Conns;
 
 /// Pulls a group's routes from one shard for some members.
 #[derive(Debug)]

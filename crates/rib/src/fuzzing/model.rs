@@ -8,8 +8,8 @@ use thruway_policy::{Hits, Outcome, Policy, RouteContext};
 use thruway_wire::attrs::{AttrFlags, AttrSet, AttrSetBuf, AttrSetRef};
 use thruway_wire::{Community, Family, FamilySet, Nlri, Prefix, encode};
 
-use crate::peers::facts;
-use crate::{AddPathSend, GroupId, GroupProfile, LadderConfig, PeerId, PeerProfile, Staleness};
+use crate::adj_rib_in::peers::facts;
+use crate::{AddPathSend, DecisionConfig, GroupId, GroupProfile, PeerId, PeerProfile, Staleness};
 
 /// A path.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct ModelPeer {
 /// The whole RIB.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    pub(super) ladder: LadderConfig,
+    pub(super) decision: DecisionConfig,
     pub(super) peers: BTreeMap<PeerId, ModelPeer>,
     pub(super) groups: BTreeMap<GroupId, Arc<GroupProfile>>,
 }
@@ -262,7 +262,7 @@ impl Model {
         keep_lowest(&mut left, |path| path.set.as_ref().cluster_list().count());
         keep_lowest(&mut left, |path| path.profile.addr);
         keep_lowest(&mut left, |path| path.id);
-        assert!(left.len() <= 1, "the ladder ties");
+        assert!(left.len() <= 1, "the decision process ties");
         left.pop()
     }
 
@@ -277,7 +277,7 @@ impl Model {
         });
         keep_lowest(left, |path| path.set.as_ref().as_path().path_len());
         keep_lowest(left, |path| meta(path).origin);
-        let missing = if self.ladder.missing_med_worst {
+        let missing = if self.decision.missing_med_worst {
             u32::MAX
         } else {
             0
@@ -287,7 +287,7 @@ impl Model {
         left.retain(|path| {
             !everyone.iter().any(|other| {
                 let same_as = meta(other).neighbor_as == meta(path).neighbor_as;
-                (self.ladder.always_compare_med || same_as) && med(other) < med(path)
+                (self.decision.always_compare_med || same_as) && med(other) < med(path)
             })
         });
         keep_lowest(left, |path| path.profile.internal);

@@ -19,8 +19,8 @@ use thruway_wire::{
 use super::Dice;
 use super::model::{Model, addr};
 use crate::{
-    AddPathSend, AdvertisedLimit, Audience, Cursor, EgressBatch, EgressRequest, EgressSink,
-    Eligibility, Filter, GroupId, GroupProfile, Hygiene, Interner, LadderConfig, LimitAction,
+    AddPathSend, AdvertisedLimit, Audience, Cursor, DecisionConfig, EgressBatch, EgressRequest,
+    EgressSink, Eligibility, Filter, GroupId, GroupProfile, Hygiene, Interner, LimitAction,
     NextHopCheck, PeerClass, PeerId, PeerProfile, PrefixLimit, Query, QueryCursor, Returns, Shard,
     ShardBatch, ShardConfig, ShardEvent, ShardId, ShardNote, Staleness, Stream, WorkerId,
 };
@@ -193,14 +193,14 @@ fn attr(code: u8, flags: u8, value: &[u8]) -> RawAttr<'_> {
 
 impl World {
     pub(super) fn new(dice: &mut Dice<'_>) -> World {
-        let ladder = LadderConfig {
+        let decision = DecisionConfig {
             always_compare_med: dice.roll(4) == 1,
             missing_med_worst: dice.roll(2) == 1,
         };
         let config = ShardConfig {
             id: ShardId(0),
             workers: WORKERS,
-            ladder,
+            decision,
             seed: 42,
         };
         let worker = |index: usize| Worker {
@@ -219,7 +219,7 @@ impl World {
         World {
             shard: Shard::new(config),
             model: Model {
-                ladder,
+                decision,
                 ..Model::default()
             },
             workers: (0..WORKERS).map(worker).collect(),

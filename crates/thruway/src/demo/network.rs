@@ -265,7 +265,7 @@ mod tests {
     fn the_file_is_good() {
         let addr = "127.0.0.1:1790".parse().unwrap();
         let text = config(addr, Path::new("/tmp/x.sock"));
-        let config = crate::config::Config::parse(Path::new("demo.toml"), &text);
+        let config = thruway_config::Config::parse(Path::new("demo.toml"), &text);
         let config = config.unwrap_or_else(|errors| panic!("{text}\n{errors}"));
         assert_eq!(config.warnings, []);
         assert_eq!(config.peers.len(), 3);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use thruway_api::{Client, ExchangeView, SwitchReport};
 use thruway_exchange::Kind;
 use thruway_replay::speaker::Speaker;
 
@@ -11,8 +12,6 @@ use super::child::Server;
 use super::network::{self, MEMBERS, SOURCES};
 use super::report::{Known, Phase};
 use super::view::LiveView;
-use crate::control::network::{ExchangeView, SwitchReport};
-use crate::show::client::Client;
 
 /// A frame of the live view.
 const FRAME: Duration = Duration::from_millis(40);

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use thruway_api::{Client, Forecast, LimitForecast, Move, Proposal, SessionChange};
+use thruway_config::Config;
 use toml::{Table, Value};
 
-use super::client::Client;
 use super::exchange::{number, prefixes};
 use super::instances::{InstancesArgs, instances};
 use super::{print, print_json, runtime, tables};
-use crate::config::{self, CheckArgs, Config};
-use crate::control::plan::{Forecast, LimitForecast, Move, Proposal, SessionChange};
+use crate::check::{self, CheckArgs};
 
 /// `thruway check`.
 #[derive(Args, Debug)]
@@ -54,12 +54,12 @@ pub fn check(args: &CheckCommand) -> Result<ExitCode> {
         bail!("which file?");
     };
     let Some(against) = &args.against else {
-        return Ok(config::check(file, &mut std::io::stdout().lock())?);
+        return Ok(check::check(file, &mut std::io::stdout().lock())?);
     };
     // With --json there is one object: the forecast, or what is wrong with the file.
     let good = Config::load(&file.file).is_ok();
     if !file.json || !good {
-        let code = config::check(file, &mut std::io::stdout().lock())?;
+        let code = check::check(file, &mut std::io::stdout().lock())?;
         if !good {
             return Ok(code);
         }
@@ -71,7 +71,7 @@ pub fn check(args: &CheckCommand) -> Result<ExitCode> {
     if file.json {
         print_json(&forecast)?;
     } else {
-        print(&forecast.text())?;
+        print(&text(&forecast))?;
     }
     Ok(if forecast.restart.is_empty() {
         ExitCode::SUCCESS
@@ -158,74 +158,70 @@ fn inline(set: &mut Table, members: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Forecast {
-    fn text(&self) -> String {
-        let mut lines = Vec::new();
-        if !self.restart.is_empty() {
-            lines.push(format!(
-                "takes a restart: [server] {}",
-                self.restart.join(", ")
-            ));
-        }
-        let listed = |what: &str, names: &[String]| {
-            (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
-        };
-        lines.extend(listed("added", &self.added));
-        for (what, list) in [
-            ("removed", &self.removed),
-            ("reset", &self.reset),
-            ("changed in place", &self.in_place),
-        ] {
-            lines.extend(list.iter().map(|change| change.line(what)));
-        }
-        lines.extend(listed("policies", &self.policies));
-        lines.extend(listed("server", &self.server));
-        lines.extend(listed("VNet prefixes added", &self.vnet_added));
-        lines.extend(listed("VNet prefixes removed", &self.vnet_removed));
-        if let Some(Move { from, to }) = &self.switch {
-            lines.push(format!("route exchange: {from} to {to}, no session resets"));
-        }
-        for effect in &self.effects {
-            lines.push(format!(
-                "  {} to {}: {}, now {}",
-                effect.from.source(),
-                effect.to.receiver(),
-                prefixes(effect.then),
-                number(effect.now)
-            ));
-        }
-        if let Some(Move { from, to }) = &self.preference {
-            lines.push(format!(
-                "preference: {from} to {to}; for {} another kind of source wins",
-                prefixes(self.contested)
-            ));
-        }
-        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
-        if lines.is_empty() {
-            lines.push("nothing changes".to_owned());
-        }
-        if !self.limits.is_empty() {
-            lines.push(String::new());
-            lines.push(limits(&self.limits));
-        }
-        lines.join("\n")
+fn text(forecast: &Forecast) -> String {
+    let mut lines = Vec::new();
+    if !forecast.restart.is_empty() {
+        lines.push(format!(
+            "takes a restart: [server] {}",
+            forecast.restart.join(", ")
+        ));
     }
+    let listed = |what: &str, names: &[String]| {
+        (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+    };
+    lines.extend(listed("added", &forecast.added));
+    for (what, list) in [
+        ("removed", &forecast.removed),
+        ("reset", &forecast.reset),
+        ("changed in place", &forecast.in_place),
+    ] {
+        lines.extend(list.iter().map(|change| line(change, what)));
+    }
+    lines.extend(listed("policies", &forecast.policies));
+    lines.extend(listed("server", &forecast.server));
+    lines.extend(listed("VNet prefixes added", &forecast.vnet_added));
+    lines.extend(listed("VNet prefixes removed", &forecast.vnet_removed));
+    if let Some(Move { from, to }) = &forecast.switch {
+        lines.push(format!("route exchange: {from} to {to}, no session resets"));
+    }
+    for effect in &forecast.effects {
+        lines.push(format!(
+            "  {} to {}: {}, now {}",
+            effect.from.source(),
+            effect.to.receiver(),
+            prefixes(effect.then),
+            number(effect.now)
+        ));
+    }
+    if let Some(Move { from, to }) = &forecast.preference {
+        lines.push(format!(
+            "preference: {from} to {to}; for {} another kind of source wins",
+            prefixes(forecast.contested)
+        ));
+    }
+    lines.extend(forecast.notes.iter().map(|note| format!("note: {note}")));
+    if lines.is_empty() {
+        lines.push("nothing changes".to_owned());
+    }
+    if !forecast.limits.is_empty() {
+        lines.push(String::new());
+        lines.push(limits(&forecast.limits));
+    }
+    lines.join("\n")
 }
 
-impl SessionChange {
-    fn line(&self, what: &str) -> String {
-        let mut text = format!("{what}: {}", self.name);
-        if !self.keys.is_empty() {
-            text += &format!(" ({})", self.keys.join(", "));
-        }
-        match (what, self.sessions.as_slice()) {
-            ("changed in place", _) => {}
-            (_, []) => text += ", no session is up",
-            (_, [one]) if *one == self.name => text += ", its session ends",
-            (_, all) => text += &format!(", these sessions end: {}", all.join(", ")),
-        }
-        text
+fn line(change: &SessionChange, what: &str) -> String {
+    let mut text = format!("{what}: {}", change.name);
+    if !change.keys.is_empty() {
+        text += &format!(" ({})", change.keys.join(", "));
     }
+    match (what, change.sessions.as_slice()) {
+        ("changed in place", _) => {}
+        (_, []) => text += ", no session is up",
+        (_, [one]) if *one == change.name => text += ", its session ends",
+        (_, all) => text += &format!(", these sessions end: {}", all.join(", ")),
+    }
+    text
 }
 
 fn limits(limits: &[LimitForecast]) -> String {

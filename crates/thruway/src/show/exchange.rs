@@ -3,13 +3,15 @@
 use anyhow::Result;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
+use thruway_api::{
+    Client, ExchangeView, HostRoute, HostsSummary, HostsView, MatrixCell, Member, MemberSession,
+    SwitchReport, encode,
+};
 use thruway_exchange::{Kind, Preference};
 
-use super::client::{Client, ServerArgs, encode};
+use super::server::ServerArgs;
 use super::tables::{self, span};
 use super::{print, print_json, runtime};
-use crate::control::network::{ExchangeView, HostsSummary, MatrixCell, Member, SwitchReport};
-use crate::hosts::{HostRoute, HostsView};
 
 /// `thruway exchange`.
 #[derive(Args, Debug)]
@@ -35,7 +37,7 @@ enum Position {
 pub fn exchange(args: &ExchangeArgs) -> Result<()> {
     let enabled = args.position == Position::On;
     let path = format!("/v1/exchange?enabled={enabled}");
-    let client = Client::new(&args.server);
+    let client = args.server.client();
     let report: SwitchReport = runtime()?.block_on(client.post(&path))?;
     if args.server.json {
         return print_json(&report);
@@ -210,9 +212,7 @@ fn members(members: &[Member]) -> Table {
     tables::align_right(&mut table, 3..6);
     for member in members {
         let up = member.sessions.iter().filter(|it| is_up(it.uptime_seconds));
-        let sum = |pick: fn(&crate::control::network::MemberSession) -> u64| {
-            number(member.sessions.iter().map(pick).sum())
-        };
+        let sum = |pick: fn(&MemberSession) -> u64| number(member.sessions.iter().map(pick).sum());
         table.add_row([
             member.name.clone(),
             member.kind.source().to_owned(),

@@ -10,12 +10,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use thruway_api::{Client, Peer, Route, Status, encode};
 use thruway_wire::Prefix;
 
-use super::client::{Client, encode};
 use super::exchange::number;
 use super::{parse_route, print, print_json, runtime};
-use crate::control::model::{Peer, Route, Status};
 
 /// `thruway check instances`.
 #[derive(Args, Debug)]

@@ -1,21 +1,21 @@
 //! `thruway show …` and `thruway explain …`: questions to a running server.
 
 mod against;
-pub(crate) mod client;
 mod exchange;
 mod instances;
+mod server;
 mod tables;
 
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use thruway_api::{Client, Failure, Peer, Route, Status, encode};
 
 pub use self::against::{CheckCommand, check};
-pub use self::client::{Client, ServerArgs, encode};
 pub use self::exchange::{ExchangeArgs, exchange};
 pub use self::instances::InstancesArgs;
-use crate::control::model::{Failure, Peer, Route, Status};
+pub use self::server::ServerArgs;
 
 /// `thruway show`.
 #[derive(Args, Debug)]
@@ -95,7 +95,7 @@ pub struct ExplainArgs {
 /// What the server says, or that there is none.
 pub fn show(args: &ShowArgs) -> Result<()> {
     runtime()?.block_on(async {
-        let client = Client::new(&args.server);
+        let client = args.server.client();
         let json = args.server.json;
         match &args.what {
             What::Status => status(&client, json).await,
@@ -144,7 +144,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
         path += &format!("&to={}", encode(to));
     }
     runtime()?.block_on(async {
-        let client = Client::new(&args.server);
+        let client = args.server.client();
         if args.server.json {
             return routes(&client, &path, true).await;
         }
@@ -314,7 +314,7 @@ pub struct ReloadArgs {
 /// # Errors
 /// What is wrong with the file: then nothing of it is in force.
 pub fn reload(args: &ReloadArgs) -> Result<()> {
-    let client = Client::new(&args.server);
+    let client = args.server.client();
     let report: serde_json::Value = runtime()?.block_on(client.post("/v1/reload"))?;
     if args.server.json {
         return print_json(&report);
@@ -388,7 +388,7 @@ pub fn reset(args: &ResetArgs) -> Result<()> {
     };
     let (peer, text) = (encode(&args.peer), encode(&args.text));
     let path = format!("/v1/peers/{peer}/reset?kind={kind}&text={text}");
-    let client = Client::new(&args.server);
+    let client = args.server.client();
     let answer: serde_json::Value = runtime()?.block_on(client.post(&path))?;
     if args.server.json {
         print_json(&answer)

@@ -2,8 +2,8 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
-
-use crate::control::model::{Peer, PeerDamped, PeerLimit, Route, RouteCounts, Status};
+use thruway_api::{Peer, PeerDamped, PeerLimit, Route, RouteCounts, Status};
+use thruway_wire::Asn;
 
 pub(super) fn table(heading: &[&str]) -> Table {
     let mut table = Table::new();
@@ -126,7 +126,7 @@ pub(super) fn peers(peers: &[Peer]) -> String {
         table.add_row([
             peer.name.clone(),
             peer.address.to_string(),
-            crate::control::view::asn_text(peer.asn),
+            asn_text(peer.asn),
             kind(peer),
             peer.state.clone(),
             peer.uptime_seconds.map_or_else(|| "-".to_owned(), span),
@@ -157,7 +157,7 @@ pub(super) fn peer(peer: &Peer) -> String {
     };
     add("name", peer.name.clone());
     add("address", peer.address.to_string());
-    add("AS", crate::control::view::asn_text(peer.asn));
+    add("AS", asn_text(peer.asn));
     if peer.kind.is_some() {
         add("kind", kind(peer));
     }
@@ -421,4 +421,9 @@ pub(super) fn event(event: &Value) -> String {
         }
     }
     line
+}
+
+/// AS of a session.
+fn asn_text(asn: Option<Asn>) -> String {
+    asn.map_or_else(|| "-".to_owned(), |asn| asn.to_string())
 }

@@ -1,0 +1,203 @@
+//! Asks a running server, over its Unix socket or over TCP.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::Failure;
+
+/// A way to a server.
+pub struct Client {
+    target: Target,
+}
+
+enum Target {
+    Socket(PathBuf),
+    Tcp(String),
+}
+
+impl Client {
+    /// A server by its address: HOST:PORT of its `api`, or the path of its Unix socket.
+    #[must_use]
+    pub fn to(address: &str) -> Self {
+        if address.contains('/') || Path::new(address).exists() {
+            return Client::at(Path::new(address));
+        }
+        Client::over_tcp(address)
+    }
+
+    /// The server whose `api` is at HOST:PORT.
+    #[must_use]
+    pub fn over_tcp(address: &str) -> Self {
+        Client {
+            target: Target::Tcp(address.to_owned()),
+        }
+    }
+
+    /// True where nobody else on the way reads what is said.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.target, Target::Socket(_))
+    }
+
+    /// The server with this Unix socket.
+    #[must_use]
+    pub fn at(socket: &Path) -> Self {
+        Client {
+            target: Target::Socket(socket.to_owned()),
+        }
+    }
+
+    /// One JSON value.
+    ///
+    /// # Errors
+    /// No server, or the server's own words.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let body = self
+            .request(Method::GET, path, Vec::new())
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
+        serde_json::from_slice(&body).context("the server's answer is not what was expected")
+    }
+
+    /// Tells the server something; its answer.
+    ///
+    /// # Errors
+    /// No server, or the server's own words.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.post_body(path, Vec::new()).await
+    }
+
+    /// The same with a body.
+    ///
+    /// # Errors
+    /// No server, or the server's own words.
+    pub async fn post_body<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
+        let body = self
+            .request(Method::POST, path, body)
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
+        serde_json::from_slice(&body).context("the server's answer is not what was expected")
+    }
+
+    /// An answer of many lines: `each` gets them as they come.
+    ///
+    /// # Errors
+    /// No server, the server's own words, or what `each` says.
+    pub async fn lines(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut body = self
+            .request(Method::GET, path, Vec::new())
+            .await?
+            .into_body();
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.context("the server went away before its answer ended")?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            rest.extend_from_slice(&data);
+            let whole = rest
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
+            for line in rest
+                .get(..whole)
+                .unwrap_or_default()
+                .split(|byte| *byte == b'\n')
+            {
+                if !line.is_empty() {
+                    each(line)?;
+                }
+            }
+            rest.drain(..whole);
+        }
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>> {
+        let response = match &self.target {
+            Target::Socket(socket) => {
+                let stream = connect_unix(socket).await?;
+                exchange(stream, "thruway", method, path, body).await?
+            }
+            Target::Tcp(addr) => {
+                let stream = tokio::net::TcpStream::connect(addr.as_str())
+                    .await
+                    .with_context(|| format!("no server answers at {addr}"))?;
+                // The server knows its addresses, but not every name of them.
+                let addr = stream.peer_addr()?.to_string();
+                exchange(stream, &addr, method, path, body).await?
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        match serde_json::from_slice::<Failure>(&body) {
+            Ok(failure) => Err(anyhow!(failure.error)),
+            Err(_) => bail!("the server answers {status}"),
+        }
+    }
+}
+
+async fn connect_unix(socket: &Path) -> Result<tokio::net::UnixStream> {
+    tokio::net::UnixStream::connect(socket)
+        .await
+        .with_context(|| {
+            format!(
+                "no server answers at {} (is it running? --socket, --api)",
+                socket.display()
+            )
+        })
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    host: &str,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<Response<Incoming>> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", host)
+        .header("content-type", "application/json")
+        .body(Full::<Bytes>::from(body))?;
+    Ok(sender.send_request(request).await?)
+}
+
+/// Percent-encodes one part of a URL.
+#[must_use]
+pub fn encode(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes().fold(String::new(), |mut out, byte| {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}

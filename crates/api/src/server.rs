@@ -1,0 +1,86 @@
+//! The server as a whole.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use thruway_wire::{Asn, RouterId};
+
+use crate::SwitchReport;
+
+/// The daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its AS.
+    pub asn: Asn,
+    /// Its BGP identifier.
+    pub router_id: RouterId,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Its configuration file.
+    pub config: String,
+    /// Transport in use.
+    pub transport: String,
+    /// Worker threads.
+    pub workers: usize,
+    /// Shards of the RIB.
+    pub shards: usize,
+    /// Sessions configured and dynamic.
+    pub peers: usize,
+    /// Of these, Established.
+    pub established: usize,
+    /// IPv4 prefixes.
+    pub ipv4_prefixes: u64,
+    /// IPv6 prefixes.
+    pub ipv6_prefixes: u64,
+    /// Paths.
+    pub paths: u64,
+    /// Distinct attribute sets.
+    pub attribute_sets: u64,
+    /// Resident memory, octets.
+    pub memory: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// UPDATEs received.
+    pub updates_in: u64,
+    /// Octets received.
+    pub bytes_in: u64,
+    /// UPDATEs encoded; one may go to many peers.
+    pub updates_encoded: u64,
+    /// Octets sent.
+    pub bytes_out: u64,
+    /// Octets that wait for peers' sockets.
+    pub queued: u64,
+    /// Things that an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// Peers and ranges that are new.
+    pub added: Vec<String>,
+    /// Those that are gone.
+    pub removed: Vec<String>,
+    /// Those that are different.
+    pub changed: Vec<String>,
+    /// How many are as they were.
+    pub unchanged: usize,
+    /// What changed of the virtual network besides its sessions.
+    pub exchange: Vec<String>,
+    /// What the switch did, where its position changed.
+    pub switch: Option<SwitchReport>,
+    /// What an operator should know of the file.
+    pub warnings: Vec<String>,
+}
+
+/// An error, as the API answers it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// One sentence.
+    pub error: String,
+}

@@ -1,0 +1,331 @@
+//! The resources of the API.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRef, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use thruway_api::{
+    ExchangeView, Failure, Forecast, HostsView, Peer, PeerTable, Proposal, ReloadReport, Reset,
+    ResetReport, Status, SwitchReport, Wanted,
+};
+use thruway_wire::{Family, Prefix};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::door::{Reason, Site};
+use super::events;
+use super::limits::{BODY_TIME, PIECE_BYTES, PROPOSAL_MAX};
+use super::problem::{Parameters, PathParts, Problem, bad};
+use super::server::{Found, RouteServer, Routes};
+
+/// The routes of the API, for those who come one way.
+pub(super) fn router(site: Site) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/peers", get(peers))
+        .route("/v1/peers/{name}", get(peer))
+        .route("/v1/peers/{name}/reset", post(reset))
+        .route("/v1/peers/{name}/{table}", get(peer_routes))
+        .route("/v1/routes", get(routes))
+        .route("/v1/explain", get(explain))
+        .route("/v1/reload", post(reload))
+        .route("/v1/exchange", get(exchange).post(switch))
+        .route("/v1/hosts", get(hosts))
+        .route("/v1/check", post(check))
+        .route("/v1/events", get(stream_events))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
+        .method_not_allowed_fallback(|method: Method| async move {
+            let text =
+                format!("the resource knows no {method}; the header Allow says what it knows");
+            Problem(StatusCode::METHOD_NOT_ALLOWED, text)
+        })
+        .with_state(site)
+}
+
+type Shared = State<Arc<dyn RouteServer>>;
+type Said<T> = Result<Json<T>, Problem>;
+
+impl FromRef<Site> for Arc<dyn RouteServer> {
+    fn from_ref(site: &Site) -> Self {
+        Arc::clone(&site.server)
+    }
+}
+
+async fn status(State(server): Shared) -> Said<Status> {
+    Ok(Json(server.status().await?))
+}
+
+async fn peers(State(server): Shared) -> Said<Vec<Peer>> {
+    Ok(Json(server.peers().await?))
+}
+
+/// One peer, or a list: those of an NVA or gateway.
+async fn peer(
+    State(server): Shared,
+    PathParts(name): PathParts<String>,
+) -> Result<Response, Problem> {
+    Ok(match server.peer(&name).await? {
+        Found::Peer(peer) => Json(peer).into_response(),
+        Found::Site(peers) => Json(peers).into_response(),
+    })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RouteParameters {
+    prefix: Option<String>,
+    #[serde(default)]
+    longer: bool,
+    family: Option<String>,
+    to: Option<String>,
+}
+
+impl RouteParameters {
+    /// All, one with its best cover where `longest`, or one and its more specifics.
+    fn wanted(&self, longest: bool) -> Result<Wanted, Problem> {
+        let family: Option<Family> = self
+            .family
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(bad)?;
+        let Some(text) = &self.prefix else {
+            return Ok(Wanted::All(family));
+        };
+        let prefix: Prefix = text.parse().map_err(bad)?;
+        Ok(match (self.longer, longest && !text.contains('/')) {
+            (true, _) => Wanted::Longer(prefix),
+            (false, true) => Wanted::Longest(prefix),
+            (false, false) => Wanted::Exact(prefix),
+        })
+    }
+}
+
+async fn peer_routes(
+    State(site): State<Site>,
+    PathParts((name, table)): PathParts<(String, String)>,
+    Parameters(parameters): Parameters<RouteParameters>,
+) -> Result<Response, Problem> {
+    let wanted = parameters.wanted(false)?;
+    let Some(table) = PeerTable::named(&table) else {
+        // What is not there is said first.
+        site.server.peer(&name).await?;
+        let known = PeerTable::ALL.map(PeerTable::as_str).join(", ");
+        return Err(bad(format!("`{table}` is no table: {known}")));
+    };
+    let routes = site.server.peer_routes(&name, table, wanted).await?;
+    stream(&site, routes)
+}
+
+async fn routes(
+    State(site): State<Site>,
+    Parameters(parameters): Parameters<RouteParameters>,
+) -> Result<Response, Problem> {
+    let routes = site.server.routes(parameters.wanted(true)?).await?;
+    stream(&site, routes)
+}
+
+async fn explain(
+    State(server): Shared,
+    Parameters(parameters): Parameters<RouteParameters>,
+) -> Result<Response, Problem> {
+    let text = parameters
+        .prefix
+        .as_deref()
+        .ok_or_else(|| bad("explain needs a prefix"))?;
+    let prefix: Prefix = text.parse().map_err(bad)?;
+    let routes = server.explain(prefix, parameters.to.as_deref()).await?;
+    let mut text = Vec::new();
+    routes.iter().for_each(|route| push_line(&mut text, route));
+    Ok(lines(Body::from(text)))
+}
+
+/// Routes on their way to a reader. What it holds is small: a few rows, and one piece of text.
+struct Answers {
+    routes: Box<dyn Routes>,
+    ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Answers {
+    /// Lines of the next piece; `None` at the end.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        while !self.ended {
+            while let Some(route) = self.routes.take() {
+                push_line(&mut text, &route);
+                if text.len() >= PIECE_BYTES {
+                    text.shrink_to_fit();
+                    return Some(text);
+                }
+            }
+            if !text.is_empty() {
+                // Nobody waits for the next shard with what is there in hand.
+                text.shrink_to_fit();
+                return Some(text);
+            }
+            match self.routes.wait().await {
+                Ok(more) => self.ended = !more,
+                Err(refused) => {
+                    self.ended = true;
+                    let error = Problem::from(refused).1;
+                    push_line(&mut text, &Failure { error });
+                    return Some(text);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A line of JSON for each route, as the shards find them.
+fn stream(site: &Site, routes: Box<dyn Routes>) -> Result<Response, Problem> {
+    let answers = Answers {
+        _place: site.door.stream()?,
+        routes,
+        ended: false,
+    };
+    let pieces = futures_util::stream::unfold(answers, |mut answers| async move {
+        let text = answers.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), answers))
+    });
+    Ok(lines(Body::from_stream(pieces)))
+}
+
+fn push_line(text: &mut Vec<u8>, value: &impl serde::Serialize) {
+    if serde_json::to_writer(&mut *text, value).is_ok() {
+        text.push(b'\n');
+    }
+}
+
+fn lines(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetParameters {
+    kind: String,
+    #[serde(default)]
+    text: String,
+}
+
+async fn reset(
+    State(server): Shared,
+    PathParts(name): PathParts<String>,
+    Parameters(parameters): Parameters<ResetParameters>,
+) -> Said<ResetReport> {
+    let reset = match Reset::parse(&parameters.kind, parameters.text) {
+        Ok(reset) => reset,
+        Err(why) => {
+            server.peer(&name).await?;
+            return Err(bad(why));
+        }
+    };
+    Ok(Json(server.reset(&name, reset).await?))
+}
+
+async fn reload(State(server): Shared) -> Said<ReloadReport> {
+    Ok(Json(server.reload().await?))
+}
+
+/// `POST /v1/check`.
+async fn check(State(site): State<Site>, request: Request) -> Said<Forecast> {
+    let _place = site.door.check()?;
+    let proposal = proposal(&site, request).await?;
+    Ok(Json(site.server.check(proposal).await?))
+}
+
+/// The body, where it comes in time.
+async fn proposal(site: &Site, request: Request) -> Result<Proposal, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().map(str::trim) != Some("application/json") {
+        let text = "the body must be JSON: Content-Type: application/json".to_owned();
+        return Err(Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    let body = to_bytes(request.into_body(), PROPOSAL_MAX);
+    let Ok(body) = tokio::time::timeout(BODY_TIME, body).await else {
+        site.door.count(Reason::SlowBody);
+        let text = format!("the body did not come within {} s", BODY_TIME.as_secs());
+        return Err(Problem(StatusCode::REQUEST_TIMEOUT, text));
+    };
+    let body = body.map_err(|error| {
+        let text = format!("the body, of {PROPOSAL_MAX} octets at most: {error}");
+        Problem(StatusCode::PAYLOAD_TOO_LARGE, text)
+    })?;
+    serde_json::from_slice(&body).map_err(bad)
+}
+
+/// `GET /v1/exchange`.
+async fn exchange(State(server): Shared) -> Said<ExchangeView> {
+    Ok(Json(server.exchange().await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SwitchParameters {
+    enabled: bool,
+}
+
+/// `POST /v1/exchange?enabled=`.
+async fn switch(
+    State(server): Shared,
+    Parameters(parameters): Parameters<SwitchParameters>,
+) -> Said<SwitchReport> {
+    Ok(Json(server.switch(parameters.enabled).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostsParameters {
+    prefix: Option<String>,
+}
+
+/// `GET /v1/hosts`: all routes of hosts, those in a prefix, or the best match of an address.
+async fn hosts(
+    State(server): Shared,
+    Parameters(parameters): Parameters<HostsParameters>,
+) -> Said<HostsView> {
+    let wanted = match &parameters.prefix {
+        None => Wanted::All(None),
+        Some(text) if text.contains('/') => Wanted::Longer(text.parse().map_err(bad)?),
+        Some(text) => match text.parse() {
+            Ok(addr) => Wanted::Longest(Prefix::host(addr)),
+            Err(_) => return Err(bad(format!("`{text}` is neither a prefix nor an address"))),
+        },
+    };
+    Ok(Json(server.hosts(wanted).await?))
+}
+
+async fn metrics(State(site): State<Site>) -> Result<Response, Problem> {
+    let figures = site.server.figures().await?;
+    let text = super::metrics::text(&site, figures)?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// What is logged from now on, as it happens.
+async fn stream_events(State(site): State<Site>) -> Result<Response, Problem> {
+    use tokio::sync::broadcast::error::RecvError;
+    let start = (events::listen(), site.door.stream()?);
+    let pieces = futures_util::stream::unfold(start, |(mut heard, place)| async move {
+        let line = match heard.recv().await {
+            Ok(line) => line,
+            Err(RecvError::Lagged(missed)) => {
+                let mut text = Vec::new();
+                push_line(&mut text, &serde_json::json!({ "missed": missed }));
+                text.into()
+            }
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok::<_, Infallible>(line), (heard, place)))
+    });
+    Ok(lines(Body::from_stream(pieces)))
+}

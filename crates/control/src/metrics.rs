@@ -1,0 +1,242 @@
+//! `/metrics`: OpenMetrics text from counters that are kept as things happen. No table is walked.
+
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Result;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family as Metric;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use thruway_api::{Peer, RouteCounts};
+
+use super::door::Site;
+use super::server::{Figures, NetworkFigures};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+    address: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FamilyLabels {
+    peer: String,
+    family: &'static str,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    peer: String,
+    family: String,
+    direction: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemberLabels {
+    name: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorLabels {
+    over: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    over: &'static str,
+    reason: &'static str,
+}
+
+type Number = Gauge<i64, std::sync::atomic::AtomicI64>;
+type Real = Gauge<f64, AtomicU64>;
+
+/// `figures` in OpenMetrics' text form.
+pub(super) fn text(site: &Site, figures: Figures) -> Result<String> {
+    let mut registry = Registry::with_prefix("thruway");
+    server(&figures, &mut registry);
+    peers(figures.peers, &mut registry);
+    if let Some(figures) = &figures.network {
+        network(figures, &mut registry);
+    }
+    doors(site, &mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn server(figures: &Figures, registry: &mut Registry) {
+    let status = &figures.status;
+    let all = Metric::<KindLabels, Number>::default();
+    for (kind, value) in [
+        ("peers", status.peers as u64),
+        ("peers_established", status.established as u64),
+        ("prefixes_ipv4", status.ipv4_prefixes),
+        ("prefixes_ipv6", status.ipv6_prefixes),
+        ("paths", status.paths),
+        ("attribute_sets", status.attribute_sets),
+        ("memory_bytes", status.memory),
+        ("messages_in", status.messages_in),
+        ("updates_in", status.updates_in),
+        ("bytes_in", status.bytes_in),
+        ("updates_encoded", status.updates_encoded),
+        ("bytes_out", status.bytes_out),
+        ("bytes_queued", status.queued),
+    ] {
+        all.get_or_create(&KindLabels { kind }).set(clamp(value));
+    }
+    registry.register("server", "The whole server, by kind of count", all);
+    let refused = Counter::<u64>::default();
+    refused.inc_by(figures.refused);
+    registry.register(
+        "connections_refused",
+        "Connections to the BGP port that no peer wanted",
+        refused,
+    );
+    let uptime = Number::default();
+    uptime.set(clamp(status.uptime_seconds));
+    registry.register("uptime_seconds", "Seconds since the start", uptime);
+}
+
+fn peers(list: Vec<Peer>, registry: &mut Registry) {
+    let up = Metric::<PeerLabels, Number>::default();
+    let flaps = Metric::<PeerLabels, Number>::default();
+    let queued = Metric::<PeerLabels, Number>::default();
+    let silence = Metric::<PeerLabels, Real>::default();
+    let routes = Metric::<FamilyLabels, Number>::default();
+    limits(&list, registry);
+    for peer in list {
+        let labels = PeerLabels {
+            peer: peer.name.clone(),
+            address: peer.address.to_string(),
+        };
+        up.get_or_create(&labels)
+            .set(i64::from(peer.uptime_seconds.is_some()));
+        flaps.get_or_create(&labels).set(clamp(peer.flaps));
+        queued.get_or_create(&labels).set(clamp(peer.queued as u64));
+        silence.get_or_create(&labels).set(peer.longest_silence);
+        for (family, counts) in [("ipv4", peer.ipv4), ("ipv6", peer.ipv6)] {
+            for (kind, value) in kinds(counts) {
+                let labels = FamilyLabels {
+                    peer: peer.name.clone(),
+                    family,
+                    kind,
+                };
+                routes.get_or_create(&labels).set(clamp(value));
+            }
+        }
+    }
+    registry.register("peer_up", "1 where the session is Established", up);
+    registry.register("peer_flaps", "Times the session was lost", flaps);
+    registry.register(
+        "peer_queued_bytes",
+        "Octets that wait for the peer's socket",
+        queued,
+    );
+    registry.register(
+        "peer_longest_silence_seconds",
+        "Longest silence of the session",
+        silence,
+    );
+    registry.register("peer_routes", "Routes by peer, family and kind", routes);
+}
+
+/// Connections of the API, and what was turned away.
+fn doors(site: &Site, registry: &mut Registry) {
+    let open = Metric::<DoorLabels, Number>::default();
+    let refused = Metric::<RefusalLabels, Counter>::default();
+    for door in &site.doors {
+        let connections = i64::try_from(door.connections()).unwrap_or(i64::MAX);
+        let over = door.name;
+        open.get_or_create(&DoorLabels { over }).set(connections);
+        for (reason, count) in door.refused() {
+            let labels = RefusalLabels { over, reason };
+            refused.get_or_create(&labels).inc_by(count);
+        }
+    }
+    registry.register("api_connections", "Open connections of the API", open);
+    let help = "Connections and requests of the API that were turned away";
+    registry.register("api_refused", help, refused);
+}
+
+/// Peers' limits: the largest count, where it warns, and what counts.
+fn limits(peers: &[Peer], registry: &mut Registry) {
+    let largest = Metric::<LimitLabels, Number>::default();
+    let threshold = Metric::<LimitLabels, Number>::default();
+    let count = Metric::<LimitLabels, Number>::default();
+    for peer in peers {
+        for limit in &peer.limits {
+            let labels = LimitLabels {
+                peer: peer.name.clone(),
+                family: limit.family.clone(),
+                direction: limit.direction.clone(),
+            };
+            largest.get_or_create(&labels).set(limit.limit.into());
+            threshold.get_or_create(&labels).set(limit.warn_at.into());
+            count.get_or_create(&labels).set(clamp(limit.count));
+        }
+    }
+    registry.register("peer_limit", "Largest number of prefixes", largest);
+    registry.register("peer_limit_threshold", "Where a limit warns", threshold);
+    registry.register("peer_limit_count", "What counts against a limit", count);
+}
+
+/// The switch, NVAs and gateways, and hosts' routes.
+fn network(figures: &NetworkFigures, registry: &mut Registry) {
+    let enabled = Number::default();
+    enabled.set(i64::from(figures.enabled));
+    registry.register("exchange_enabled", "1 where route exchange is on", enabled);
+    let sessions = Metric::<MemberLabels, Number>::default();
+    let healthy = Metric::<MemberLabels, Number>::default();
+    for member in &figures.members {
+        let labels = MemberLabels {
+            name: member.name.clone(),
+            kind: member.kind.as_str(),
+        };
+        let up = member.sessions.iter();
+        let up = up.filter(|session| session.uptime_seconds.is_some());
+        let count = i64::try_from(up.count()).unwrap_or(i64::MAX);
+        sessions.get_or_create(&labels).set(count);
+        let value = i64::from(member.state == "up");
+        healthy.get_or_create(&labels).set(value);
+    }
+    registry.register("member_sessions_up", "Established sessions", sessions);
+    let help = "1 where an NVA or gateway has all sessions that it needs";
+    registry.register("member_healthy", help, healthy);
+    let routes = Metric::<KindLabels, Number>::default();
+    let totals = figures.hosts;
+    for (kind, value) in [
+        ("known", totals.routes),
+        ("in_kernel", totals.in_kernel),
+        ("error", totals.errors),
+        ("waiting", totals.waiting),
+        ("leftover", totals.leftovers),
+    ] {
+        routes.get_or_create(&KindLabels { kind }).set(clamp(value));
+    }
+    registry.register("hosts_routes", "Routes of hosts by state", routes);
+}
+
+fn kinds(counts: RouteCounts) -> [(&'static str, u64); 7] {
+    [
+        ("received", counts.received),
+        ("accepted", counts.accepted),
+        ("rejected", counts.rejected),
+        ("stale", counts.stale),
+        ("blocked", counts.blocked),
+        ("advertised", counts.advertised),
+        ("held_back", counts.held_back),
+    ]
+}
+
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,132 @@
+//! What the API asks of the server behind it. One trait: the daemon answers it in earnest, a test with
+//! whatever it wants to see.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use thruway_api::{
+    ExchangeView, Forecast, HostsTotals, HostsView, Member, Peer, PeerTable, Proposal,
+    ReloadReport, Reset, ResetReport, Route, Status, SwitchReport, Wanted,
+};
+use thruway_wire::Prefix;
+
+/// An answer that is being made.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refused>> + Send + 'a>>;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Refused {
+    /// The question makes no sense here, and never will.
+    Bad(String),
+    /// It is about something that is not there.
+    Unknown(String),
+    /// The server cannot answer now.
+    Failed(anyhow::Error),
+}
+
+impl Refused {
+    /// The question makes no sense here.
+    pub fn bad(why: impl std::fmt::Display) -> Self {
+        Refused::Bad(why.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        Refused::Failed(error)
+    }
+}
+
+/// The peers of a name.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The peer of this name or address.
+    Peer(Box<Peer>),
+    /// The sessions of an NVA or gateway, in the order of their addresses.
+    Site(Vec<Peer>),
+}
+
+/// Routes as the shards find them. What it holds is small, however many there are: rows become routes
+/// only as they are taken.
+pub trait Routes: Send {
+    /// Waits until there are routes to take. False at the end.
+    fn wait(&mut self) -> Answer<'_, bool>;
+
+    /// The next of those that are there.
+    fn take(&mut self) -> Option<Route>;
+}
+
+/// What is counted: of one moment, and without a walk through any table.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// The whole server.
+    pub status: Status,
+    /// Connections to the BGP port that no peer wanted, since the start.
+    pub refused: u64,
+    /// Every peer.
+    pub peers: Vec<Peer>,
+    /// The virtual network, where there is one.
+    pub network: Option<NetworkFigures>,
+}
+
+/// What is counted of the virtual network.
+#[derive(Clone, Debug)]
+pub struct NetworkFigures {
+    /// Route exchange is on.
+    pub enabled: bool,
+    /// NVAs and gateways.
+    pub members: Vec<Member>,
+    /// Routes of hosts.
+    pub hosts: HostsTotals,
+}
+
+/// The server behind the API.
+pub trait RouteServer: Send + Sync + 'static {
+    /// Names that requests over TCP may give the server, besides its addresses (`api-hosts`).
+    fn api_hosts(&self) -> Vec<String>;
+
+    /// The whole server.
+    fn status(&self) -> Answer<'_, Status>;
+
+    /// All peers, in the order of their addresses.
+    fn peers(&self) -> Answer<'_, Vec<Peer>>;
+
+    /// One peer, or the sessions of an NVA or gateway.
+    fn peer<'a>(&'a self, name: &'a str) -> Answer<'a, Found>;
+
+    /// A peer's routes; with the name of an NVA or gateway, those of all its sessions.
+    fn peer_routes<'a>(
+        &'a self,
+        name: &'a str,
+        table: PeerTable,
+        wanted: Wanted,
+    ) -> Answer<'a, Box<dyn Routes>>;
+
+    /// The Loc-RIB and every path beside the best.
+    fn routes(&self, wanted: Wanted) -> Answer<'_, Box<dyn Routes>>;
+
+    /// Every path of a prefix with the step that it lost at; with `to`, why that peer is or is not
+    /// advertised each.
+    fn explain<'a>(&'a self, prefix: Prefix, to: Option<&'a str>) -> Answer<'a, Vec<Route>>;
+
+    /// Resets the sessions of a name.
+    fn reset<'a>(&'a self, name: &'a str, reset: Reset) -> Answer<'a, ResetReport>;
+
+    /// Reads the configuration again.
+    fn reload(&self) -> Answer<'_, ReloadReport>;
+
+    /// What a changed configuration would do.
+    fn check(&self, proposal: Proposal) -> Answer<'_, Forecast>;
+
+    /// The virtual network.
+    fn exchange(&self) -> Answer<'_, ExchangeView>;
+
+    /// Turns route exchange on or off.
+    fn switch(&self, enabled: bool) -> Answer<'_, SwitchReport>;
+
+    /// The hosts' routes: all, those within a prefix, or the longest match of one.
+    fn hosts(&self, wanted: Wanted) -> Answer<'_, HostsView>;
+
+    /// What is counted.
+    fn figures(&self) -> Answer<'_, Figures>;
+}
