@@ -1,6 +1,6 @@
 //! The HTTP API: on a Unix socket for the machine's own users, over TCP where the configuration says so.
 //!
-//! A request passes `door` (is there room for it, by connection, address and kind), `access` (may it ask
+//! `open` takes connections and serves them. A request passes `door` (is there room for it, by connection, address and kind), `access` (may it ask
 //! at all), `timed` (does it come and go in time) and comes to `http`, which asks the server behind it
 //! through one trait, [`RouteServer`], and writes the answer. `limits` has every bound, and docs/api.md
 //! the same figures.
@@ -15,10 +15,11 @@ mod events;
 mod http;
 mod limits;
 mod metrics;
+mod open;
 mod problem;
 mod server;
 mod timed;
 
-pub use door::{bind, open};
 pub use events::{Broadcast, Line};
+pub use open::{bind, open};
 pub use server::{Answer, Figures, Found, NetworkFigures, Refused, RouteServer, Routes};

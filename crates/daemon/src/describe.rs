@@ -13,8 +13,8 @@ use thruway_wire::attrs::{AttrSet, AttrSetBuf, AttrSetRef, code};
 use thruway_wire::{Asn, ExtendedCommunity, Family, Ipv6ExtendedCommunity, NextHop};
 
 use super::daemon::Daemon;
-use super::exchange::file_of;
 use super::local::LOCAL_NAME;
+use super::switch::file_of;
 use crate::view::{Names, Snapshot};
 
 /// LOCAL_PREF that an internal peer is told where a route has none.

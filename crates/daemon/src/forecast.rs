@@ -15,8 +15,8 @@ use thruway_wire::{Family, Prefix};
 use super::bus::Bus;
 use super::daemon::Daemon;
 use super::describe::action_name;
-use super::exchange::{file_of, kind_of};
 use super::members::matrix;
+use super::switch::{file_of, kind_of};
 use super::view::Snapshot;
 
 /// What a file would do if it were put in force.

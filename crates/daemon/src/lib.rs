@@ -29,6 +29,7 @@ mod server;
 mod sink;
 mod state_file;
 mod strangers;
+mod switch;
 mod view;
 mod worker;
 

@@ -18,9 +18,10 @@ use thruway_rib::TallyRow;
 use thruway_wire::Family;
 
 use super::daemon::Daemon;
-use super::exchange::{Exchange, file_of};
+use super::exchange::Exchange;
 use super::local::kernel_table;
 use super::state_file::time_text;
+use super::switch::file_of;
 use super::view::Snapshot;
 
 /// The running network, or why there is none.

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::assumed::AddPath;
-
 /// What `thruway decode` takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DecodeArgs {
@@ -32,4 +30,16 @@ pub struct DecodeArgs {
         default_missing_value = "yes"
     )]
     pub add_path: AddPath,
+}
+
+/// Whether NLRI in messages carry path identifiers (RFC 7911).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AddPath {
+    /// They do.
+    Yes,
+    /// They do not.
+    No,
+    /// As the record says; they do where they cannot be read without.
+    #[default]
+    Auto,
 }

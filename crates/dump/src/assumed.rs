@@ -3,19 +3,7 @@
 
 use std::fmt;
 
-use super::args::DecodeArgs;
-
-/// Whether NLRI in messages carry path identifiers (RFC 7911).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum AddPath {
-    /// They do.
-    Yes,
-    /// They do not.
-    No,
-    /// As the record says; they do where they cannot be read without.
-    #[default]
-    Auto,
-}
+use super::args::{AddPath, DecodeArgs};
 
 /// What the user says of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

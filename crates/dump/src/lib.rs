@@ -24,6 +24,5 @@ mod scratch;
 mod tests;
 mod text;
 
-pub use args::DecodeArgs;
-pub use assumed::AddPath;
+pub use args::{AddPath, DecodeArgs};
 pub use decoder::{run, run_to};

@@ -9,6 +9,7 @@
 
 mod deadline;
 mod epoll;
+mod error;
 mod exit;
 mod faulty;
 pub mod limits;

@@ -7,8 +7,8 @@ use std::os::fd::BorrowedFd;
 use thruway_wire::{Family, Prefix};
 
 use crate::Md5Key;
+use crate::error::during;
 use crate::limits::MD5_KEY;
-use crate::socket::during;
 use crate::sockopt;
 
 /// Where the kernel says how much option memory a socket may take, in octets.

@@ -1,6 +1,5 @@
 //! Makes sockets: listening, connecting, accepted; the same for both transports.
 
-use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use crate::error::during;
 use crate::limits::NOTSENT_LOWAT;
 use crate::md5;
 use crate::sockopt;
@@ -141,12 +141,6 @@ pub(crate) fn shut_both(fd: BorrowedFd<'_>) {
 /// Octets that the kernel holds for us.
 pub(crate) fn unread(fd: BorrowedFd<'_>) -> usize {
     rustix::io::ioctl_fionread(fd).map_or(0, |octets| octets as usize)
-}
-
-/// Puts what was tried before the kernel's text.
-pub(crate) fn during(what: impl Display, error: impl Into<io::Error>) -> io::Error {
-    let error = error.into();
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 /// True for what means "not now": try again when the kernel says so.

@@ -259,3 +259,12 @@ pub enum EgressRequest {
         reader: u32,
     },
 }
+
+/// Where group batches go: the rings to the workers that have members.
+pub trait EgressSink {
+    /// Asked before a batch is built: false leaves the group where it is.
+    fn has_room(&self, group: GroupId) -> bool;
+
+    /// Takes a batch of the group's stream. Called only after `has_room` said yes.
+    fn batch(&mut self, batch: EgressBatch);
+}

@@ -40,8 +40,8 @@ mod tests;
 pub use adj_rib_in::import::Rejection;
 pub use adj_rib_out::packer::{Held, Packed, PackedCount, Packer};
 pub use batch::{
-    Audience, Cursor, EgressBatch, EgressRequest, OutRun, Returns, ShardBatch, ShardEvent,
-    ShardNote, Stream,
+    Audience, Cursor, EgressBatch, EgressRequest, EgressSink, OutRun, Returns, ShardBatch,
+    ShardEvent, ShardNote, Stream,
 };
 pub use decision::Step;
 pub use hash::shard_of;
@@ -54,5 +54,5 @@ pub use query::tally::Tally;
 pub use query::{
     Filter, NotTold, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness, TallyRow,
 };
-pub use shard::{EgressSink, Shard, ShardConfig};
+pub use shard::{Shard, ShardConfig};
 pub use table::intern::{InternStats, Interner};

@@ -12,8 +12,8 @@ use crate::core::Core;
 use crate::limits::WORKERS_MAX;
 use crate::table::TableKey;
 use crate::{
-    DecisionConfig, EgressBatch, EgressRequest, GroupId, PeerCounters, PeerId, Returns, ShardBatch,
-    ShardCounters, ShardEvent, ShardId, ShardNote, WorkerId,
+    DecisionConfig, EgressBatch, EgressRequest, EgressSink, GroupId, PeerCounters, PeerId, Returns,
+    ShardBatch, ShardCounters, ShardEvent, ShardId, ShardNote, WorkerId,
 };
 
 /// What a shard is made with.
@@ -27,15 +27,6 @@ pub struct ShardConfig {
     pub decision: DecisionConfig,
     /// Keys the hashes of its tables.
     pub seed: u64,
-}
-
-/// Where group batches go: the rings to the workers that have members.
-pub trait EgressSink {
-    /// Asked before a batch is built: false leaves the group where it is.
-    fn has_room(&self, group: GroupId) -> bool;
-
-    /// Takes a batch of the group's stream. Called only after `has_room` said yes.
-    fn batch(&mut self, batch: EgressBatch);
 }
 
 /// One shard: its tables, log and groups. All of it is called by one thread at a time, between the

@@ -18,6 +18,7 @@ use thruway_wire::Prefix;
 use self::conn::{Conn, Phase};
 use self::outbox::Outboxes;
 use crate::deadline::Deadlines;
+use crate::error;
 use crate::limits::{ACCEPT_REST, ACCEPTS, EPOLL_EVENTS, READ_BYTES};
 use crate::listeners::Listeners;
 use crate::table::{Key, Table};
@@ -59,7 +60,7 @@ pub(crate) struct EpollTransport {
 impl EpollTransport {
     pub(crate) fn open() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
-            .map_err(|error| socket::during("cannot make an epoll instance", error))?;
+            .map_err(|error| error::during("cannot make an epoll instance", error))?;
         let waker = Waker::new()?;
         let token = epoll::EventData::new_u64(TOKEN_WAKER);
         epoll::add(&epoll, waker.fd(), token, epoll::EventFlags::IN)?;
@@ -174,7 +175,7 @@ impl EpollTransport {
         let room = rustix::buffer::spare_capacity(&mut self.ready);
         match epoll::wait(&self.epoll, room, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(socket::during("epoll_wait", error)),
+            Err(error) => Err(error::during("epoll_wait", error)),
         }
     }
 

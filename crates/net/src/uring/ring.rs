@@ -11,8 +11,8 @@ use socket2::SockAddr;
 
 use super::buffers::GROUP;
 use super::outbox::Outbox;
+use crate::error::during;
 use crate::limits::{CQ_ENTRIES, SQ_ENTRIES};
-use crate::socket::during;
 use crate::table::Key;
 use crate::{ListenerId, Waker};
 

@@ -8,11 +8,11 @@ use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri};
 use crate::adj_rib_out::group::Group;
 use crate::adj_rib_out::one_path::tell_state;
 use crate::adj_rib_out::runs::{BuildKey, Builder};
+use crate::batch::EgressSink;
 use crate::core::Core;
 use crate::limits::{
     CHANGE_LOG_LEN_MAX, EGRESS_BATCH_NLRI_MAX, LOG_SLACK, LOG_SPAN_MAX, WORKERS_MAX,
 };
-use crate::shard::EgressSink;
 use crate::table::log::{Logged, SlotRef};
 use crate::table::sets::Retire;
 use crate::table::{Table, TableKey};
