@@ -5,6 +5,7 @@
 //! at a deadline: it always ends.
 
 mod churn;
+mod churning;
 mod client;
 mod expect;
 mod flap;

@@ -2,7 +2,8 @@
 
 use thruway_wire::Time;
 
-use crate::conn::{Conn, Direction, Phase};
+use crate::conn::{Conn, Phase};
+use crate::direction::Direction;
 use crate::limits::COLLISION_WAIT;
 use crate::{Negotiated, SessionConfig};
 

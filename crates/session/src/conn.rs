@@ -2,20 +2,12 @@
 
 use thruway_wire::Time;
 
+use crate::direction::Direction;
 use crate::established::Established;
 use crate::limits::CONNECTIONS_MAX;
 use crate::open_confirm::OpenConfirm;
 use crate::open_sent::OpenSent;
 use crate::{ConnId, State};
-
-/// Who opened it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// The peer.
-    Incoming,
-    /// We.
-    Outgoing,
-}
 
 /// An open connection.
 #[derive(Debug)]

@@ -36,6 +36,7 @@ mod collision;
 mod config;
 mod conn;
 mod counters;
+mod direction;
 mod established;
 pub mod fuzzing;
 pub mod limits;

@@ -7,7 +7,7 @@ use thruway_wire::notification::Notification;
 use thruway_wire::open::{Capability, Open};
 use thruway_wire::{AfiSafi, Asn, Family, FamilySet, RouterId};
 
-use crate::conn::Direction;
+use crate::direction::Direction;
 use crate::limits::{HOLD_TIME_MIN, KEEPALIVE_MIN, LONG_LIVED_TIME_MAX, RESTART_TIME_MAX};
 use crate::timers::Jitter;
 use crate::{AddPathOffer, RemoteAs, Role, SessionConfig};

@@ -6,7 +6,7 @@ use thruway_wire::notification::Notification;
 use thruway_wire::open::Open;
 
 use crate::SessionConfig;
-use crate::conn::Direction;
+use crate::direction::Direction;
 use crate::limits::{COLLISION_WAIT, OPEN_HOLD};
 use crate::negotiate::{Negotiated, negotiate};
 use crate::timers::after;

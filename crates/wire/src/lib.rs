@@ -20,6 +20,7 @@ pub mod encode;
 mod error;
 mod family;
 pub mod fuzzing;
+mod header;
 pub mod limits;
 pub mod message;
 pub mod mrt;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::header::{self, MessageType};
 use crate::limits::{HEADER_LEN, MESSAGE_LEN_MAX, SHUTDOWN_TEXT_LEN_MAX};
-use crate::message::{self, MessageType};
 
 /// A NOTIFICATION, received or to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -135,10 +135,10 @@ impl Notification {
     pub fn encode(&self, out: &mut Vec<u8>) {
         const DATA_MAX: usize = MESSAGE_LEN_MAX - HEADER_LEN - 2;
         let data = self.data.get(..DATA_MAX).unwrap_or(&self.data);
-        let start = message::begin(out, MessageType::Notification);
+        let start = header::begin(out, MessageType::Notification);
         out.extend_from_slice(&[self.code, self.subcode]);
         out.extend_from_slice(data);
-        message::finish(out, start);
+        header::finish(out, start);
     }
 
     /// The operator's text of an administrative shutdown or reset (RFC 9003), if there is one and

@@ -15,8 +15,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::header::{self, MessageType, put_u16};
 use crate::limits::MESSAGE_LEN_MAX;
-use crate::message::{self, MessageType, put_u16};
 use crate::notification::Notification;
 use crate::reader::{IResult, be_u8, be_u16, be_u32, take};
 use crate::{AfiSafi, Asn, RouterId};
@@ -196,7 +196,7 @@ impl Open {
     /// Appends the whole message; parameters over 255 octets take the RFC 9072 form. Capabilities
     /// that would exceed the message size are left out.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = message::begin(out, MessageType::Open);
+        let start = header::begin(out, MessageType::Open);
         out.push(self.version);
         out.extend_from_slice(&self.my_as.to_be_bytes());
         out.extend_from_slice(&self.hold_time.to_be_bytes());
@@ -222,7 +222,7 @@ impl Open {
             }
         }
         out.extend_from_slice(&values);
-        message::finish(out, start);
+        header::finish(out, start);
     }
 
     /// The AS number: from the 4-octet capability where there is one.

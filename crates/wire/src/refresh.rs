@@ -1,8 +1,8 @@
 //! ROUTE-REFRESH (RFC 2918, RFC 7313).
 
 use crate::AfiSafi;
+use crate::header::{self, MessageType};
 use crate::limits::HEADER_LEN;
-use crate::message::{self, MessageType};
 use crate::notification::Notification;
 
 /// A ROUTE-REFRESH message.
@@ -43,18 +43,18 @@ impl RouteRefresh {
         }
         // The data is the whole message (RFC 7313 §5); its header is known but for the length.
         let mut whole = Vec::with_capacity(HEADER_LEN.saturating_add(body.len()));
-        let start = message::begin(&mut whole, MessageType::RouteRefresh);
+        let start = header::begin(&mut whole, MessageType::RouteRefresh);
         whole.extend_from_slice(body);
-        message::finish(&mut whole, start);
+        header::finish(&mut whole, start);
         Err(Notification::bad_refresh_length().with_data(whole))
     }
 
     /// Appends the whole message.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = message::begin(out, MessageType::RouteRefresh);
+        let start = header::begin(out, MessageType::RouteRefresh);
         let [high, low] = self.family.afi.to_be_bytes();
         out.extend_from_slice(&[high, low, self.subtype, self.family.safi]);
-        message::finish(out, start);
+        header::finish(out, start);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::churn::Churning;
+use super::churning::Churning;
 use super::expect::{Expected, Place};
 use super::memo::Memo;
 use super::report::Failure;

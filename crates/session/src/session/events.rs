@@ -5,7 +5,8 @@ use thruway_wire::notification::Notification;
 use thruway_wire::{Family, Time};
 
 use super::Session;
-use crate::conn::{Direction, Phase};
+use crate::conn::Phase;
+use crate::direction::Direction;
 use crate::established::Heard;
 use crate::open_confirm::OpenConfirm;
 use crate::wait::{Active, Idle, Wait};

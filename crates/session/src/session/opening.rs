@@ -6,7 +6,8 @@ use thruway_wire::notification::Notification;
 
 use super::Session;
 use crate::collision::{Collision, judge};
-use crate::conn::{Conn, Direction, Phase};
+use crate::conn::{Conn, Phase};
+use crate::direction::Direction;
 use crate::established::Established;
 use crate::negotiate::our_open;
 use crate::open_confirm::OpenConfirm;

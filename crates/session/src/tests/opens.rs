@@ -7,7 +7,7 @@ use thruway_wire::open::{Capability, Open};
 use thruway_wire::{AfiSafi, Asn, Family, FamilySet, RouterId};
 
 use super::script::{Script, THEM, US, config, gr, llgr, open, open_with};
-use crate::conn::Direction;
+use crate::direction::Direction;
 use crate::negotiate::{negotiate, our_open};
 use crate::{AddPathOffer, Negotiated, RemoteAs, Role, SessionConfig};
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::{Encoding, Rewrite, Unsendable, derive};
 use crate::attrs::{AttrSetRef, EXTENDED_LENGTH, OPTIONAL, code};
+use crate::header::{self, MessageType, put_u16};
 use crate::limits::HEADER_LEN;
-use crate::message::{self, MessageType, put_u16};
 use crate::{Family, NextHop, Nlri, PrefixKey};
 
 /// What stands around the NLRI of each message. `begin` and `end` are called in turns.
@@ -94,7 +94,7 @@ impl Classic {
         encoding: &Encoding,
         hop: Ipv4Addr,
     ) -> Result<Self, Unsendable> {
-        let start = message::begin(out, MessageType::Update);
+        let start = header::begin(out, MessageType::Update);
         out.extend_from_slice(&[0; 4]);
         let attrs = out.len();
         derive::write_attrs(out, set, rewrite, encoding, Some(hop))?;
@@ -123,7 +123,7 @@ impl Envelope for Classic {
 
     #[inline]
     fn end(&mut self, out: &mut Vec<u8>, start: usize) {
-        message::finish(out, start);
+        header::finish(out, start);
     }
 
     fn close(self, _: &mut Vec<u8>) {}
@@ -179,7 +179,7 @@ impl Envelope for Reach {
         put_len(out, start + ATTRS_AT + 2);
         out.extend_from_within(self.attrs.clone());
         put_len(out, start + ATTRS_AT - 2);
-        message::finish(out, start);
+        header::finish(out, start);
     }
 
     fn close(self, out: &mut Vec<u8>) {
@@ -193,7 +193,7 @@ pub(super) struct Withdrawn;
 impl Envelope for Withdrawn {
     #[inline]
     fn begin(&mut self, out: &mut Vec<u8>) -> usize {
-        let start = message::begin(out, MessageType::Update);
+        let start = header::begin(out, MessageType::Update);
         out.extend_from_slice(&[0; 2]);
         start
     }
@@ -206,7 +206,7 @@ impl Envelope for Withdrawn {
     fn end(&mut self, out: &mut Vec<u8>, start: usize) {
         put_len(out, start + HEADER_LEN);
         out.extend_from_slice(&[0; 2]);
-        message::finish(out, start);
+        header::finish(out, start);
     }
 
     fn close(self, _: &mut Vec<u8>) {}
@@ -231,7 +231,7 @@ impl Envelope for Unreach {
     fn end(&mut self, out: &mut Vec<u8>, start: usize) {
         put_len(out, start + ATTRS_AT + 2);
         put_len(out, start + ATTRS_AT - 2);
-        message::finish(out, start);
+        header::finish(out, start);
     }
 
     fn close(self, _: &mut Vec<u8>) {}
@@ -239,7 +239,7 @@ impl Envelope for Unreach {
 
 /// Appends an UPDATE as far as the family of its first attribute, which takes two octets of length.
 fn begin_multiprotocol(out: &mut Vec<u8>, code: u8, family: Family) -> usize {
-    let start = message::begin(out, MessageType::Update);
+    let start = header::begin(out, MessageType::Update);
     let pair = family.to_wire();
     let [afi_high, afi_low] = pair.afi.to_be_bytes();
     let flags = OPTIONAL | EXTENDED_LENGTH;
@@ -254,7 +254,7 @@ fn put_len(out: &mut [u8], field: usize) {
 }
 
 pub(super) fn end_of_rib(out: &mut Vec<u8>, family: Family) {
-    let start = message::begin(out, MessageType::Update);
+    let start = header::begin(out, MessageType::Update);
     let pair = family.to_wire();
     let [afi_high, afi_low] = pair.afi.to_be_bytes();
     match family {
@@ -272,5 +272,5 @@ pub(super) fn end_of_rib(out: &mut Vec<u8>, family: Family) {
             pair.safi,
         ]),
     }
-    message::finish(out, start);
+    header::finish(out, start);
 }
