@@ -8,7 +8,7 @@ use thruway_engine::{
     QueryId, RangeConfig, Refusal, Reply, Reset,
 };
 use thruway_policy::Policy;
-use thruway_rib::{Eligibility, Filter, LimitAction, NotTold, Query, Rejection, Step};
+use thruway_rib::{Eligibility, Filter, LimitAction, NotAdvertised, Query, Rejection, Step};
 use thruway_session::{GrOffer, RemoteAs};
 use thruway_tests::sim::host::{HostConfig, Key, Phase, Route};
 use thruway_tests::sim::model;
@@ -421,14 +421,14 @@ fn limited_out(world: &mut World, action: LimitAction) {
     }
     world.settle();
     assert_eq!(world.host(0).table.len(), 10 + 10);
-    assert_eq!(told_of(world), [LimitEvent::Near]);
+    assert_eq!(advertised_of(world), [LimitEvent::Near]);
     // Other paths of the same prefixes are no more prefixes.
     for n in 0..10 {
         world.host(2).announce(v4(n), route(3, &[]));
         world.host(1).announce(v4(n), route(2, &[5]));
     }
     world.run();
-    assert_eq!(told_of(world), [LimitEvent::Near]);
+    assert_eq!(advertised_of(world), [LimitEvent::Near]);
     for n in 10..14 {
         world.host(1).announce(v4(n), route(2, &[]));
     }
@@ -436,7 +436,7 @@ fn limited_out(world: &mut World, action: LimitAction) {
 }
 
 /// News of limits on what a host is told.
-fn told_of(world: &World) -> Vec<LimitEvent> {
+fn advertised_of(world: &World) -> Vec<LimitEvent> {
     let events = world.events.iter().filter_map(|(_, event)| match event {
         Event::Limit {
             direction: LimitDirection::Advertised,
@@ -468,7 +468,7 @@ fn held_back(world: &mut World) -> u64 {
 fn a_limit_on_what_is_told_holds_back_and_fills_up() {
     scene(|world| {
         limited_out(world, LimitAction::Block);
-        assert_eq!(told_of(world).last(), Some(&LimitEvent::Blocking));
+        assert_eq!(advertised_of(world).last(), Some(&LimitEvent::Blocking));
         assert_eq!((world.host(0).table.len(), held_back(world)), (10 + 10, 4));
         world.check("over the limit");
         for host in [1, 2] {
@@ -486,7 +486,7 @@ fn a_limit_on_what_is_told_holds_back_and_fills_up() {
         assert_eq!((world.host(0).table.len(), held_back(world)), (12 + 10, 1));
         world.host(1).withdraw(v4(13));
         world.pass(Duration::from_secs(2));
-        assert_eq!(told_of(world).last(), Some(&LimitEvent::Room));
+        assert_eq!(advertised_of(world).last(), Some(&LimitEvent::Room));
         assert_eq!((world.host(0).table.len(), held_back(world)), (12 + 10, 0));
         assert_eq!(downs(world), 0);
         world.check_counts("below the limit");
@@ -497,7 +497,7 @@ fn a_limit_on_what_is_told_holds_back_and_fills_up() {
 fn a_limit_on_what_is_told_warns() {
     scene(|world| {
         limited_out(world, LimitAction::Warn);
-        assert_eq!(told_of(world), [LimitEvent::Near, LimitEvent::Over]);
+        assert_eq!(advertised_of(world), [LimitEvent::Near, LimitEvent::Over]);
         assert_eq!(world.host(0).table.len(), 14 + 10);
         world.check("over the limit");
     });
@@ -507,7 +507,7 @@ fn a_limit_on_what_is_told_warns() {
 fn a_limit_on_what_is_told_restarts_the_session() {
     scene(|world| {
         limited_out(world, LimitAction::Restart);
-        assert_eq!(told_of(world).last(), Some(&LimitEvent::Restarting));
+        assert_eq!(advertised_of(world).last(), Some(&LimitEvent::Restarting));
         let last = world.host(0).notifications.last().cloned();
         let last = last.expect("it was told why");
         assert_eq!((last.code, last.subcode), (6, 1));
@@ -914,11 +914,11 @@ fn explain_says_at_which_step_a_path_lost() {
         let rows = world.ask(Query::Explain { prefix, to });
         for row in rows {
             let told = if row.peer == first {
-                Err(NotTold::OwnPath)
+                Err(NotAdvertised::OwnPath)
             } else {
                 Ok(())
             };
-            assert_eq!(row.told, Some(told));
+            assert_eq!(row.advertised, Some(told));
         }
     });
 }

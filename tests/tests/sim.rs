@@ -158,7 +158,7 @@ fn switch(world: &mut World, rng: &mut Rng, exchange: bool, what: &str) {
     }
 }
 
-/// Who may be told whose routes: now and then not what it should be.
+/// Who may be advertised whose routes: now and then not what it should be.
 fn matrix(rng: &mut Rng, exchange: bool) -> Eligibility {
     let first = if exchange { 8 } else { 0 };
     let mut matrix = PeerRole::eligibility();

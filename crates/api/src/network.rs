@@ -99,7 +99,7 @@ pub struct MemberSession {
     pub down_since: Option<String>,
     /// Routes learned and accepted.
     pub learned: u64,
-    /// Routes told.
+    /// Routes advertised.
     pub advertised: u64,
     /// Routes that a limit keeps from it.
     pub held_back: u64,
@@ -111,7 +111,7 @@ pub struct MemberSession {
 pub struct MatrixCell {
     /// Learned from.
     pub from: Kind,
-    /// Told to.
+    /// Advertised to.
     pub to: Kind,
     /// Routes flow from there to there.
     pub allowed: bool,

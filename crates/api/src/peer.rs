@@ -63,7 +63,7 @@ pub struct Peer {
     pub flaps: u64,
     /// Octets that wait for its socket.
     pub queued: usize,
-    /// It does not read as fast as it is told.
+    /// It does not read as fast as it is written to.
     pub slow: bool,
     /// Malformed UPDATEs: attribute discarded, treated as withdraw, family disabled, session reset.
     pub update_errors: [u64; 4],
@@ -109,7 +109,7 @@ pub struct PeerDamped {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerLimit {
-    /// `received`: on what it tells; `advertised`: on what it is told.
+    /// `received`: on what it tells; `advertised`: on what is advertised to it.
     pub direction: String,
     /// `ipv4` or `ipv6`.
     pub family: String,
@@ -162,7 +162,7 @@ pub struct RouteCounts {
     /// Of what it told, held back by a limit.
     #[serde(default)]
     pub blocked: u64,
-    /// Told to the peer.
+    /// Advertised to the peer.
     pub advertised: u64,
     /// Kept from the peer by a limit.
     #[serde(default)]

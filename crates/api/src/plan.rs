@@ -77,7 +77,7 @@ pub struct Move {
 pub struct Effect {
     /// Learned from.
     pub from: Kind,
-    /// Told to.
+    /// Advertised to.
     pub to: Kind,
     /// Prefixes now.
     pub now: u64,

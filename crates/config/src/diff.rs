@@ -41,7 +41,7 @@ pub struct PeerChange {
 /// What a changed key means for a running session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Told in the OPEN or built into the connection.
+    /// Said in the OPEN or built into the connection.
     Reset,
     /// Read whenever it is needed.
     InPlace,

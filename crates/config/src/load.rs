@@ -292,7 +292,7 @@ fn warn_no_policy(peer: &Peer, place: &Place, reader: &mut Reader) {
         reader.warn(place.line, &format!("{}.import", place.path), message);
     }
     if peer.export.policy.is_none() {
-        let message = "no export policy: nothing is told to this peer (RFC 8212)";
+        let message = "no export policy: nothing is advertised to this peer (RFC 8212)";
         reader.warn(place.line, &format!("{}.export", place.path), message);
     }
 }

@@ -412,7 +412,7 @@ pub struct MaxPrefixes {
 pub struct Export {
     /// Policy; `None` tells an external peer nothing (RFC 8212), an internal one everything.
     pub policy: Option<String>,
-    /// Limits on what it is told, by [`thruway_wire::Family::index`]. They count what passed the
+    /// Limits on what is advertised to it, by [`thruway_wire::Family::index`]. They count what passed the
     /// policy.
     pub max_advertised: [Option<MaxPrefixes>; 2],
     /// How many paths a prefix, where the peer takes several (RFC 7911).
@@ -428,7 +428,7 @@ pub struct Export {
     pub own_v6: Option<Ipv6Addr>,
     /// Our AS goes in front of the path.
     pub prepend_own_as: bool,
-    /// MULTI_EXIT_DISC is told onward.
+    /// MULTI_EXIT_DISC is advertised onward.
     pub send_med: bool,
     /// A peer that may not have the best path gets the next one (RFC 7947 §2.3.2.1).
     pub alternatives: bool,

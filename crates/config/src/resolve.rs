@@ -611,7 +611,7 @@ impl Resolver<'_> {
         limits
     }
 
-    /// Limits on what it is told: by default they hold routes back and leave the session alone.
+    /// Limits on what is advertised to it: by default they hold routes back and leave the session alone.
     fn max_advertised(&mut self, keys: &PeerKeys, families: FamilySet) -> [Option<MaxPrefixes>; 2] {
         let Some(spot) = &keys.max_advertised else {
             return [None; 2];

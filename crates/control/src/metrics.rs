@@ -28,6 +28,11 @@ struct FamilyLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PrefixLabels {
+    family: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     kind: &'static str,
 }
@@ -63,6 +68,7 @@ type Real = Gauge<f64, AtomicU64>;
 pub(super) fn text(site: &Site, figures: Figures) -> Result<String> {
     let mut registry = Registry::with_prefix("thruway");
     server(&figures, &mut registry);
+    former(&figures, &mut registry);
     peers(figures.peers, &mut registry);
     if let Some(figures) = &figures.network {
         network(figures, &mut registry);
@@ -73,7 +79,83 @@ pub(super) fn text(site: &Site, figures: Figures) -> Result<String> {
     Ok(text)
 }
 
+/// The whole server. A name and a unit for each; what only grows ends in `_total`.
 fn server(figures: &Figures, registry: &mut Registry) {
+    let status = &figures.status;
+    let prefixes = Metric::<PrefixLabels, Number>::default();
+    for (family, count) in [
+        ("ipv4", status.ipv4_prefixes),
+        ("ipv6", status.ipv6_prefixes),
+    ] {
+        let labels = PrefixLabels { family };
+        prefixes.get_or_create(&labels).set(clamp(count));
+    }
+    registry.register("prefixes", "Prefixes with at least one path", prefixes);
+    for (name, help, value) in [
+        (
+            "peers",
+            "Peers, those of ranges included",
+            status.peers as u64,
+        ),
+        (
+            "peers_established",
+            "Established sessions",
+            status.established as u64,
+        ),
+        ("paths", "Paths, rejected ones included", status.paths),
+        (
+            "attribute_sets",
+            "Distinct attribute sets",
+            status.attribute_sets,
+        ),
+        ("resident_memory_bytes", "Resident memory", status.memory),
+        (
+            "queued_bytes",
+            "Bytes that wait for peers' sockets",
+            status.queued,
+        ),
+        (
+            "uptime_seconds",
+            "Seconds since the start",
+            status.uptime_seconds,
+        ),
+    ] {
+        let number = Number::default();
+        number.set(clamp(value));
+        registry.register(name, help, number);
+    }
+    for (name, help, value) in [
+        (
+            "messages_received",
+            "BGP messages received",
+            status.messages_in,
+        ),
+        ("updates_received", "UPDATEs received", status.updates_in),
+        (
+            "received_bytes",
+            "Bytes received from peers",
+            status.bytes_in,
+        ),
+        (
+            "updates_encoded",
+            "UPDATEs encoded; one may go to many peers",
+            status.updates_encoded,
+        ),
+        ("sent_bytes", "Bytes sent to peers", status.bytes_out),
+        (
+            "connections_refused",
+            "Connections to the BGP port that no peer wanted",
+            figures.refused,
+        ),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    }
+}
+
+/// The names of release 0.1, for one release more: `server{kind}` and `peer_flaps` without `_total`.
+fn former(figures: &Figures, registry: &mut Registry) {
     let status = &figures.status;
     let all = Metric::<KindLabels, Number>::default();
     for (kind, value) in [
@@ -93,34 +175,34 @@ fn server(figures: &Figures, registry: &mut Registry) {
     ] {
         all.get_or_create(&KindLabels { kind }).set(clamp(value));
     }
-    registry.register("server", "The whole server, by kind of count", all);
-    let refused = Counter::<u64>::default();
-    refused.inc_by(figures.refused);
-    registry.register(
-        "connections_refused",
-        "Connections to the BGP port that no peer wanted",
-        refused,
-    );
-    let uptime = Number::default();
-    uptime.set(clamp(status.uptime_seconds));
-    registry.register("uptime_seconds", "Seconds since the start", uptime);
+    registry.register("server", "Deprecated: each kind has a name of its own", all);
+    let flaps = Metric::<PeerLabels, Number>::default();
+    for peer in &figures.peers {
+        flaps.get_or_create(&labels(peer)).set(clamp(peer.flaps));
+    }
+    let help = "Deprecated: thruway_peer_session_losses_total";
+    registry.register("peer_flaps", help, flaps);
+}
+
+fn labels(peer: &Peer) -> PeerLabels {
+    PeerLabels {
+        peer: peer.name.clone(),
+        address: peer.address.to_string(),
+    }
 }
 
 fn peers(list: Vec<Peer>, registry: &mut Registry) {
     let up = Metric::<PeerLabels, Number>::default();
-    let flaps = Metric::<PeerLabels, Number>::default();
+    let losses = Metric::<PeerLabels, Counter>::default();
     let queued = Metric::<PeerLabels, Number>::default();
     let silence = Metric::<PeerLabels, Real>::default();
     let routes = Metric::<FamilyLabels, Number>::default();
     limits(&list, registry);
     for peer in list {
-        let labels = PeerLabels {
-            peer: peer.name.clone(),
-            address: peer.address.to_string(),
-        };
+        let labels = labels(&peer);
         up.get_or_create(&labels)
             .set(i64::from(peer.uptime_seconds.is_some()));
-        flaps.get_or_create(&labels).set(clamp(peer.flaps));
+        losses.get_or_create(&labels).inc_by(peer.flaps);
         queued.get_or_create(&labels).set(clamp(peer.queued as u64));
         silence.get_or_create(&labels).set(peer.longest_silence);
         for (family, counts) in [("ipv4", peer.ipv4), ("ipv6", peer.ipv6)] {
@@ -135,10 +217,10 @@ fn peers(list: Vec<Peer>, registry: &mut Registry) {
         }
     }
     registry.register("peer_up", "1 where the session is Established", up);
-    registry.register("peer_flaps", "Times the session was lost", flaps);
+    registry.register("peer_session_losses", "Times the session was lost", losses);
     registry.register(
         "peer_queued_bytes",
-        "Octets that wait for the peer's socket",
+        "Bytes that wait for the peer's socket",
         queued,
     );
     registry.register(

@@ -17,7 +17,7 @@ use super::local::LOCAL_NAME;
 use super::switch::file_of;
 use crate::view::{Names, Snapshot};
 
-/// LOCAL_PREF that an internal peer is told where a route has none.
+/// LOCAL_PREF that an internal peer is advertised where a route has none.
 const DEFAULT_LOCAL_PREF: u32 = 100;
 
 /// What happens to routes on their way to one peer, after the table.

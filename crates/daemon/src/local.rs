@@ -1,5 +1,5 @@
 //! The virtual network's own session: one more BGP peer, inside the process. It tells the network's
-//! prefixes, and what it is told is what hosts get.
+//! prefixes, and what is advertised to it is what hosts get.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;

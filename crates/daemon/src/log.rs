@@ -67,7 +67,7 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
                 tracing::warn!(%peer, "no import policy: nothing is accepted (RFC 8212)");
             }
             if *export {
-                tracing::warn!(%peer, "no export policy: nothing is told (RFC 8212)");
+                tracing::warn!(%peer, "no export policy: nothing is advertised (RFC 8212)");
             }
         }
         Event::Drained => tracing::debug!("a worker has closed all sessions"),
@@ -130,7 +130,7 @@ fn routes(daemon: &Daemon, event: &Event) {
         Event::Slow { peer, behind } => {
             let peer = daemon.peer_name(*peer);
             if *behind {
-                tracing::warn!(%peer, "does not read as fast as it is told");
+                tracing::warn!(%peer, "does not read as fast as it is written to");
             } else {
                 tracing::info!(%peer, "has caught up");
             }

@@ -10,7 +10,7 @@ use thruway_api::{
 use thruway_control::{Answer, Figures, Found, NetworkFigures, Refused, RouteServer, Routes};
 use thruway_engine::status::PeerStatus;
 use thruway_engine::{self as engine, Command};
-use thruway_rib::{Filter, NotTold, Query, RouteRow};
+use thruway_rib::{Filter, NotAdvertised, Query, RouteRow};
 use thruway_wire::Prefix;
 
 use super::answers::{Answers, Ready};
@@ -158,7 +158,7 @@ impl Daemon {
         let names = snapshot.names();
         let route = |row: &RouteRow| {
             let mut route = names.route(row);
-            if let (Some(Err(NotTold::Matrix)), Some(to)) = (&row.told, receiver)
+            if let (Some(Err(NotAdvertised::Matrix)), Some(to)) = (&row.advertised, receiver)
                 && let Some(why) = self.why_not(&snapshot, row.peer, to)
             {
                 route.told = Some(why);

@@ -199,7 +199,7 @@ impl Daemon {
     fn told(config: &Config, before: &Snapshot, after: &Snapshot) -> Vec<SwitchPeer> {
         let then: HashMap<PeerId, (u64, u64)> = before
             .peers()
-            .map(|peer| (peer.peer, (peer.told_announced, peer.told_withdrawn)))
+            .map(|peer| (peer.peer, (peer.routes_announced, peer.routes_withdrawn)))
             .collect();
         let up = after.peers().filter(|peer| peer.since.is_some());
         let mut list: Vec<SwitchPeer> = up
@@ -208,8 +208,8 @@ impl Daemon {
                 SwitchPeer {
                     name: peer.name.to_string(),
                     kind: kind_of(config, peer),
-                    announced: peer.told_announced.saturating_sub(announced),
-                    withdrawn: peer.told_withdrawn.saturating_sub(withdrawn),
+                    announced: peer.routes_announced.saturating_sub(announced),
+                    withdrawn: peer.routes_withdrawn.saturating_sub(withdrawn),
                 }
             })
             .collect();

@@ -9,7 +9,7 @@ use thruway_api::{Lost, Peer, PeerDamped, Route, RouteCounts};
 use thruway_engine::PeerRole;
 use thruway_engine::status::{PeerStatus, PeerTable, WorkerStatus};
 use thruway_policy::Hits;
-use thruway_rib::{GroupId, NotTold, PeerId, RouteRow, Staleness, Step};
+use thruway_rib::{GroupId, NotAdvertised, PeerId, RouteRow, Staleness, Step};
 use thruway_session::{Negotiated, State};
 use thruway_wire::{Family, Time};
 
@@ -188,9 +188,9 @@ impl Names {
         .to_owned();
         route.rejected = row.rejection.as_ref().map(ToString::to_string);
         route.lost = row.lost.map(|(step, to)| self.lost(step, to));
-        route.told = row.told.as_ref().map(|told| match told {
+        route.told = row.advertised.as_ref().map(|told| match told {
             Ok(()) => "told".to_owned(),
-            Err(why) => not_told(why),
+            Err(why) => not_advertised(why),
         });
         route
     }
@@ -268,10 +268,10 @@ fn notes(peer: &PeerStatus) -> Vec<String> {
         notes.push("no import policy: nothing is accepted (RFC 8212)".to_owned());
     }
     if peer.no_export_policy {
-        notes.push("no export policy: nothing is told (RFC 8212)".to_owned());
+        notes.push("no export policy: nothing is advertised (RFC 8212)".to_owned());
     }
     if peer.behind {
-        notes.push("does not read as fast as it is told; catching up".to_owned());
+        notes.push("does not read as fast as it is written to; catching up".to_owned());
     }
     if peer.quiet_max > Duration::from_secs(60) {
         notes.push(format!("was silent for {} s", peer.quiet_max.as_secs()));
@@ -299,24 +299,28 @@ fn capabilities(negotiated: &Negotiated) -> Vec<String> {
     list
 }
 
-fn not_told(why: &NotTold) -> String {
+fn not_advertised(why: &NotAdvertised) -> String {
     match why {
-        NotTold::Rejected => "import rejected it".to_owned(),
-        NotTold::OwnPath => "it is the peer's own path".to_owned(),
-        NotTold::Family => "the peer did not negotiate the family".to_owned(),
-        NotTold::Matrix => "routes of this kind of peer are not told to that kind".to_owned(),
-        NotTold::Community => "a well-known community holds it back (RFC 1997)".to_owned(),
-        NotTold::NoPolicy => "no export policy (RFC 8212)".to_owned(),
-        NotTold::Policy { policy, statement } => {
+        NotAdvertised::Rejected => "import rejected it".to_owned(),
+        NotAdvertised::OwnPath => "it is the peer's own path".to_owned(),
+        NotAdvertised::Family => "the peer did not negotiate the family".to_owned(),
+        NotAdvertised::Matrix => {
+            "routes of this kind of peer are not advertised to that kind".to_owned()
+        }
+        NotAdvertised::Community => "a well-known community holds it back (RFC 1997)".to_owned(),
+        NotAdvertised::NoPolicy => "no export policy (RFC 8212)".to_owned(),
+        NotAdvertised::Policy { policy, statement } => {
             format!("export policy {policy} rejects it: {statement}")
         }
-        NotTold::LongLived => {
+        NotAdvertised::LongLived => {
             "it is long-lived stale, and the peer does not know of such routes (RFC 9494)"
                 .to_owned()
         }
-        NotTold::TooLarge => "it does not fit the peer's messages (RFC 8654)".to_owned(),
-        NotTold::NextHop => "the peer cannot be given its next hop (RFC 8950, RFC 2545)".to_owned(),
-        NotTold::Limit => "max-advertised holds it back".to_owned(),
-        NotTold::NotBest => "another path is better".to_owned(),
+        NotAdvertised::TooLarge => "it does not fit the peer's messages (RFC 8654)".to_owned(),
+        NotAdvertised::NextHop => {
+            "the peer cannot be given its next hop (RFC 8950, RFC 2545)".to_owned()
+        }
+        NotAdvertised::Limit => "max-advertised holds it back".to_owned(),
+        NotAdvertised::NotBest => "another path is better".to_owned(),
     }
 }

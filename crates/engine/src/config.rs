@@ -139,7 +139,7 @@ pub struct LimitConfig {
     pub warn_at: u32,
     /// What to do above `max`.
     pub action: LimitAction,
-    /// Counts after policy, not as received. Means nothing for what the peer is told.
+    /// Counts after policy, not as received. Means nothing for what is advertised to the peer.
     pub accepted_only: bool,
     /// With [`LimitAction::Restart`]: when to come back; `None`: when told to.
     pub restart_after: Option<Duration>,
@@ -191,7 +191,7 @@ pub struct ExportConfig {
     pub alternatives: bool,
     /// Our AS goes in front of the path: plain eBGP.
     pub prepend_own_as: bool,
-    /// MULTI_EXIT_DISC is told onward.
+    /// MULTI_EXIT_DISC is advertised onward.
     pub med: bool,
     /// Reflector's cluster (RFC 4456 §8), for reflector's clients and internal peers of a reflector.
     pub cluster: Option<RouterId>,
@@ -248,7 +248,7 @@ pub struct PeerConfig {
     pub hygiene: Hygiene,
     /// Limits by [`thruway_wire::Family::index`].
     pub limits: [Option<LimitConfig>; 2],
-    /// Limits on what the peer is told, by family. [`LimitAction::Block`] holds back what is too much,
+    /// Limits on what is advertised to the peer, by family. [`LimitAction::Block`] holds back what is too much,
     /// in the order of the table, and tells it when there is room.
     pub max_advertised: [Option<LimitConfig>; 2],
     /// What goes out.

@@ -257,7 +257,7 @@ pub enum Event {
         /// No export policy.
         export: bool,
     },
-    /// All numbers of update groups are taken: the peer is told nothing.
+    /// All numbers of update groups are taken: the peer is advertised nothing.
     TooManyGroups {
         /// Whose.
         peer: PeerId,
@@ -279,7 +279,7 @@ pub enum Event {
         peer: PeerId,
         /// Family.
         family: Family,
-        /// Of what the peer tells, or of what it is told.
+        /// Of what the peer tells, or of what is advertised to it.
         direction: LimitDirection,
         /// What.
         limit: LimitEvent,
@@ -381,6 +381,6 @@ pub struct Settled {
     pub through: bool,
     /// Octets in connections' queues, which the neighbours have still to read.
     pub queued: u64,
-    /// Sessions that do not keep up with what they are told and catch up later.
+    /// Sessions that do not keep up with what is advertised to them and catch up later.
     pub behind: u32,
 }

@@ -14,7 +14,7 @@
 //! One idea, one file, in the order in which they explain each other:
 //!
 //! - [`Kind`]: what a neighbour is to the network
-//! - [`MATRIX`]: who is told whose routes, and what the switch changes; [`eligibility`] compiles it
+//! - [`MATRIX`]: who is advertised whose routes, and what the switch changes; [`eligibility`] compiles it
 //! - [`Switch`]: route exchange on or off, by the file or by a command, over restarts
 //! - [`Preference`]: which kind of source wins for equal prefixes
 //! - [`Vnet`]: the network's own prefixes, and those of networks peered with it

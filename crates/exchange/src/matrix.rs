@@ -1,4 +1,4 @@
-//! Who is told whose routes.
+//! Who is advertised whose routes.
 
 use serde::{Deserialize, Serialize};
 

@@ -243,7 +243,7 @@ pub(crate) struct Peer {
     // The start of a message whose rest has not come.
     carry: Vec<u8>,
     heard_at: Instant,
-    told_at: Instant,
+    advertised_at: Instant,
 }
 
 impl Peer {
@@ -256,7 +256,7 @@ impl Peer {
             negotiated: None,
             carry: Vec::new(),
             heard_at: now,
-            told_at: now,
+            advertised_at: now,
         }
     }
 
@@ -362,7 +362,7 @@ impl Peer {
 
     /// Something went out: the neighbour's hold timer starts again.
     pub(crate) fn told(&mut self, now: Instant) {
-        self.told_at = now;
+        self.advertised_at = now;
     }
 
     /// The next instant at which [`Peer::timers`] has something to do.
@@ -370,7 +370,7 @@ impl Peer {
         let hold = self.hold();
         let keepalive = self
             .keepalive_interval()
-            .map(|interval| self.told_at + interval);
+            .map(|interval| self.advertised_at + interval);
         [hold.map(|hold| self.heard_at + hold), keepalive]
             .into_iter()
             .flatten()
@@ -392,9 +392,9 @@ impl Peer {
         }
         if self
             .keepalive_interval()
-            .is_some_and(|interval| now >= self.told_at + interval)
+            .is_some_and(|interval| now >= self.advertised_at + interval)
         {
-            self.told_at = now;
+            self.advertised_at = now;
             message::encode_keepalive(out);
         }
         Ok(())

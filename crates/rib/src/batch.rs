@@ -71,7 +71,7 @@ pub enum ShardEvent {
     SweepStale(PeerId, Family),
     /// Turns stale into long-lived stale (RFC 9494 §4.2).
     LongLived(PeerId, Family),
-    /// A group exists, or its export side changed: told again where the answer differs.
+    /// A group exists, or its export side changed: advertised again where the answer differs.
     Group(Arc<GroupProfile>),
     /// The group has no members left anywhere.
     GroupGone(GroupId),
@@ -101,14 +101,14 @@ pub enum ShardNote {
     LimitReached(PeerId, Family),
     /// Routes were held back by a `block` limit and there is room again: ask for a refresh.
     LimitRoom(PeerId, Family),
-    /// The count of prefixes that the peer is told passed the warning threshold.
+    /// The count of prefixes that the peer is advertised passed the warning threshold.
     AdvertisedNear(PeerId, Family),
     /// It passed the limit, or would have: what follows depends on the limit's action.
     AdvertisedReached(PeerId, Family),
     /// The shard holds nothing back from the peer any more, and the count is within the limit.
     AdvertisedRoom(PeerId, Family),
-    /// Members of the group cannot be sent a path that they may have ([`crate::NotTold::TooLarge`],
-    /// [`crate::NotTold::NextHop`]): told once a shard.
+    /// Members of the group cannot be sent a path that they may have ([`crate::NotAdvertised::TooLarge`],
+    /// [`crate::NotAdvertised::NextHop`]): told once a shard.
     Unsendable(GroupId),
     /// Nothing of a forgotten peer is left; its id may be used again.
     Swept(PeerId),

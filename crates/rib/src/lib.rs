@@ -1,4 +1,4 @@
-//! One shard of the RIB: what peers told, what is best, what groups were told.
+//! One shard of the RIB: what peers advertised, what is best, what was advertised to groups.
 //!
 //! ```text
 //!  ShardBatch ──► apply ──► table (slots, paths) ──► decide ──► log ──► groups ──► EgressBatch
@@ -13,8 +13,8 @@
 //!   with numbered [`Step`]s, never an order between two paths.
 //! - A change costs one log entry, whatever the number of groups. Groups and readers are positions in the
 //!   log; an entry that nobody has read stands for all later changes of its slot.
-//! - A group keeps what its members were told: per prefix one route for all and one for that route's
-//!   source. Readers (members that join or fell behind) are told from that, and hold no state here.
+//! - A group keeps what was advertised to its members: per prefix one route for all and one for that route's
+//!   source. Readers (members that join or fell behind) are advertised from that, and hold no state here.
 //! - The end of a session is a mark on a generation of paths; one circular sweeper does the rest.
 //!
 //! The crate names no clock, socket, file or thread; budgets are arguments, output goes to sinks of
@@ -52,7 +52,8 @@ pub use profile::{
 };
 pub use query::tally::Tally;
 pub use query::{
-    Filter, NotTold, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness, TallyRow,
+    Filter, NotAdvertised, PeerCounters, Query, QueryCursor, RouteRow, ShardCounters, Staleness,
+    TallyRow,
 };
 pub use shard::{Shard, ShardConfig};
 pub use table::intern::{InternStats, Interner};

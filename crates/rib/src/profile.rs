@@ -12,7 +12,7 @@ use thruway_wire::{Asn, Family, FamilySet, Prefix, RouterId};
 
 use crate::{GroupId, PeerClass, PeerId, WorkerId};
 
-/// Who may be told whose routes, by class: bit `to` of row `from`.
+/// Who may be advertised whose routes, by class: bit `to` of row `from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eligibility(pub [u32; 32]);
 
@@ -141,7 +141,7 @@ pub enum LimitAction {
     Restart,
 }
 
-/// A limit on the prefixes that a peer is told, over all shards.
+/// A limit on the prefixes that a peer is advertised, over all shards.
 #[derive(Clone, Debug)]
 pub struct AdvertisedLimit {
     /// Largest count.
@@ -150,7 +150,7 @@ pub struct AdvertisedLimit {
     pub warn_at: u32,
     /// What to do above it. Only [`LimitAction::Warn`] tells more than `max`.
     pub action: LimitAction,
-    /// Prefixes told, the sum over all shards. A limit that is changed goes on with its count.
+    /// Prefixes advertised, the sum over all shards. A limit that is changed goes on with its count.
     pub held: Arc<AtomicU32>,
 }
 
@@ -178,7 +178,7 @@ pub struct GroupProfile {
     pub families: FamilySet,
     /// Its members' column in the eligibility matrix.
     pub class: PeerClass,
-    /// Who may be told whose routes.
+    /// Who may be advertised whose routes.
     pub eligibility: Eligibility,
     /// Its members are external to us.
     pub external: bool,
@@ -187,13 +187,13 @@ pub struct GroupProfile {
     pub alternatives: bool,
     /// Well-known communities hold routes back (RFC 1997).
     pub interpret_communities: bool,
-    /// Its members know of long-lived stale routes; others are not told them (RFC 9494 §4.3).
+    /// Its members know of long-lived stale routes; others are not advertised them (RFC 9494 §4.3).
     pub long_lived: bool,
     /// Export policy; `None` exports nothing (RFC 8212).
     pub export: Option<Arc<Policy>>,
     /// Facts of the member where the policy matches on the receiver (then the group has one member).
     pub to: Option<Arc<PeerProfile>>,
-    /// Limits on what the member is told, by family: only with `to`, and there from the group's first
+    /// Limits on what is advertised to the member, by family: only with `to`, and there from the group's first
     /// profile to its last.
     pub limits: Option<[AdvertisedLimit; 2]>,
     /// ADD-PATH by family.

@@ -20,7 +20,7 @@ pub enum Query {
     Learned(PeerId, Filter),
     /// A peer's rejected paths.
     Rejected(PeerId, Filter),
-    /// What a peer was told as a member of a group, before the group's rewriting.
+    /// What a peer was advertised as a member of a group, before the group's rewriting.
     Advertised {
         /// The member.
         peer: PeerId,
@@ -30,7 +30,7 @@ pub enum Query {
         filter: Filter,
     },
     /// All paths of one prefix with the step at which each lost; and, with `to`, why that member is
-    /// told each path or not.
+    /// advertised each path or not.
     Explain {
         /// The prefix, exactly.
         prefix: Prefix,
@@ -86,8 +86,8 @@ pub struct RouteRow {
     pub rejection: Option<Rejection>,
     /// The step at which it lost, and to which peer's path. `None` for the best and for rejected ones.
     pub lost: Option<(Step, PeerId)>,
-    /// `Explain` with `to`: whether the member is told this path, and if not, why.
-    pub told: Option<Result<(), NotTold>>,
+    /// `Explain` with `to`: whether the member is advertised this path, and if not, why.
+    pub advertised: Option<Result<(), NotAdvertised>>,
 }
 
 /// What one kind of receiver has of one kind of source.
@@ -109,7 +109,7 @@ pub struct TallyRow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Staleness {
-    /// Told in this session.
+    /// Advertised in this session.
     #[default]
     Fresh,
     /// Kept over a restart or refresh (RFC 4724 §4.2, RFC 7313 §4).
@@ -118,17 +118,17 @@ pub enum Staleness {
     LongLived,
 }
 
-/// Why a member is not told a path.
+/// Why a member is not advertised a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum NotTold {
+pub enum NotAdvertised {
     /// Import rejected it.
     Rejected,
     /// It is the member's own.
     OwnPath,
     /// The member has not negotiated the family.
     Family,
-    /// The eligibility matrix: this kind of source is not told to this kind of receiver.
+    /// The eligibility matrix: this kind of source is not advertised to this kind of receiver.
     Matrix,
     /// NO_ADVERTISE, NO_EXPORT or NO_EXPORT_SUBCONFED (RFC 1997).
     Community,
@@ -147,29 +147,29 @@ pub enum NotTold {
     TooLarge,
     /// The member cannot be given its next hop with NLRI of the family (RFC 8950 §4, RFC 2545 §3).
     NextHop,
-    /// The limit on what the member is told holds the prefix back.
+    /// The limit on what is advertised to the member holds the prefix back.
     Limit,
     /// Another path is better for this member.
     NotBest,
 }
 
-impl fmt::Display for NotTold {
+impl fmt::Display for NotAdvertised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NotTold::Rejected => "rejected on import",
-            NotTold::OwnPath => "its own path",
-            NotTold::Family => "family not negotiated",
-            NotTold::Matrix => "not for this kind of peer",
-            NotTold::Community => "held back by a well-known community",
-            NotTold::NoPolicy => "no export policy",
-            NotTold::Policy { policy, statement } => {
+            NotAdvertised::Rejected => "rejected on import",
+            NotAdvertised::OwnPath => "its own path",
+            NotAdvertised::Family => "family not negotiated",
+            NotAdvertised::Matrix => "not for this kind of peer",
+            NotAdvertised::Community => "held back by a well-known community",
+            NotAdvertised::NoPolicy => "no export policy",
+            NotAdvertised::Policy { policy, statement } => {
                 return write!(f, "policy {policy}, statement {statement}");
             }
-            NotTold::LongLived => "long-lived stale, and it does not know of such routes",
-            NotTold::TooLarge => "its attributes do not fit the peer's messages",
-            NotTold::NextHop => "the peer cannot be given its next hop",
-            NotTold::Limit => "held back by the limit on what it is told",
-            NotTold::NotBest => "another path is better for it",
+            NotAdvertised::LongLived => "long-lived stale, and it does not know of such routes",
+            NotAdvertised::TooLarge => "its attributes do not fit the peer's messages",
+            NotAdvertised::NextHop => "the peer cannot be given its next hop",
+            NotAdvertised::Limit => "held back by the limit on what is advertised to it",
+            NotAdvertised::NotBest => "another path is better for it",
         })
     }
 }

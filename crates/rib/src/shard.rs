@@ -202,7 +202,7 @@ impl Shard {
 
     /// Handles a request of egress, in the order in which a worker sent them. A pull is answered with
     /// one batch for the worker that asked (the caller has room for it); the reader's members must have
-    /// joined before, else they may be told their own paths. An answer without NLRI that
+    /// joined before, else they may be advertised their own paths. An answer without NLRI that
     /// is not `done` means: nothing to tell yet (the group is unknown or still being built), pull again
     /// in a later turn.
     pub fn request(&mut self, request: &EgressRequest) -> Option<EgressBatch> {
@@ -300,8 +300,8 @@ impl Shard {
 
     /// The position up to which every group has followed the change log.
     #[must_use]
-    pub fn told_upto(&self) -> u64 {
-        self.groups.told_upto()
+    pub fn advertised_upto(&self) -> u64 {
+        self.groups.advertised_upto()
     }
 
     /// Its numbers.
@@ -328,7 +328,7 @@ impl Shard {
         self.core.peers.counters(peer, family)
     }
 
-    /// Prefixes (paths, with ADD-PATH) that a member of a group is told.
+    /// Prefixes (paths, with ADD-PATH) that a member of a group is advertised.
     #[must_use]
     pub fn advertised(&self, group: GroupId, peer: PeerId, family: Family) -> u32 {
         let Some(group) = self.groups.get(group) else {
@@ -338,7 +338,10 @@ impl Shard {
         if group.is_many(family) {
             group.sent.get(family).map_or(0, |sent| sent.count(peer))
         } else {
-            group.told.get(family).map_or(0, |told| told.count(peer))
+            group
+                .advertised
+                .get(family)
+                .map_or(0, |advertised| advertised.count(peer))
         }
     }
 

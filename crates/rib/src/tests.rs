@@ -102,7 +102,7 @@ pub(crate) struct Bed {
     pub(crate) shard: Shard,
     pub(crate) interner: Interner,
     pub(crate) batch: ShardBatch,
-    pub(crate) told: Vec<EgressBatch>,
+    pub(crate) advertised: Vec<EgressBatch>,
     /// News of the last turn.
     pub(crate) notes: Vec<ShardNote>,
 }
@@ -131,7 +131,7 @@ impl Bed {
             }),
             interner: Interner::new(WorkerId(0), 1, 1),
             batch: ShardBatch::default(),
-            told: Vec::new(),
+            advertised: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -187,13 +187,13 @@ impl Bed {
         });
     }
 
-    /// Applies what was said and lets the shard come to rest; what groups were told is in `told`.
+    /// Applies what was said and lets the shard come to rest; what was advertised to groups is in `advertised`.
     pub(crate) fn turn(&mut self) {
-        self.told.clear();
+        self.advertised.clear();
         self.shard.apply(&mut self.batch);
         while !self.shard.idle() {
             self.shard.sweep(100);
-            self.shard.run_groups(100, &mut Keep(&mut self.told));
+            self.shard.run_groups(100, &mut Keep(&mut self.advertised));
         }
         self.notes.clear();
         if let Some(mut returns) = self.shard.take_returns(WorkerId(0)) {

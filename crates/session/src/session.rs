@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// Tells the caller about a change of state, once an event is done with.
-    fn tell_state(&mut self, out: &mut dyn Actions) {
+    fn advertise_state(&mut self, out: &mut dyn Actions) {
         let state = self.state();
         let told = std::mem::replace(&mut self.told, state);
         if told != state {

@@ -116,7 +116,8 @@ mod tests {
         let good = "[server]\nasn = 64500\nrouter-id = \"198.18.0.1\"\n\
                     listen = [\"198.18.0.1:179\", \"[2001:db8::1]:179\"]\n\
                     [[peer]]\naddress = \"198.18.1.1\"\nasn = 64601\nimport = 'accept'\n";
-        let warning = "peer[1].export: no export policy: nothing is told to this peer (RFC 8212)";
+        let warning =
+            "peer[1].export: no export policy: nothing is advertised to this peer (RFC 8212)";
         let text = format!("warning: {path}:5: {warning}\n{path}: ok: 1 peer, 0 policies\n");
         assert_eq!(check(good, false), (true, text));
         let (ok, bad) = check("[server]\nasn = 1", false);

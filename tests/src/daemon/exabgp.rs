@@ -17,7 +17,7 @@ pub struct ExaBgp {
     _process: Process,
 }
 
-/// ExaBGP's helper: copies what it is told to a file. Its standard input does not block.
+/// ExaBGP's helper: copies what is advertised to it to a file. Its standard input does not block.
 const SINK: &str = "\
 import os, select, sys
 out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)

@@ -1,5 +1,5 @@
 //! A BGP speaker made from the wire layer alone: it opens, keeps alive, announces what its script
-//! says, and remembers what it was told.
+//! says, and remembers what was advertised to it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -126,7 +126,7 @@ pub struct Host {
     pub phase: Phase,
     /// What it announces, now and after each reconnection.
     pub announces: BTreeMap<Key, Route>,
-    /// What it was told and not told otherwise since.
+    /// What was advertised to it and not told otherwise since.
     pub table: BTreeMap<Key, AttrSet>,
     /// End-of-RIB came.
     pub end_of_rib: [bool; 2],
@@ -140,7 +140,7 @@ pub struct Host {
     pub rate: usize,
     /// Refreshes that were bracketed by markers.
     pub refreshed: u64,
-    /// Routes told before the refresh that is under way, by family.
+    /// Routes advertised before the refresh that is under way, by family.
     stale: [Option<Vec<Key>>; 2],
     input: Vec<u8>,
     /// What it wants to send.

@@ -246,7 +246,7 @@ fn accepted(stations: &[Station]) -> BTreeMap<Prefix, Vec<Path<'_>>> {
     by_prefix
 }
 
-/// For each kind of source and kind of receiver: prefixes told, kept back by the matrix, and beaten by
+/// For each kind of source and kind of receiver: prefixes advertised, kept back by the matrix, and beaten by
 /// another kind's path.
 #[must_use]
 pub fn tally(

@@ -171,7 +171,7 @@ pub struct World {
     pub stations: Vec<Station>,
     /// What workers said, with who said it.
     pub events: Vec<(usize, Event)>,
-    /// Who may be told whose routes.
+    /// Who may be advertised whose routes.
     pub matrix: Eligibility,
     /// Answers are taken.
     pub room: bool,
@@ -409,7 +409,7 @@ impl World {
         let statuses = self.status();
         let peers = statuses.iter().flat_map(|status| &status.peers);
         peers
-            .map(|peer| (peer.peer, (peer.told_announced, peer.told_withdrawn)))
+            .map(|peer| (peer.peer, (peer.routes_announced, peer.routes_withdrawn)))
             .collect()
     }
 
@@ -452,9 +452,9 @@ impl World {
         let rows: Vec<String> = rows
             .iter()
             .map(|row| {
-                let RouteRow { peer, path_id, best, stale, rejection, lost, told, .. } = row;
+                let RouteRow { peer, path_id, best, stale, rejection, lost, advertised, .. } = row;
                 format!(
-                    "{peer:?}/{path_id} best {best} {stale:?} {rejection:?} lost {lost:?} told {told:?}"
+                    "{peer:?}/{path_id} best {best} {stale:?} {rejection:?} lost {lost:?} {advertised:?}"
                 )
             })
             .collect();

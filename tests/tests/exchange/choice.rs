@@ -93,7 +93,7 @@ fn contested(n: usize) -> Prefix {
     })
 }
 
-fn tell_or_withdraw(stage: &Stage, rng: &mut Rng, told: &mut Told) {
+fn advertise_or_withdraw(stage: &Stage, rng: &mut Rng, told: &mut Told) {
     let (actor, speaker) = &stage.speakers[rng.below(stage.speakers.len())];
     let prefix = contested(rng.below(PREFIXES));
     if rng.one_in(3) {
@@ -200,7 +200,7 @@ fn everyone_has_the_best_that_may_be_told(transport: &str) {
                 scene.reload(&text(preference));
             });
             for _ in 0..TOLD_PER_ROUND {
-                tell_or_withdraw(scene, &mut rng, &mut told);
+                advertise_or_withdraw(scene, &mut rng, &mut told);
             }
             commands.join().expect("the commands pass");
             rules = Rules { on, preference };
@@ -229,7 +229,7 @@ fn limits_hold_whatever_comes(transport: &str) {
     let mut told = Told::new();
     for round in 0..ROUNDS {
         for _ in 0..TOLD_PER_ROUND {
-            tell_or_withdraw(&stage, &mut rng, &mut told);
+            advertise_or_withdraw(&stage, &mut rng, &mut told);
         }
         let on = rng.one_in(2);
         stage.switch(if on { "on" } else { "off" });

@@ -58,7 +58,7 @@ fn limit(stage: &Stage, session: &str, direction: &str) -> Value {
     limits.into_iter().find(wanted).unwrap_or_default()
 }
 
-/// The reference counts held and incoming together: 501 routes told twice are 1,002 to it.
+/// The reference counts held and incoming together: 501 routes advertised twice are 1,002 to it.
 fn routes_sent_again_count_once(transport: &str) {
     let keys = "max-prefixes = { limit = 1_000, threshold = 80, action = \"restart\" }";
     let stage = Stage::with(transport, &with_keys(keys, ""), &CAST);

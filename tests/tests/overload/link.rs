@@ -149,7 +149,7 @@ fn pump(
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
-/// A session that is told nothing, with a hold time of 3 s: what it hears are KEEPALIVEs.
+/// A session that is advertised nothing, with a hold time of 3 s: what it hears are KEEPALIVEs.
 pub(crate) struct Watch {
     over: Arc<AtomicBool>,
     thread: JoinHandle<Result<Heard, String>>,

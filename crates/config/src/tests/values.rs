@@ -396,7 +396,7 @@ fn what_is_legal_but_odd_is_a_warning() {
     assert_eq!(
         warnings,
         [
-            "t.toml:5: peer.c1.export: no export policy: nothing is told to this peer (RFC 8212)",
+            "t.toml:5: peer.c1.export: no export policy: nothing is advertised to this peer (RFC 8212)",
             "t.toml:9: peer.c1.import: `p` matches on `to`, which never holds on import",
             "t.toml:10: peer-group.lonely: no peer is in it",
             "t.toml:14: policy.p.statement[2]: it judges every route: no later statement is reached",

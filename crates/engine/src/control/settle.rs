@@ -34,7 +34,7 @@ enum Stage {
     Told(u64),
     /// Batches of shards are packed: up to these counts, by shard.
     Egress(Vec<u64>),
-    /// Members that keep up have been told all.
+    /// Members that keep up have been advertised all.
     CatchUp,
 }
 
@@ -96,7 +96,7 @@ impl Worker {
             Stage::Told(position) => {
                 let shard = &shard?.shard;
                 // What was withdrawn on the way may have made room for what a limit held back.
-                let told = shard.told_upto() >= *position;
+                let told = shard.advertised_upto() >= *position;
                 told.then(|| match shard.is_walking() {
                     true => Stage::Walked,
                     false => egress(),

@@ -11,9 +11,9 @@ impl Worker {
     /// A snapshot: no table is walked for it.
     pub(crate) fn status(&mut self, now: Time) -> WorkerStatus {
         for id in self.peers.ids() {
-            let told = self.egress.take_told(id);
+            let told = self.egress.take_sent(id);
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.count_told(told);
+                peer.count_sent(told);
             }
         }
         WorkerStatus {
@@ -76,8 +76,8 @@ impl Worker {
             last_down: session.last_down().map(|(at, reason)| (at, reason.clone())),
             damped: session.damped(),
             update_errors: peer.stats.update_errors,
-            told_announced: peer.stats.queued.announced,
-            told_withdrawn: peer.stats.queued.withdrawn,
+            routes_announced: peer.stats.queued.announced,
+            routes_withdrawn: peer.stats.queued.withdrawn,
             group: standing.map(|standing| standing.group),
             queued: conn.map_or(0, |conn| self.conns.queued(conn)),
             behind: standing.is_some_and(|standing| standing.slow),

@@ -76,9 +76,9 @@ pub struct PeerStatus {
     /// Malformed UPDATEs, by what was done: attribute discarded, withdrawn, family disabled, reset.
     pub update_errors: [u64; 4],
     /// Routes announced to it since it is known, as queued for it, repetitions included.
-    pub told_announced: u64,
+    pub routes_announced: u64,
     /// Routes withdrawn from it.
-    pub told_withdrawn: u64,
+    pub routes_withdrawn: u64,
     /// Its update group.
     pub group: Option<GroupId>,
     /// Octets that wait for its socket.
@@ -91,7 +91,7 @@ pub struct PeerStatus {
     pub table_received: [bool; 2],
     /// No import policy, so nothing is accepted (RFC 8212).
     pub no_import_policy: bool,
-    /// No export policy, so nothing is told (RFC 8212).
+    /// No export policy, so nothing is advertised (RFC 8212).
     pub no_export_policy: bool,
     /// Longest time between two KEEPALIVEs or UPDATEs from the peer.
     pub quiet_max: Duration,
@@ -117,7 +117,7 @@ pub struct TableCounts {
     pub stale: u64,
     /// Held back by a limit.
     pub blocked: u64,
-    /// Routes told to the peer.
+    /// Routes advertised to the peer.
     pub advertised: u64,
     /// Prefixes that a limit keeps from the peer.
     pub held_back: u64,

@@ -6,7 +6,7 @@ use thruway_rib::{Cursor, EgressBatch, GroupId, Packed, PeerId, Stream};
 use thruway_wire::Family;
 
 use super::readers::Purpose;
-use super::{Egress, Group, Member, Notice, Place, ToldCount, member_mut, note_waiting};
+use super::{Egress, Group, Member, Notice, Place, SentCount, member_mut, note_waiting};
 use crate::GroupRegistry;
 use crate::ingress::conns::Conns;
 use crate::limits::COPY_BELOW;
@@ -258,7 +258,7 @@ impl Egress {
             }
             for (bytes, count) in packed.slices_for(peer) {
                 self.bytes += bytes.len() as u64;
-                member.told.add(ToldCount {
+                member.told.add(SentCount {
                     updates: count.messages.into(),
                     announced: count.announced.into(),
                     withdrawn: count.withdrawn.into(),

@@ -104,21 +104,21 @@ struct Member {
     moving: bool,
     refresh: [Refresh; 2],
     /// Queued for it since somebody asked.
-    told: ToldCount,
+    told: SentCount,
     slow: bool,
 }
 
 /// What was queued for a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ToldCount {
+pub(crate) struct SentCount {
     pub(crate) updates: u64,
     /// NLRI.
     pub(crate) announced: u64,
     pub(crate) withdrawn: u64,
 }
 
-impl ToldCount {
-    pub(crate) fn add(&mut self, more: ToldCount) {
+impl SentCount {
+    pub(crate) fn add(&mut self, more: SentCount) {
         self.updates += more.updates;
         self.announced += more.announced;
         self.withdrawn += more.withdrawn;
@@ -296,8 +296,8 @@ impl Egress {
         Some(member)
     }
 
-    /// The session is gone; what was queued for it since the last [`Egress::take_told`].
-    pub(crate) fn drop_member(&mut self, peer: PeerId) -> ToldCount {
+    /// The session is gone; what was queued for it since the last [`Egress::take_sent`].
+    pub(crate) fn drop_member(&mut self, peer: PeerId) -> SentCount {
         self.remove(peer)
             .map_or_else(Default::default, |member| member.told)
     }
@@ -345,7 +345,7 @@ impl Egress {
     }
 
     /// What was queued for a member since the last call.
-    pub(crate) fn take_told(&mut self, peer: PeerId) -> ToldCount {
+    pub(crate) fn take_sent(&mut self, peer: PeerId) -> SentCount {
         member_mut(&mut self.members, peer)
             .map_or_else(Default::default, |member| std::mem::take(&mut member.told))
     }
@@ -380,7 +380,7 @@ impl Egress {
         members.map(|member| u32::from(member.slow)).sum()
     }
 
-    /// True while a member that reads has not been told all.
+    /// True while a member that reads has not been advertised all.
     pub(crate) fn is_catching_up(&self, conns: &Conns) -> bool {
         self.members.iter().flatten().any(|member| {
             let waits = member.moving || !member.settled(self.shards);

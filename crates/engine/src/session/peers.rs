@@ -11,7 +11,7 @@ use thruway_session::{ConnId, Session, State};
 use thruway_wire::update::UpdateContext;
 use thruway_wire::{Ipv6Prefix, Prefix, Time};
 
-use crate::egress::ToldCount;
+use crate::egress::SentCount;
 use crate::shared::registry::GroupKey;
 use crate::{LimitEvent, PeerConfig, RangeConfig};
 
@@ -59,7 +59,7 @@ pub(crate) struct Up {
     /// By family, bit n: shard n holds routes back from it.
     pub(crate) held_back: [u32; 2],
     /// It was said that there are paths that it cannot be sent.
-    pub(crate) unsendable_told: bool,
+    pub(crate) unsendable_noted: bool,
 }
 
 /// Counters for `show`.
@@ -68,11 +68,11 @@ pub(crate) struct Stats {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// What was queued for it.
-    pub(crate) queued: ToldCount,
+    pub(crate) queued: SentCount,
     /// Attribute discarded, withdrawn, family disabled, reset.
     pub(crate) update_errors: [u64; 4],
     pub(crate) quiet_max: Duration,
-    /// The last news of a limit, by family, of what it tells and of what it is told: every shard brings
+    /// The last news of a limit, by family, of what it tells and of what is advertised to it: every shard brings
     /// its own.
     pub(crate) limit_told: [[Option<(Time, LimitEvent)>; 2]; 2],
     /// Error events: the minute that is counted, how many in it, and how many were not told.
@@ -104,7 +104,7 @@ impl Peer {
 
 impl Peer {
     /// Adds what was queued for it lately.
-    pub(crate) fn count_told(&mut self, told: ToldCount) {
+    pub(crate) fn count_sent(&mut self, told: SentCount) {
         self.session.count_updates_sent(told.updates);
         self.stats.queued.add(told);
     }
@@ -201,7 +201,7 @@ impl Peers {
                 .group
                 .as_ref()
                 .is_some_and(|(_, known)| known.id == group);
-            let new = is_member && !std::mem::replace(&mut up.unsendable_told, is_member);
+            let new = is_member && !std::mem::replace(&mut up.unsendable_noted, is_member);
             new.then_some(peer.config.id)
         });
         news.collect()

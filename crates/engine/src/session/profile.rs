@@ -62,7 +62,7 @@ pub(crate) fn prefix_limit(config: &LimitConfig) -> Arc<PrefixLimit> {
     })
 }
 
-/// Fresh counts for the limits on what a peer is told. A family without one is counted too, so that it
+/// Fresh counts for the limits on what is advertised to a peer. A family without one is counted too, so that it
 /// can get one.
 pub(crate) fn advertised_limits(config: &PeerConfig) -> [AdvertisedLimit; 2] {
     config.max_advertised.map(|limit| AdvertisedLimit {

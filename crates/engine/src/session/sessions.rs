@@ -133,7 +133,7 @@ impl Worker {
             heard: now,
             received: [false; 2],
             held_back: [0; 2],
-            unsendable_told: false,
+            unsendable_noted: false,
         });
         // The server's own routes are not reflected ones.
         let reflected = negotiated.internal && peer.config.role != PeerRole::Local;
@@ -196,7 +196,7 @@ impl Worker {
         self.leave(id);
         let told = self.egress.drop_member(id);
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.count_told(told);
+            peer.count_sent(told);
             peer.up = None;
         }
         self.ingress.broadcast(&ShardEvent::PeerDown {

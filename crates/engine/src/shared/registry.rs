@@ -63,9 +63,9 @@ pub(crate) struct GroupKey {
     pub(crate) long_lived: bool,
     /// By name: a reload puts another policy under it without moving anyone.
     pub(crate) export: Option<Arc<str>>,
-    /// Its policy looks at the receiver, or a limit counts what it is told: a group of its own.
+    /// Its policy looks at the receiver, or a limit counts what is advertised to it: a group of its own.
     pub(crate) alone: Option<PeerId>,
-    /// A limit counts what it is told.
+    /// A limit counts what is advertised to it.
     pub(crate) limited: bool,
     pub(crate) add_path: [AddPathSend; 2],
     pub(crate) rewrite: Rewrite,

@@ -157,13 +157,13 @@ impl Builder {
             optional: is_held_back(set.meta().flags),
             rank: u32::from(set.meta().path_len) << 8 | u32::from(set.meta().origin),
         };
-        let told_groups = table
+        let groups_told = table
             .groups()
             .iter()
             .enumerate()
             .filter(|(index, _)| told(*index));
         if table.is_plain() {
-            for (index, group) in told_groups {
+            for (index, group) in groups_told {
                 let Some(set) = &group.set else { continue };
                 let offer = offer(index, set);
                 for nlri in table.run(group).iter() {
@@ -174,7 +174,7 @@ impl Builder {
         }
         // The last word on each path counts.
         let mut last: FastMap<Nlri<Prefix>, usize> = FastMap::default();
-        for (index, group) in told_groups {
+        for (index, group) in groups_told {
             for mut nlri in table.run(group).iter() {
                 if !add_path.contains(group.family) {
                     nlri.path_id = 0;

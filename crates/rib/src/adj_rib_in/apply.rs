@@ -486,7 +486,7 @@ fn seen<P: TableKey>(table: &Table<P>, core: &Core, slot: u32) -> Option<Seen> {
 }
 
 /// Logs a change, unless it is of a path that no follower asks about. Of a dead path followers may have
-/// been told when it was the best, though it no longer stands first.
+/// been advertised when it was the best, though it no longer stands first.
 #[inline]
 fn touch<P: TableKey>(
     table: &mut Table<P>,

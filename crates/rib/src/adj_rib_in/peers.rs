@@ -12,7 +12,7 @@ use crate::{PeerClass, PeerCounters, PeerId, PeerProfile, PrefixLimit, Staleness
 /// Generations of a peer and family that can be told apart.
 pub(crate) const GENERATIONS: u8 = 16;
 
-/// What has become of the session that told a path.
+/// What has become of the session that advertised a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     /// It is gone; the sweeper takes its paths. A generation without paths is dead too, and free.
@@ -74,7 +74,7 @@ pub(crate) struct Job {
 /// One family of a peer.
 #[derive(Debug, Default)]
 pub(crate) struct PeerFamily {
-    /// The generation of what is told now.
+    /// The generation of what is advertised now.
     pub(crate) current: u8,
     counts: [Count; GENERATIONS as usize],
     /// Paths held back by the limit since the last note of room.
@@ -160,7 +160,7 @@ impl Peers {
         self.hot.get(peer.index())
     }
 
-    /// What has become of the session that told a path.
+    /// What has become of the session that advertised a path.
     #[inline]
     pub(crate) fn life(&self, family: usize, peer: PeerId, tag: Tag) -> Life {
         self.hot(peer)
@@ -419,7 +419,7 @@ pub(crate) enum Again {
     No,
     /// Verdicts can differ.
     Judge,
-    /// Verdicts, and who may be told, and places in the decision process.
+    /// Verdicts, and who may be advertised, and places in the decision process.
     All,
 }
 

@@ -1,6 +1,6 @@
 //! Sessions come and go: what that means for the paths that are there.
 //!
-//! A path's generation says which session, or which span between two refreshes, told it. Death, age
+//! A path's generation says which session, or which span between two refreshes, advertised it. Death, age
 //! and long life are marks on generations, so they hold for all paths at once; one circular walk over
 //! the slots then takes out the dead, judges again what a new profile or long life asks for, and
 //! logs what changed.
@@ -421,7 +421,7 @@ pub(crate) fn peer_down(
     forget_if_swept(core, peer);
 }
 
-/// What the peer told so far is stale until told again.
+/// What the peer advertised so far is stale until advertised again.
 pub(crate) fn mark_stale(core: &mut Core, peer: PeerId, family: usize) {
     turn(core, peer, family, Life::Fresh, Life::Stale);
 }

@@ -36,7 +36,7 @@ impl Sent {
     }
 }
 
-/// A path that was taken back: a reader that was told it before must hear of it.
+/// A path that was taken back: a reader that was advertised it before must hear of it.
 #[derive(Clone, Copy, Debug)]
 struct Gone {
     position: u64,
@@ -53,7 +53,7 @@ pub(crate) struct SentTable {
     /// What was withdrawn lately, by log position, as far back as the log goes.
     gone: VecDeque<Gone>,
     announced: u32,
-    /// By source: its own paths, which it is not told.
+    /// By source: its own paths, which it is not advertised.
     own: Vec<u32>,
 }
 
@@ -65,7 +65,7 @@ impl SentTable {
             .map_or(&[], |list| self.arena.get(*list))
     }
 
-    /// Replaces what was told of a prefix at a log position; tells the members through `out`. `now` is
+    /// Replaces what was advertised of a prefix at a log position; tells the members through `out`. `now` is
     /// sorted by key.
     pub(crate) fn set<P: BuildKey>(
         &mut self,
@@ -121,7 +121,7 @@ impl SentTable {
     }
 
     /// Tells a reader how a prefix stands.
-    pub(crate) fn tell<P: BuildKey>(
+    pub(crate) fn advertise<P: BuildKey>(
         &self,
         slot: u32,
         out: &mut Builder,
@@ -133,7 +133,7 @@ impl SentTable {
                 path_id: sent.id(),
                 prefix,
             };
-            out.tell(sent.handle, sent.source, members.all_but(sent.source), nlri);
+            out.advertise(sent.handle, sent.source, members.all_but(sent.source), nlri);
         }
     }
 
@@ -177,7 +177,7 @@ impl SentTable {
         self.gone = gone.into();
     }
 
-    /// Paths that a member has been told.
+    /// Paths that a member has been advertised.
     pub(crate) fn count(&self, member: PeerId) -> u32 {
         self.announced - self.own.get(member.index()).copied().unwrap_or(0)
     }
@@ -225,7 +225,7 @@ impl Change<'_> {
                 path_id: sent.id(),
                 prefix,
             };
-            out.tell(
+            out.advertise(
                 sent.handle,
                 sent.source,
                 self.members.all_but(sent.source),

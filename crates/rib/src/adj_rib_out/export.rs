@@ -1,4 +1,4 @@
-//! Export: may a group be told a path, and with what set.
+//! Export: may a group be advertised a path, and with what set.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ impl Exports {
         self.by_prefix
     }
 
-    /// The set that the group would be told of a path, `NONE` where it may not have it or cannot be sent
+    /// The set that the group would be advertised of a path, `NONE` where it may not have it or cannot be sent
     /// it. The matrix and the path's life are the caller's.
     #[inline]
     pub(crate) fn verdict<P: TableKey>(

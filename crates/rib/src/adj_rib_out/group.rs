@@ -1,4 +1,4 @@
-//! One update group: a cursor into the change log and what its members were told.
+//! One update group: a cursor into the change log and what was advertised to its members.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use thruway_wire::{Ipv4Prefix, Ipv6Prefix, Nlri};
 use crate::adj_rib_out::add_path::{Change, Sent, SentTable};
 use crate::adj_rib_out::export::Exports;
 use crate::adj_rib_out::members::Members;
-use crate::adj_rib_out::one_path::{Told, ToldTable, tell_change};
+use crate::adj_rib_out::one_path::{Advertised, AdvertisedTable, advertise_change};
 use crate::adj_rib_out::quota::{Quota, Whose};
 use crate::adj_rib_out::runs::{BuildKey, Builder};
 use crate::core::Core;
@@ -59,9 +59,9 @@ struct Repeat {
     accepted: Handle,
     peer: PeerId,
     tag: Tag,
-    /// `NONE`: nothing is told.
-    told: Handle,
-    /// Uses of `told` that are not counted yet.
+    /// `NONE`: nothing is advertised.
+    advertised: Handle,
+    /// Uses of `advertised` that are not counted yet.
     uses: u32,
 }
 
@@ -79,17 +79,17 @@ impl Repeat {
 pub(crate) struct Group {
     pub(crate) profile: Arc<GroupProfile>,
     pub(crate) members: Members,
-    /// Log position up to which the group was told.
+    /// Log position up to which the group was advertised.
     pub(crate) cursor: u64,
-    /// The first fill: the next slot of a family. Slots behind it are told by the walk, not by the log.
+    /// The first fill: the next slot of a family. Slots behind it are advertised by the walk, not by the log.
     pub(crate) fill: Option<(usize, u32)>,
     pub(crate) recheck: [Recheck; 2],
-    pub(crate) told: [ToldTable; 2],
+    pub(crate) advertised: [AdvertisedTable; 2],
     pub(crate) sent: [SentTable; 2],
     pub(crate) exports: Exports,
     quotas: [Quota; 2],
-    /// From a visit to the next: whatever else is told in between ends it, as runs are gathered by what
-    /// was told last.
+    /// From a visit to the next: whatever else is advertised in between ends it, as runs are gathered by what
+    /// was advertised last.
     repeat: Option<Repeat>,
     scratch: Scratch,
 }
@@ -104,7 +104,7 @@ impl Group {
             cursor,
             fill: Some((0, 0)),
             recheck: Default::default(),
-            told: Default::default(),
+            advertised: Default::default(),
             sent: Default::default(),
             quotas: Default::default(),
             repeat: None,
@@ -174,9 +174,9 @@ impl Group {
     /// Lets go of everything.
     pub(crate) fn clear(&mut self, core: &mut Core) {
         self.exports.clear(&mut core.sets);
-        self.told
+        self.advertised
             .iter_mut()
-            .for_each(|told| told.clear(&mut core.sets));
+            .for_each(|advertised| advertised.clear(&mut core.sets));
         self.sent
             .iter_mut()
             .for_each(|sent| sent.clear(&mut core.sets));
@@ -214,7 +214,7 @@ impl Group {
         }
     }
 
-    /// True where the member may be told the group's new answer: `has` says whether it has something of
+    /// True where the member may be advertised the group's new answer: `has` says whether it has something of
     /// it.
     fn admits<P: TableKey>(&mut self, core: &mut Core, slot: u32, has: bool) -> bool {
         let Some(to) = &self.profile.to else {
@@ -224,8 +224,8 @@ impl Group {
             let sent = self.sent.get(P::INDEX);
             sent.is_some_and(|sent| others(sent.get(slot), to.id))
         } else {
-            let told = self.told.get(P::INDEX);
-            told.is_some_and(|told| told.get(slot).of(to.id).is_some())
+            let advertised = self.advertised.get(P::INDEX);
+            advertised.is_some_and(|advertised| advertised.get(slot).of(to.id).is_some())
         };
         let (Some(quota), Some(limit)) = (
             self.quotas.get_mut(P::INDEX),
@@ -252,14 +252,14 @@ impl Group {
             .is_some_and(|send| *send != AddPathSend::Off)
     }
 
-    /// True where the group was told something of a slot.
+    /// True where the group was advertised something of a slot.
     pub(crate) fn holds(&self, slot: SlotRef) -> bool {
         let (family, slot) = (slot.family(), slot.slot());
         self.waits(family, slot)
             || self
-                .told
+                .advertised
                 .get(family)
-                .is_some_and(|told| !told.get(slot).is_nothing())
+                .is_some_and(|advertised| !advertised.get(slot).is_nothing())
             || self
                 .sent
                 .get(family)
@@ -296,10 +296,10 @@ impl Group {
         if let [only] = table.paths_of(place)
             && let Some(repeat) = &mut self.repeat
             && repeat.is(P::INDEX, only)
-            && let Some(told) = self.told.get_mut(P::INDEX)
-            && told.begin(slot, repeat.told, only.peer)
+            && let Some(advertised) = self.advertised.get_mut(P::INDEX)
+            && advertised.begin(slot, repeat.advertised, only.peer)
         {
-            if let Some(out) = out.filter(|_| repeat.told.is_some()) {
+            if let Some(out) = out.filter(|_| repeat.advertised.is_some()) {
                 out.again(Nlri { path_id: 0, prefix });
             }
             repeat.uses += 1;
@@ -312,9 +312,9 @@ impl Group {
     /// Counts what the visits put off.
     pub(crate) fn end_visits(&mut self, core: &mut Core) {
         if let Some(repeat) = self.repeat.take()
-            && repeat.told.is_some()
+            && repeat.advertised.is_some()
         {
-            core.sets.acquire(repeat.told, repeat.uses);
+            core.sets.acquire(repeat.advertised, repeat.uses);
         }
     }
 
@@ -360,12 +360,12 @@ impl Group {
         if let Some(member) = limited
             && !self.admits::<P>(core, slot, new.of(member).is_some())
         {
-            new = Told::default();
+            new = Advertised::default();
         }
-        let Some(told) = self.told.get_mut(P::INDEX) else {
+        let Some(advertised) = self.advertised.get_mut(P::INDEX) else {
             return;
         };
-        let old = told.get(slot);
+        let old = advertised.get(slot);
         if let [only] = table.paths(slot)
             && old.is_nothing()
             && limited.is_none()
@@ -376,7 +376,7 @@ impl Group {
                 accepted: only.accepted,
                 peer: only.peer,
                 tag: only.tag,
-                told: new.handle,
+                advertised: new.handle,
                 uses: 0,
             });
         }
@@ -386,12 +386,12 @@ impl Group {
         if let Some(out) = out {
             let reflects = self.profile.cluster.is_some();
             let nlri = Nlri { path_id: 0, prefix };
-            tell_change(out, &self.members, reflects, nlri, &old, &new);
+            advertise_change(out, &self.members, reflects, nlri, &old, &new);
         }
-        told.set(slot, &old, new, &mut core.sets);
+        advertised.set(slot, &old, new, &mut core.sets);
     }
 
-    /// True where the group's answer for a slot is no longer what it was told.
+    /// True where the group's answer for a slot is no longer what was advertised to it.
     fn differs<P: TableKey>(&mut self, table: &Table<P>, core: &mut Core, slot: u32) -> bool {
         let Some(prefix) = table
             .slot(slot)
@@ -400,7 +400,7 @@ impl Group {
         else {
             return false;
         };
-        // Too much is told: a visit takes back what is over the limit.
+        // Too much is advertised: a visit takes back what is over the limit.
         let over = limit(&self.profile, P::INDEX).is_some_and(AdvertisedLimit::is_over);
         if over && self.holds(SlotRef::new(P::INDEX, slot)) && !self.waits(P::INDEX, slot) {
             return true;
@@ -408,7 +408,7 @@ impl Group {
         if self.is_many(P::INDEX) {
             self.list(table, core, slot, prefix);
             if self.waits(P::INDEX, slot) {
-                // It is told when there is room; where nothing is left to tell, it waits no more.
+                // It is advertised when there is room; where nothing is left to tell, it waits no more.
                 return self
                     .limited()
                     .is_none_or(|member| !others(&self.scratch.sent, member));
@@ -420,9 +420,9 @@ impl Group {
         if self.waits(P::INDEX, slot) {
             return self.limited().is_none_or(|member| new.of(member).is_none());
         }
-        self.told
+        self.advertised
             .get(P::INDEX)
-            .is_some_and(|told| told.get(slot) != new)
+            .is_some_and(|advertised| advertised.get(slot) != new)
     }
 
     /// Looks at up to `budget` slots whether the answer still holds; where not, the log says that they
@@ -486,43 +486,43 @@ impl Group {
         core: &mut Core,
         slot: u32,
         prefix: P,
-    ) -> Told {
-        let mut told = Told::default();
+    ) -> Advertised {
+        let mut advertised = Advertised::default();
         let paths = table.paths(slot);
         if paths.is_empty() || !self.profile.families.contains(P::FAMILY) {
-            return told;
+            return advertised;
         }
         if let [only] = *paths {
             // Most prefixes have one path, and nothing to choose.
             if core.judge(P::INDEX).visible(&only) {
                 let handle = self.may(core, only, prefix);
                 let source = handle.is_some().then_some(only.peer);
-                (told.handle, told.source) = (handle, source.unwrap_or_default());
+                (advertised.handle, advertised.source) = (handle, source.unwrap_or_default());
             }
-            return told;
+            return advertised;
         }
         if !self.profile.alternatives {
             if let Some(best) = self.best_of_all(table, core, slot) {
-                told.handle = self.may(core, best, prefix);
-                told.source = best.peer;
+                advertised.handle = self.may(core, best, prefix);
+                advertised.source = best.peer;
             }
-            return if told.handle.is_some() {
-                told
+            return if advertised.handle.is_some() {
+                advertised
             } else {
-                Told::default()
+                Advertised::default()
             };
         }
         let Some((best, handle)) = self.pick(table, core, slot, prefix, None) else {
-            return told;
+            return advertised;
         };
-        (told.handle, told.source) = (handle, best.peer);
+        (advertised.handle, advertised.source) = (handle, best.peer);
         if paths.len() > 1
             && self.members.has(best.peer)
             && let Some((next, handle)) = self.pick(table, core, slot, prefix, Some(best.peer))
         {
-            (told.alternate, told.alternate_source) = (handle, next.peer);
+            (advertised.alternate, advertised.alternate_source) = (handle, next.peer);
         }
-        told
+        advertised
     }
 
     /// The best of all paths, whoever may have it.
@@ -550,7 +550,7 @@ impl Group {
         paths.get(choice.index).copied()
     }
 
-    /// The set that the group would be told of a visible path, `NONE` where it may not have it.
+    /// The set that the group would be advertised of a visible path, `NONE` where it may not have it.
     #[inline]
     fn may<P: TableKey>(&mut self, core: &mut Core, path: Path, prefix: P) -> Handle {
         let class = core.peers.hot(path.peer).map(|hot| hot.class);
@@ -756,10 +756,10 @@ impl Group {
 
     /// Octets allocated.
     pub(crate) fn memory(&self) -> usize {
-        let told: usize = self.told.iter().map(ToldTable::memory).sum();
+        let advertised: usize = self.advertised.iter().map(AdvertisedTable::memory).sum();
         let sent: usize = self.sent.iter().map(SentTable::memory).sum();
         let quotas: usize = self.quotas.iter().map(Quota::memory).sum();
-        told + sent + quotas + self.exports.memory()
+        advertised + sent + quotas + self.exports.memory()
     }
 }
 

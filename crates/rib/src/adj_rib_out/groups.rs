@@ -1,4 +1,4 @@
-//! All groups of a shard: who goes next, what the log must keep, what readers are told.
+//! All groups of a shard: who goes next, what the log must keep, what is advertised to readers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thruway_wire::{Family, Ipv4Prefix, Ipv6Prefix, Nlri};
 
 use crate::adj_rib_out::group::Group;
-use crate::adj_rib_out::one_path::tell_state;
+use crate::adj_rib_out::one_path::advertise_state;
 use crate::adj_rib_out::runs::{BuildKey, Builder};
 use crate::batch::EgressSink;
 use crate::core::Core;
@@ -105,7 +105,7 @@ pub(crate) struct Groups {
     unseen: VecDeque<Unseen>,
     readers: Vec<Reader>,
     retained: [u64; WORKERS_MAX],
-    /// Groups with limits on what they are told.
+    /// Groups with limits on what is advertised to them.
     limited: usize,
     builder: Builder,
 }
@@ -195,7 +195,7 @@ impl Groups {
         if !group.members.join(peer, home) || !group.profile.alternatives {
             return;
         }
-        // What the group has of the new member, it must be told otherwise.
+        // What the group has of the new member, it must be advertised otherwise.
         let has = Family::ALL.map(|family| core.peers.counters(peer, family).received > 0);
         if has.contains(&true) {
             group.look_again(slots);
@@ -242,7 +242,7 @@ impl Groups {
     }
 
     /// The slowest group's place in the log.
-    pub(crate) fn told_upto(&self) -> u64 {
+    pub(crate) fn advertised_upto(&self) -> u64 {
         let cursors = self.iter().map(|group| group.cursor);
         cursors.min().unwrap_or(u64::MAX)
     }
@@ -482,7 +482,7 @@ impl Groups {
         if !core.log.is_long(LOG_SLACK, CHANGE_LOG_LEN_MAX) {
             return;
         }
-        let upto = self.told_upto();
+        let upto = self.advertised_upto();
         for group in self.iter_mut() {
             for (family, sent) in group.sent.iter_mut().enumerate() {
                 sent.compact(upto, |slot| tables.logged(core, SlotRef::new(family, slot)));
@@ -645,14 +645,14 @@ impl Turn<'_> {
     }
 }
 
-/// One pull of a reader. It changes nothing in the group: it tells what the group was told.
+/// One pull of a reader. It changes nothing in the group: it tells what was advertised to the group.
 struct Read<'a> {
     tables: &'a Tables,
     core: &'a Core,
     group: &'a Group,
     builder: &'a mut Builder,
     budget: u32,
-    /// The walk takes back what the group is not told.
+    /// The walk takes back what the group is not advertised.
     withdraw: bool,
 }
 
@@ -719,7 +719,7 @@ impl Read<'_> {
             if self.builder.len() >= self.budget as usize || at - slot >= LOOKS_MAX {
                 return (at, true);
             }
-            self.tell(table, at, self.withdraw);
+            self.advertise(table, at, self.withdraw);
             at += 1;
         }
         let filling = self
@@ -729,7 +729,7 @@ impl Read<'_> {
         (at.max(filled), filling)
     }
 
-    fn tell<P: TableKey + BuildKey>(&mut self, table: &Table<P>, slot: u32, again: bool) {
+    fn advertise<P: TableKey + BuildKey>(&mut self, table: &Table<P>, slot: u32, again: bool) {
         let Some(prefix) = table
             .slot(slot)
             .filter(|slot| slot.is_used())
@@ -740,11 +740,17 @@ impl Read<'_> {
         let group = self.group;
         if group.is_many(P::INDEX) {
             if let Some(sent) = group.sent.get(P::INDEX) {
-                sent.tell(slot, self.builder, &group.members, prefix);
+                sent.advertise(slot, self.builder, &group.members, prefix);
             }
-        } else if let Some(told) = group.told.get(P::INDEX) {
+        } else if let Some(advertised) = group.advertised.get(P::INDEX) {
             let nlri = Nlri { path_id: 0, prefix };
-            tell_state(self.builder, &group.members, nlri, &told.get(slot), again);
+            advertise_state(
+                self.builder,
+                &group.members,
+                nlri,
+                &advertised.get(slot),
+                again,
+            );
         }
     }
 
@@ -757,8 +763,8 @@ impl Read<'_> {
             if self.builder.len() >= self.budget as usize || looks >= LOOKS_MAX {
                 return position;
             }
-            self.tell_gone(&self.tables.v4, position);
-            self.tell_gone(&self.tables.v6, position);
+            self.advertise_gone(&self.tables.v4, position);
+            self.advertise_gone(&self.tables.v6, position);
             // A later entry that the group has passed will tell it; one that the group has not
             // passed comes with the group's stream.
             let later = self
@@ -767,8 +773,8 @@ impl Read<'_> {
                 .is_some_and(|last| last > position && last < self.group.cursor);
             if !later {
                 match slot.family() {
-                    0 => self.tell(&self.tables.v4, slot.slot(), true),
-                    _ => self.tell(&self.tables.v6, slot.slot(), true),
+                    0 => self.advertise(&self.tables.v4, slot.slot(), true),
+                    _ => self.advertise(&self.tables.v6, slot.slot(), true),
                 }
             }
         }
@@ -776,7 +782,7 @@ impl Read<'_> {
     }
 
     /// Takes back paths that went at `position` (ADD-PATH).
-    fn tell_gone<P: TableKey + BuildKey>(&mut self, table: &Table<P>, position: u64) {
+    fn advertise_gone<P: TableKey + BuildKey>(&mut self, table: &Table<P>, position: u64) {
         let group = self.group;
         if !group.is_many(P::INDEX) {
             return;

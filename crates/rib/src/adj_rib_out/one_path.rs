@@ -1,5 +1,5 @@
-//! Adj-RIB-Out of a group whose members get one path a prefix: what all of them were told, and what the
-//! source of that path was told instead.
+//! Adj-RIB-Out of a group whose members get one path a prefix: what was advertised to all of them, and what the
+//! source of that path was advertised instead.
 
 use thruway_wire::Nlri;
 
@@ -9,9 +9,9 @@ use crate::table::chunked::Chunked;
 use crate::table::sets::Sets;
 use crate::{Audience, Handle, PeerId};
 
-/// What a group was told of a prefix.
+/// What a group was advertised of a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Advertised {
     /// What everyone has but `source`, who gets `alternate`. `NONE`: nothing.
     pub(crate) handle: Handle,
     /// What `source` has, if it is a member. `NONE`: nothing.
@@ -45,7 +45,7 @@ fn view(handle: Handle, source: PeerId) -> View {
     handle.is_some().then_some((handle, source))
 }
 
-impl Told {
+impl Advertised {
     /// What everyone but the source has.
     #[inline]
     fn common(&self) -> View {
@@ -70,24 +70,24 @@ impl Told {
 
 /// All prefixes of one family, and the numbers that follow from them.
 #[derive(Debug, Default)]
-pub(crate) struct ToldTable {
+pub(crate) struct AdvertisedTable {
     slots: Chunked<Kept, 12>,
     alternates: Chunked<Alternate, 12>,
-    /// Prefixes with something told.
+    /// Prefixes with something advertised.
     announced: u32,
-    /// By source: prefixes where it is told nothing because the path is its own.
+    /// By source: prefixes where it is advertised nothing because the path is its own.
     masked: Vec<u32>,
 }
 
-impl ToldTable {
+impl AdvertisedTable {
     #[inline]
-    pub(crate) fn get(&self, slot: u32) -> Told {
+    pub(crate) fn get(&self, slot: u32) -> Advertised {
         let kept = self.slots.get(slot).copied().unwrap_or_default();
         let alternate = match kept.has_alternate {
             true => self.alternates.get(slot).copied().unwrap_or_default(),
             false => Alternate::default(),
         };
-        Told {
+        Advertised {
             handle: kept.handle,
             alternate: alternate.handle,
             source: kept.source,
@@ -96,7 +96,7 @@ impl ToldTable {
     }
 
     /// Tells of a slot for the first time, with no alternate; the uses of sets are the caller's. False where
-    /// something was told of it.
+    /// something was advertised of it.
     #[inline]
     pub(crate) fn begin(&mut self, slot: u32, handle: Handle, source: PeerId) -> bool {
         if handle.is_none() {
@@ -116,8 +116,8 @@ impl ToldTable {
         true
     }
 
-    /// Replaces what was told, `old`; the uses of sets follow.
-    pub(crate) fn set(&mut self, slot: u32, old: &Told, now: Told, sets: &mut Sets) {
+    /// Replaces what was advertised, `old`; the uses of sets follow.
+    pub(crate) fn set(&mut self, slot: u32, old: &Advertised, now: Advertised, sets: &mut Sets) {
         debug_assert!(*old == self.get(slot));
         let has_alternate = now.alternate.is_some();
         let Some(place) = self.slots.slot(slot) else {
@@ -158,7 +158,7 @@ impl ToldTable {
         }
     }
 
-    /// Prefixes more of which a source is told nothing.
+    /// Prefixes more of which a source is advertised nothing.
     #[inline]
     fn mask(&mut self, source: PeerId, more: i32) {
         let source = source.index();
@@ -171,7 +171,7 @@ impl ToldTable {
         }
     }
 
-    /// Prefixes that a member has been told.
+    /// Prefixes that a member has been advertised.
     pub(crate) fn count(&self, member: PeerId) -> u32 {
         self.announced - self.masked.get(member.index()).copied().unwrap_or(0)
     }
@@ -202,16 +202,16 @@ impl ToldTable {
 }
 
 /// Tells the members what changed, each only where its own view did.
-pub(crate) fn tell_change<P: BuildKey>(
+pub(crate) fn advertise_change<P: BuildKey>(
     out: &mut Builder,
     members: &Members,
     reflects: bool,
     nlri: Nlri<P>,
-    old: &Told,
-    new: &Told,
+    old: &Advertised,
+    new: &Advertised,
 ) {
     if old.is_nothing() {
-        return tell_state(out, members, nlri, new, false);
+        return advertise_state(out, members, nlri, new, false);
     }
     // Whose path it is shows in the bytes only where we reflect (RFC 4456 §8).
     let alike = |a: View, b: View| match (a, b) {
@@ -234,42 +234,42 @@ pub(crate) fn tell_change<P: BuildKey>(
         return;
     };
     if !alike(old.common(), new.common()) {
-        out.tell(handle, source, members.all_but(source), nlri);
+        out.advertise(handle, source, members.all_but(source), nlri);
     } else if old.source != source
         && members.has(old.source)
         && !alike(old.of(old.source), new.common())
     {
-        out.tell(handle, source, Audience::Only(old.source), nlri);
+        out.advertise(handle, source, Audience::Only(old.source), nlri);
     }
     if members.has(source) && !alike(old.of(source), new.of(source)) {
         match new.of(source) {
-            Some((handle, from)) => out.tell(handle, from, Audience::Only(source), nlri),
+            Some((handle, from)) => out.advertise(handle, from, Audience::Only(source), nlri),
             None => out.withdraw(Audience::Only(source), nlri),
         }
     }
 }
 
-/// Tells a reader how things stand. `again`: it may have been told something else before, so what is
+/// Tells a reader how things stand. `again`: it may have been advertised something else before, so what is
 /// not there is withdrawn.
-pub(crate) fn tell_state<P: BuildKey>(
+pub(crate) fn advertise_state<P: BuildKey>(
     out: &mut Builder,
     members: &Members,
     nlri: Nlri<P>,
-    told: &Told,
+    advertised: &Advertised,
     again: bool,
 ) {
-    let Some((handle, source)) = told.common() else {
+    let Some((handle, source)) = advertised.common() else {
         if again {
             out.withdraw(Audience::All, nlri);
         }
         return;
     };
-    out.tell(handle, source, members.all_but(source), nlri);
+    out.advertise(handle, source, members.all_but(source), nlri);
     if !members.has(source) {
         return;
     }
-    match told.of(source) {
-        Some((handle, from)) => out.tell(handle, from, Audience::Only(source), nlri),
+    match advertised.of(source) {
+        Some((handle, from)) => out.advertise(handle, from, Audience::Only(source), nlri),
         None if again => out.withdraw(Audience::Only(source), nlri),
         None => {}
     }

@@ -1,6 +1,6 @@
-//! Limits on what one member is told, over all shards.
+//! Limits on what is advertised to one member, over all shards.
 //!
-//! Prefixes count, on the table that results: one that is told already and changes counts no second time,
+//! Prefixes count, on the table that results: one that is advertised already and changes counts no second time,
 //! and the member's own paths do not count. What is too much is held back; the slots that wait are
 //! bits, so that the first of them are found without a walk when there is room.
 
@@ -25,7 +25,7 @@ struct Waiting {
 pub(crate) struct Quota {
     waiting: Waiting,
     /// Prefixes counted here.
-    told: u32,
+    advertised: u32,
     /// The warning, and the limit, were told and still hold.
     near: bool,
     reached: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Whose<'a> {
 }
 
 impl AdvertisedLimit {
-    /// Prefixes that may still be told.
+    /// Prefixes that may still be advertised.
     fn room(&self) -> u32 {
         match self.action {
             LimitAction::Warn => u32::MAX,
@@ -62,7 +62,7 @@ impl AdvertisedLimit {
         Some(before + 1)
     }
 
-    /// True where more is told than may be: the limit is lower than it was.
+    /// True where more is advertised than may be: the limit is lower than it was.
     pub(crate) fn is_over(&self) -> bool {
         self.action == LimitAction::Block && self.held.load(Relaxed) > self.max
     }
@@ -97,16 +97,16 @@ impl Quota {
         let limit = whose.limit;
         match (had, has) {
             (true, true) => {
-                if self.told > 0 && limit.give_excess() {
-                    self.told -= 1;
+                if self.advertised > 0 && limit.give_excess() {
+                    self.advertised -= 1;
                     self.waiting.set(slot);
                     self.reach::<P>(whose, core);
                     return false;
                 }
             }
             (true, false) => {
-                if self.told > 0 {
-                    self.told -= 1;
+                if self.advertised > 0 {
+                    self.advertised -= 1;
                     let held = limit.give(1);
                     self.calm::<P>(whose, core, held);
                 }
@@ -121,7 +121,7 @@ impl Quota {
                     self.reach::<P>(whose, core);
                     return false;
                 };
-                self.told += 1;
+                self.advertised += 1;
                 self.waiting.clear(slot);
                 self.heed::<P>(whose, core, held);
                 self.calm::<P>(whose, core, held);
@@ -168,8 +168,8 @@ impl Quota {
     ) {
         let limit = whose.limit;
         if !std::sync::Arc::ptr_eq(&old.held, &limit.held) {
-            old.give(self.told);
-            limit.held.fetch_add(self.told, Relaxed);
+            old.give(self.advertised);
+            limit.held.fetch_add(self.advertised, Relaxed);
         }
         if old.terms() == limit.terms() {
             return;
@@ -190,7 +190,7 @@ impl Quota {
     /// Gives back what was counted here.
     pub(crate) fn clear(&mut self, limit: Option<&AdvertisedLimit>) {
         if let Some(limit) = limit {
-            limit.give(self.told);
+            limit.give(self.advertised);
         }
         *self = Quota::default();
     }

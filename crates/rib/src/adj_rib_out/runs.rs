@@ -84,7 +84,7 @@ impl Builder {
 
     /// Tells an audience of a route; `handle` `NONE`: it is withdrawn.
     #[inline]
-    pub(crate) fn tell<P: BuildKey>(
+    pub(crate) fn advertise<P: BuildKey>(
         &mut self,
         handle: Handle,
         source: PeerId,
@@ -102,7 +102,7 @@ impl Builder {
         P::items(self).list.push((run, nlri));
     }
 
-    /// Tells of another prefix what the last [`Builder::tell`] told, of the same family.
+    /// Tells of another prefix what the last [`Builder::advertise`] advertised, of the same family.
     #[inline]
     pub(crate) fn again<P: BuildKey>(&mut self, nlri: Nlri<P>) {
         if let Some((key, count)) = self.runs.get_mut(self.last as usize) {
@@ -116,7 +116,7 @@ impl Builder {
     /// Takes a route back from an audience.
     #[inline]
     pub(crate) fn withdraw<P: BuildKey>(&mut self, audience: Audience, nlri: Nlri<P>) {
-        self.tell(Handle::NONE, PeerId(0), audience, nlri);
+        self.advertise(Handle::NONE, PeerId(0), audience, nlri);
     }
 
     /// The run of a key, counted up. Neighbours mostly share theirs.

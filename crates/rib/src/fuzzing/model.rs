@@ -18,7 +18,7 @@ pub(super) struct ModelPath {
     life: Staleness,
 }
 
-/// A peer and what it told.
+/// A peer and what it advertised.
 #[derive(Debug)]
 pub(super) struct ModelPeer {
     pub(super) profile: Arc<PeerProfile>,
@@ -121,7 +121,7 @@ impl Model {
             .retain(|(prefix, _), path| prefix.family() != family || path.life == Staleness::Fresh);
     }
 
-    /// Prefixes that anyone told.
+    /// Prefixes that anyone advertised.
     pub(super) fn prefixes(&self) -> Vec<Prefix> {
         let keys = self.peers.values().flat_map(|peer| peer.paths.keys());
         let mut prefixes: Vec<Prefix> = keys.map(|(prefix, _)| *prefix).collect();
@@ -171,7 +171,12 @@ impl Model {
     }
 
     /// What a member of a group should hold of a prefix: the octets of the sets, sorted.
-    pub(super) fn told(&self, group: GroupId, member: PeerId, prefix: Prefix) -> Vec<Vec<u8>> {
+    pub(super) fn advertised(
+        &self,
+        group: GroupId,
+        member: PeerId,
+        prefix: Prefix,
+    ) -> Vec<Vec<u8>> {
         let Some(group) = self.groups.get(&group) else {
             return Vec::new();
         };

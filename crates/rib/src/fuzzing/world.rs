@@ -103,7 +103,7 @@ pub(super) struct World {
     notes: Vec<ShardNote>,
     bound: usize,
     flips: u32,
-    /// By group and family: prefixes told, where a limit counts them.
+    /// By group and family: prefixes advertised, where a limit counts them.
     held: Vec<[Arc<AtomicU32>; 2]>,
 }
 
@@ -859,29 +859,33 @@ impl World {
             holds.entry(*prefix).or_default().push(set.clone());
         }
         let mut count = [0; 2];
-        let (mut told, mut missing) = ([0; 2], [0; 2]);
+        let (mut advertised, mut missing) = ([0; 2], [0; 2]);
         let limits = self.model.groups.get(&group);
         let limits = limits.and_then(|group| group.limits.as_ref());
         for prefix in prefixes {
             let mut has = holds.remove(prefix).unwrap_or_default();
             has.sort();
-            let should = self.model.told(group, peer, *prefix);
+            let should = self.model.advertised(group, peer, *prefix);
             let family = prefix.family().index();
             if limits.is_some() && has.is_empty() && !should.is_empty() {
                 missing[family] += 1;
             } else {
                 assert_eq!(has, should, "{peer:?} of {group:?} holds of {prefix}");
             }
-            told[family] += u32::from(!has.is_empty());
+            advertised[family] += u32::from(!has.is_empty());
             count[family] += has.len() as u32;
         }
         for (family, limit) in Family::ALL.into_iter().zip(limits.into_iter().flatten()) {
-            let (told, missing) = (told[family.index()], missing[family.index()]);
-            assert_eq!(told, limit.held.load(Relaxed), "told to {peer:?}");
+            let (advertised, missing) = (advertised[family.index()], missing[family.index()]);
+            assert_eq!(
+                advertised,
+                limit.held.load(Relaxed),
+                "advertised to {peer:?}"
+            );
             assert_eq!(missing, self.shard.held_back(group, family));
-            let full = limit.action != LimitAction::Warn && told >= limit.max;
-            let over = limit.action == LimitAction::Block && told > limit.max;
-            assert!(!over, "{peer:?} is told more than its limit");
+            let full = limit.action != LimitAction::Warn && advertised >= limit.max;
+            let over = limit.action == LimitAction::Block && advertised > limit.max;
+            assert!(!over, "{peer:?} is advertised more than its limit");
             assert!(missing == 0 || full, "{peer:?}: there is room");
         }
         assert!(holds.is_empty(), "{peer:?} holds what is gone: {holds:?}");
@@ -996,7 +1000,7 @@ fn take(member: &mut Member, peer: PeerId, batch: &EgressBatch, strict: bool) {
                 }
                 None => {
                     let had = member.holds.remove(&key).is_some();
-                    assert!(had || !strict, "{peer:?} was never told {key:?}");
+                    assert!(had || !strict, "{peer:?} was never advertised {key:?}");
                 }
             }
         }

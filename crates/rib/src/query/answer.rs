@@ -14,7 +14,7 @@ use crate::limits::ROW_SLOTS;
 use crate::table::paths::Path;
 use crate::table::{Table, TableKey};
 use crate::{
-    Filter, GroupId, NotTold, PeerId, Query, QueryCursor, RouteRow, Shard, Staleness, Step,
+    Filter, GroupId, NotAdvertised, PeerId, Query, QueryCursor, RouteRow, Shard, Staleness, Step,
 };
 
 impl Shard {
@@ -185,7 +185,8 @@ impl Shard {
             };
             row.best = best == Some(index);
             row.lost = lost.and_then(|(step, to): (Step, usize)| Some((step, paths.get(to)?.peer)));
-            row.told = to.and_then(|(peer, group)| self.told(table, slot, path, peer, group));
+            row.advertised = to
+                .and_then(|(peer, group)| self.why_not_advertised(table, slot, path, peer, group));
             out.push(row);
         }
         if let Some(rows) = out.get_mut(first..) {
@@ -218,11 +219,11 @@ impl Shard {
                 .staleness(),
             rejection,
             lost: None,
-            told: None,
+            advertised: None,
         })
     }
 
-    /// What a member was told of a slot.
+    /// What a member was advertised of a slot.
     fn advertised_rows<P: TableKey>(
         &self,
         table: &Table<P>,
@@ -255,7 +256,7 @@ impl Shard {
                 stale: Staleness::Fresh,
                 rejection: None,
                 lost: None,
-                told: None,
+                advertised: None,
             });
         };
         if group.is_many(P::INDEX) {
@@ -266,30 +267,30 @@ impl Shard {
             for sent in sent.iter().filter(|sent| sent.source != peer) {
                 push(sent.handle, sent.source, sent.id());
             }
-        } else if let Some(told) = group.told.get(P::INDEX)
-            && let Some((handle, source)) = told.get(slot).of(peer)
+        } else if let Some(advertised) = group.advertised.get(P::INDEX)
+            && let Some((handle, source)) = advertised.get(slot).of(peer)
         {
             push(handle, source, 0);
         }
     }
 
-    /// Whether a member is told a path, and if not, why; in the order in which egress asks.
-    fn told<P: TableKey>(
+    /// Whether a member is advertised a path, and if not, why; in the order in which egress asks.
+    fn why_not_advertised<P: TableKey>(
         &self,
         table: &Table<P>,
         slot: u32,
         path: &Path,
         member: PeerId,
         group: GroupId,
-    ) -> Option<Result<(), NotTold>> {
+    ) -> Option<Result<(), NotAdvertised>> {
         let group = self.groups.get(group)?;
         let prefix = table.slot(slot)?.prefix();
         let fault = self.held_from(group, path, member, prefix);
         Some(match fault {
             Some(fault) => Err(fault),
-            None if is_told::<P>(group, slot, path, member) => Ok(()),
-            None if group.waits(P::INDEX, slot) => Err(NotTold::Limit),
-            None => Err(NotTold::NotBest),
+            None if is_advertised::<P>(group, slot, path, member) => Ok(()),
+            None if group.waits(P::INDEX, slot) => Err(NotAdvertised::Limit),
+            None => Err(NotAdvertised::NotBest),
         })
     }
 
@@ -299,32 +300,32 @@ impl Shard {
         path: &Path,
         member: PeerId,
         prefix: P,
-    ) -> Option<NotTold> {
+    ) -> Option<NotAdvertised> {
         let profile = &group.profile;
         let source = self.core.peers.get(path.peer)?;
         if path.accepted.is_none() {
-            return Some(NotTold::Rejected);
+            return Some(NotAdvertised::Rejected);
         }
         if path.peer == member {
-            return Some(NotTold::OwnPath);
+            return Some(NotAdvertised::OwnPath);
         }
         if !profile.families.contains(P::FAMILY) {
-            return Some(NotTold::Family);
+            return Some(NotAdvertised::Family);
         }
         if !profile
             .eligibility
             .allows(source.profile.class, profile.class)
         {
-            return Some(NotTold::Matrix);
+            return Some(NotAdvertised::Matrix);
         }
         if path.digest.is_long_lived() && !profile.long_lived {
-            return Some(NotTold::LongLived);
+            return Some(NotAdvertised::LongLived);
         }
         if held_back(profile, self.core.sets.flags(path.accepted)) {
-            return Some(NotTold::Community);
+            return Some(NotAdvertised::Community);
         }
         let Some(policy) = &profile.export else {
-            return Some(NotTold::NoPolicy);
+            return Some(NotAdvertised::NoPolicy);
         };
         let route = RouteContext {
             peer: &source.facts,
@@ -337,20 +338,20 @@ impl Shard {
         let set = match policy.evaluate(&route, &mut changed, &mut Hits::new(policy)) {
             Outcome::Reject { statement } => {
                 let (policy, statement) = rejecting(policy, statement);
-                return Some(NotTold::Policy { policy, statement });
+                return Some(NotAdvertised::Policy { policy, statement });
             }
             Outcome::Accept => route.set,
             Outcome::AcceptChanged => changed.as_ref(),
         };
         let sent = sendable::<P>(&mut Vec::new(), profile, &self.core, path.peer, set);
         sent.err().map(|why| match why {
-            Unsendable::TooLarge => NotTold::TooLarge,
-            Unsendable::NextHop => NotTold::NextHop,
+            Unsendable::TooLarge => NotAdvertised::TooLarge,
+            Unsendable::NextHop => NotAdvertised::NextHop,
         })
     }
 }
 
-fn is_told<P: TableKey>(group: &Group, slot: u32, path: &Path, member: PeerId) -> bool {
+fn is_advertised<P: TableKey>(group: &Group, slot: u32, path: &Path, member: PeerId) -> bool {
     if group.is_many(P::INDEX) {
         let sent = group
             .sent
@@ -360,12 +361,12 @@ fn is_told<P: TableKey>(group: &Group, slot: u32, path: &Path, member: PeerId) -
             .iter()
             .any(|sent| sent.key() == (path.peer, path.tag.sub()));
     }
-    // A group with one path a prefix is told the best of the source's paths, if any.
-    let told = group
-        .told
+    // A group with one path a prefix is advertised the best of the source's paths, if any.
+    let advertised = group
+        .advertised
         .get(P::INDEX)
-        .and_then(|told| told.get(slot).of(member));
-    told.is_some_and(|(handle, source)| {
+        .and_then(|advertised| advertised.get(slot).of(member));
+    advertised.is_some_and(|(handle, source)| {
         source == path.peer
             && (handle == path.accepted || handle.owner() >= crate::limits::WORKERS_MAX)
     })

@@ -9,17 +9,17 @@ use thruway_wire::{FamilySet, Prefix};
 use super::*;
 use crate::tests::{Bed, group, path, path6, profile, v4};
 use crate::{
-    AddPathSend, Audience, Cursor, Filter, Handle, LimitAction, NotTold, PeerProfile, PrefixLimit,
-    Query, QueryCursor, Rejection, RouteRow, Staleness, Step, Stream,
+    AddPathSend, Audience, Cursor, Filter, Handle, LimitAction, NotAdvertised, PeerProfile,
+    PrefixLimit, Query, QueryCursor, Rejection, RouteRow, Staleness, Step, Stream,
 };
 
 fn peers() -> [PeerProfile; 3] {
     [1, 2, 3].map(profile)
 }
 
-/// (withdrawn?, audience, prefixes) of what groups were told.
+/// (withdrawn?, audience, prefixes) of what was advertised to groups.
 fn said(bed: &Bed) -> Vec<(bool, Audience, u32)> {
-    let runs = bed.told.iter().flat_map(|batch| &batch.runs);
+    let runs = bed.advertised.iter().flat_map(|batch| &batch.runs);
     runs.map(|run| (run.handle.is_none(), run.audience, run.count))
         .collect()
 }
@@ -95,8 +95,8 @@ fn families_with_and_without_add_path_stay_apart_in_one_group() {
     bed.announce(1, "11.0.0.0/8", &four);
     bed.announce(1, "2001:db9::/32", &path6(&[64601, 7]));
     bed.turn();
-    let [batch] = bed.told.as_slice() else {
-        panic!("{:?}", bed.told)
+    let [batch] = bed.advertised.as_slice() else {
+        panic!("{:?}", bed.advertised)
     };
     let runs = batch.runs.iter().map(|run| {
         let range = run.start as usize..(run.start + run.count) as usize;
@@ -150,7 +150,7 @@ fn a_lost_peer_is_withdrawn_and_its_sets_go_back() {
     bed.turn();
     let gone: u32 = said(&bed).iter().filter(|run| run.0).map(|run| run.2).sum();
     assert_eq!(gone, 200);
-    // Places in the log are kept until the worker has seen what it was told, sets are not.
+    // Places in the log are kept until the worker has seen what was advertised to it, sets are not.
     let counters = bed.shard.counters();
     assert_eq!(
         (bed.interner.stats().sets, counters.prefixes),
@@ -280,7 +280,7 @@ fn a_block_limit_holds_back_and_asks_when_there_is_room() {
     assert_eq!(
         (counters.received, counters.blocked),
         (2, 2),
-        "told again is not counted twice"
+        "advertised again is not counted twice"
     );
     bed.withdraw(1, "10.1.0.0/16");
     bed.shard.apply(&mut bed.batch);
@@ -302,11 +302,11 @@ fn explain_says_where_each_path_lost_and_why_a_member_is_not_told() {
         panic!("{rows:?}")
     };
     assert!(best.best && best.lost.is_none());
-    assert_eq!(best.told, Some(Err(NotTold::OwnPath)));
+    assert_eq!(best.advertised, Some(Err(NotAdvertised::OwnPath)));
     assert_eq!(second.lost, Some((Step::AsPathLen, PeerId(1))));
-    assert_eq!(second.told, Some(Ok(())));
+    assert_eq!(second.advertised, Some(Ok(())));
     assert!(matches!(rejected.rejection, Some(Rejection::AsLoop(_))));
-    assert_eq!(rejected.told, Some(Err(NotTold::Rejected)));
+    assert_eq!(rejected.advertised, Some(Err(NotAdvertised::Rejected)));
 }
 
 #[test]
@@ -450,13 +450,13 @@ fn a_full_log_gives_up_the_slow_and_loses_no_change_for_the_group() {
     };
     assert_eq!(batch.stream, Stream::Lost { reader });
     bed.turn();
-    let told: u32 = said(&bed)
+    let advertised: u32 = said(&bed)
         .iter()
         .filter(|run| !run.0)
         .map(|run| run.2)
         .sum();
     let withdrawn: u32 = said(&bed).iter().filter(|run| run.0).map(|run| run.2).sum();
-    assert_eq!((told, withdrawn), (40, 1));
+    assert_eq!((advertised, withdrawn), (40, 1));
     bed.shard.request(&EgressRequest::Seen {
         worker,
         number: u64::MAX,
@@ -471,8 +471,11 @@ fn a_full_log_gives_up_the_slow_and_loses_no_change_for_the_group() {
 /// The peer whose path is the best of 10.0.0.0/8.
 fn best(bed: &Bed) -> u16 {
     let rows = rows(bed, &Query::Routes(Filter::Exact(v4("10.0.0.0/8").into())));
-    let told = bed.shard.groups.get(GroupId(0)).unwrap().told[0].get(0);
-    assert_eq!(told.source, rows[0].peer, "the group was told the best");
+    let advertised = bed.shard.groups.get(GroupId(0)).unwrap().advertised[0].get(0);
+    assert_eq!(
+        advertised.source, rows[0].peer,
+        "the group was advertised the best"
+    );
     rows[0].peer.0
 }
 

@@ -166,7 +166,7 @@ impl Log {
     }
 
     /// Drops entries before `upto` for which a later one before `upto` stands. All groups have passed
-    /// `upto`: what they told because of the later entry holds for the earlier one, too.
+    /// `upto`: what they advertised because of the later entry holds for the earlier one, too.
     pub(crate) fn compact(&mut self, upto: u64, logged: impl Fn(SlotRef) -> Logged) {
         let (base, upto) = (self.base, upto.min(self.end()));
         let is_last = |position: u64, slot: SlotRef| {

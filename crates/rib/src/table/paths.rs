@@ -22,7 +22,7 @@ pub(crate) struct Path {
 
 const _: () = assert!(size_of::<Path>() == 16);
 
-/// Generation of the peer's session that told the path, its number among the peer's paths for the
+/// Generation of the peer's session that advertised the path, its number among the peer's paths for the
 /// prefix, whether it came with an identifier, and whether its set is an odd one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tag(u16);

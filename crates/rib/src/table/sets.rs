@@ -15,7 +15,7 @@ use crate::{Handle, ShardId};
 pub(crate) struct Entry {
     /// `None`: never seen, or freed by its owner.
     set: Option<AttrSet>,
-    /// Paths, memos and told routes that name it.
+    /// Paths, memos and advertised routes that name it.
     uses: u32,
     /// Grants not yet returned.
     grants: u32,

@@ -65,7 +65,7 @@ impl Session {
             out.refresh(Refresh::End(family));
         }
         self.tick_wait(now, out);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     fn due(&self, now: Time) -> Option<(ConnId, Due)> {

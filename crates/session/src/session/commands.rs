@@ -18,7 +18,7 @@ impl Session {
             self.damping.clear();
             self.retries.clear();
             self.begin(now, out);
-            self.tell_state(out);
+            self.advertise_state(out);
         }
     }
 
@@ -76,7 +76,7 @@ impl Session {
         }
         self.retention.clear(out);
         self.bare = false;
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     fn any_conn(&self) -> Option<ConnId> {

@@ -34,7 +34,7 @@ impl Session {
         }
         self.make_room(now, out);
         self.open(now, conn, Direction::Incoming, out);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     /// The connection of the last [`Actions::connect`] is there.
@@ -48,7 +48,7 @@ impl Session {
         }
         self.wait = Wait::LISTEN;
         self.open(now, conn, Direction::Outgoing, out);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     /// The connection of the last [`Actions::connect`] will not come. `error` is the system's text.
@@ -62,13 +62,13 @@ impl Session {
             self.last_down = Some((now, reason));
         }
         self.retry_later(now);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     /// `conn` is closed, with the system's text where that was an error. Its last event.
     pub fn closed(&mut self, now: Time, conn: ConnId, error: Option<&str>, out: &mut dyn Actions) {
         self.end(now, conn, DownReason::Closed(error.map(str::to_owned)), out);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     /// A whole message came in on `conn`. UPDATEs go to
@@ -91,7 +91,7 @@ impl Session {
         } else if let Err(error) = self.take_message(now, conn, message, out) {
             self.end(now, conn, DownReason::Sent(error), out);
         }
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     fn take_message(
@@ -147,7 +147,7 @@ impl Session {
         out: &mut dyn Actions,
     ) {
         self.end(now, conn, DownReason::Sent(notification), out);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     /// An UPDATE of `conn` has a verdict of reset: `notification` is what it answers
@@ -160,7 +160,7 @@ impl Session {
         out: &mut dyn Actions,
     ) {
         self.end(now, conn, DownReason::Sent(notification), out);
-        self.tell_state(out);
+        self.advertise_state(out);
     }
 
     /// The Established connection brought the End-of-RIB of `family` (RFC 4724 §2).

@@ -177,7 +177,7 @@ pub(crate) fn due(member: &Member, scale: u32, exchange_on: bool) -> [usize; SOU
             None => (Kind::Network, VNET.len()),
             Some(premises) => routes_of(premises, scale),
         };
-        // Its own site's routes are not told to a member, whatever the matrix says.
+        // Its own site's routes are not advertised to a member, whatever the matrix says.
         let own = source == member.behind + 1;
         if !own && cell(from, member.kind).allows(exchange_on) {
             *count = routes;

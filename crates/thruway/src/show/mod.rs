@@ -45,7 +45,7 @@ enum What {
         #[arg(long, requires = "prefix")]
         longer: bool,
     },
-    /// The virtual network: the switch, its NVAs and gateways, and who tells whom how much.
+    /// The virtual network: the switch, its NVAs and gateways, and who advertises how much to whom.
     Exchange,
     /// What hosts of the virtual network get, and whether the kernel has it.
     Hosts {
@@ -69,11 +69,11 @@ enum What {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum PeerTable {
-    /// What it told us, rejected routes included.
+    /// What it advertised to us, rejected routes included.
     Learned,
     /// What of that was rejected, and why.
     Rejected,
-    /// What it was told.
+    /// What was advertised to it.
     Advertised,
 }
 

@@ -366,8 +366,8 @@ pub(super) fn explain(prefix: &str, to: Option<&str>, routes: &[Route]) -> Strin
         };
         if let (Some(to), Some(told)) = (to, &route.told) {
             text += &match told.as_str() {
-                "told" => format!("\n    {to} is told this path"),
-                why => format!("\n    {to} is not told this path: {why}"),
+                "told" => format!("\n    {to} is advertised this path"),
+                why => format!("\n    {to} is not advertised this path: {why}"),
             };
         }
         let communities: Vec<String> = route.communities.iter().map(ToString::to_string).collect();

@@ -7,7 +7,7 @@ use crate::{EgressBatch, ShardId, WorkerId};
 
 const MEMBERS: [PeerId; 3] = [PeerId(1), PeerId(2), PeerId(3)];
 
-fn told(handle: u32, source: u16, alternate: u32, alternate_source: u16) -> Told {
+fn advertised(handle: u32, source: u16, alternate: u32, alternate_source: u16) -> Advertised {
     let of = |index: u32| {
         if index == 0 {
             Handle::NONE
@@ -15,7 +15,7 @@ fn told(handle: u32, source: u16, alternate: u32, alternate_source: u16) -> Told
             Handle::new(0, index)
         }
     };
-    Told {
+    Advertised {
         handle: of(handle),
         alternate: of(alternate),
         source: PeerId(source),
@@ -24,14 +24,14 @@ fn told(handle: u32, source: u16, alternate: u32, alternate_source: u16) -> Told
 }
 
 /// States with sources that are members (1, 2) and one that is not (9); an alternate only for a member.
-fn states() -> Vec<Told> {
-    let mut states = vec![Told::default()];
+fn states() -> Vec<Advertised> {
+    let mut states = vec![Advertised::default()];
     for source in [1, 2, 9] {
         for handle in [1, 2] {
-            states.push(told(handle, source, 0, 0));
+            states.push(advertised(handle, source, 0, 0));
             if source != 9 {
                 for (alternate, from) in [(3, 3), (1, 9), (2, 9)] {
-                    states.push(told(handle, source, alternate, from));
+                    states.push(advertised(handle, source, alternate, from));
                 }
             }
         }
@@ -68,7 +68,7 @@ fn hear(
             Audience::Only(one) => one == *member,
         });
         let mine: Vec<_> = mine.collect();
-        assert!(mine.len() <= 1, "told twice");
+        assert!(mine.len() <= 1, "advertised twice");
         if let Some(run) = mine.first() {
             *holds = run.handle.is_some().then_some(run.handle);
         }
@@ -84,8 +84,8 @@ fn sets() -> Sets {
     sets
 }
 
-fn views(told: &Told) -> [Option<Handle>; 3] {
-    MEMBERS.map(|member| told.of(member).map(|(handle, _)| handle))
+fn views(advertised: &Advertised) -> [Option<Handle>; 3] {
+    MEMBERS.map(|member| advertised.of(member).map(|(handle, _)| handle))
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn from_any_state_to_any_other_each_member_ends_with_its_view() {
     for old in states() {
         for new in states() {
             let say = |out: &mut Builder, members: &Members, nlri| {
-                tell_change(out, members, false, nlri, &old, &new);
+                advertise_change(out, members, false, nlri, &old, &new);
             };
             let (holds, runs) = hear(&sets, views(&old), say);
             assert_eq!(holds, views(&new), "{old:?} to {new:?}");
@@ -108,25 +108,25 @@ fn from_any_state_to_any_other_each_member_ends_with_its_view() {
 #[test]
 fn a_reader_that_comes_late_ends_with_its_view() {
     let sets = sets();
-    for told in states() {
+    for advertised in states() {
         let (holds, _) = hear(&sets, [None; 3], |out, members, nlri| {
-            tell_state(out, members, nlri, &told, false);
+            advertise_state(out, members, nlri, &advertised, false);
         });
-        assert_eq!(holds, views(&told), "{told:?} from nothing");
+        assert_eq!(holds, views(&advertised), "{advertised:?} from nothing");
         let (holds, _) = hear(&sets, [Some(Handle::new(0, 3)); 3], |out, members, nlri| {
-            tell_state(out, members, nlri, &told, true);
+            advertise_state(out, members, nlri, &advertised, true);
         });
-        assert_eq!(holds, views(&told), "{told:?} again");
+        assert_eq!(holds, views(&advertised), "{advertised:?} again");
     }
 }
 
 #[test]
 fn a_reflector_tells_a_change_of_source_alone() {
     let sets = sets();
-    let (old, new) = (told(1, 9, 0, 0), told(1, 8, 0, 0));
+    let (old, new) = (advertised(1, 9, 0, 0), advertised(1, 8, 0, 0));
     let runs = |reflects| {
         let say = |out: &mut Builder, members: &Members, nlri| {
-            tell_change(out, members, reflects, nlri, &old, &new);
+            advertise_change(out, members, reflects, nlri, &old, &new);
         };
         hear(&sets, views(&old), say).1
     };
@@ -136,19 +136,19 @@ fn a_reflector_tells_a_change_of_source_alone() {
 #[test]
 fn counts_follow_what_each_member_has() {
     let mut sets = sets();
-    let mut table = ToldTable::default();
-    for (slot, told) in states().into_iter().enumerate() {
-        table.set(slot as u32, &Told::default(), told, &mut sets);
+    let mut table = AdvertisedTable::default();
+    for (slot, advertised) in states().into_iter().enumerate() {
+        table.set(slot as u32, &Advertised::default(), advertised, &mut sets);
     }
     for member in MEMBERS {
         let has = states()
             .iter()
-            .filter(|told| told.of(member).is_some())
+            .filter(|advertised| advertised.of(member).is_some())
             .count();
         assert_eq!(table.count(member), has as u32);
     }
     let old = table.get(1);
-    table.set(1, &old, Told::default(), &mut sets);
+    table.set(1, &old, Advertised::default(), &mut sets);
     table.clear(&mut sets);
     assert_eq!(table.count(PeerId(1)), 0);
 }

@@ -9,7 +9,7 @@ use thruway_wire::Family;
 use crate::tests::{Bed, group, path, profile};
 use crate::{
     AddPathSend, AdvertisedLimit, Audience, EgressBatch, EgressSink, Filter, GroupId, GroupProfile,
-    LimitAction, NotTold, OutRun, PeerId, Query, QueryCursor, ShardEvent, ShardNote,
+    LimitAction, NotAdvertised, OutRun, PeerId, Query, QueryCursor, ShardEvent, ShardNote,
 };
 
 const MEMBER: u16 = 9;
@@ -58,22 +58,22 @@ fn announce(bed: &mut Bed, peer: u16, nets: std::ops::Range<u8>) {
     }
 }
 
-/// Nets that the member was told in the last turn, and those that were taken back.
+/// Nets that the member was advertised in the last turn, and those that were taken back.
 fn said(bed: &Bed) -> (Vec<u8>, Vec<u8>) {
-    let (mut told, mut gone) = (Vec::new(), Vec::new());
-    for batch in &bed.told {
+    let (mut advertised, mut gone) = (Vec::new(), Vec::new());
+    for batch in &bed.advertised {
         let its = |run: &&OutRun| run.audience != Audience::AllBut(ID);
         for run in batch.runs.iter().filter(its) {
             let nlri = &batch.nlri4[run.start as usize..][..run.count as usize];
             let list = if run.handle.is_some() {
-                &mut told
+                &mut advertised
             } else {
                 &mut gone
             };
             list.extend(nlri.iter().map(|nlri| nlri.prefix.addr().octets()[1]));
         }
     }
-    (told, gone)
+    (advertised, gone)
 }
 
 fn counts(bed: &Bed) -> (u32, u32) {
@@ -160,7 +160,7 @@ fn own_paths_do_not_count() {
     bed.turn();
     assert_eq!(said(&bed).0, [5]);
     assert_eq!((counts(&bed), limit.held.load(Relaxed)), ((1, 0), 1));
-    // Now there is something that it could be told of its own prefixes.
+    // Now there is something that it could be advertised of its own prefixes.
     announce(&mut bed, 1, 0..2);
     bed.turn();
     assert_eq!((counts(&bed), limit.held.load(Relaxed)), ((1, 2), 1));
@@ -185,16 +185,16 @@ fn a_changed_limit_applies_in_place() {
         let said = said(bed);
         (said, counts(bed), bed.notes.clone())
     };
-    let (told, counts, notes) = change(&mut bed, 5, LimitAction::Block);
-    assert_eq!((told.0, counts), (vec![2, 3, 4], (5, 1)));
+    let (advertised, counts, notes) = change(&mut bed, 5, LimitAction::Block);
+    assert_eq!((advertised.0, counts), (vec![2, 3, 4], (5, 1)));
     assert_eq!(notes, [ShardNote::AdvertisedNear(ID, V4)]);
     // What is too much now is taken back, the last first.
-    let (mut told, counts, notes) = change(&mut bed, 3, LimitAction::Block);
-    told.1.sort_unstable();
-    assert_eq!((told, counts), ((vec![], vec![3, 4]), (3, 3)));
+    let (mut advertised, counts, notes) = change(&mut bed, 3, LimitAction::Block);
+    advertised.1.sort_unstable();
+    assert_eq!((advertised, counts), ((vec![], vec![3, 4]), (3, 3)));
     assert_eq!(notes, [ShardNote::AdvertisedNear(ID, V4)]);
-    let (told, counts, notes) = change(&mut bed, 3, LimitAction::Warn);
-    assert_eq!((told.0, counts), (vec![3, 4, 5], (6, 0)));
+    let (advertised, counts, notes) = change(&mut bed, 3, LimitAction::Warn);
+    assert_eq!((advertised.0, counts), (vec![3, 4, 5], (6, 0)));
     assert!(notes.contains(&ShardNote::AdvertisedReached(ID, V4)));
     let (_, counts, notes) = change(&mut bed, 3, LimitAction::Restart);
     assert_eq!(counts, (6, 0));
@@ -258,8 +258,8 @@ fn two_groups_that_wait_for_the_same_prefix_both_get_there() {
     }
     let counts = |group, member| {
         let shard = &bed.shard;
-        let told = shard.advertised(GroupId(group), PeerId(member), V4);
-        (told, shard.held_back(GroupId(group), V4))
+        let advertised = shard.advertised(GroupId(group), PeerId(member), V4);
+        (advertised, shard.held_back(GroupId(group), V4))
     };
     assert_eq!((counts(0, MEMBER), counts(1, 8)), ((1, 3), (2, 2)));
 }
@@ -270,16 +270,16 @@ fn explain_names_the_limit() {
     let mut bed = bed(limited(&limit));
     announce(&mut bed, 1, 0..2);
     bed.turn();
-    let told = |net: u8| {
+    let advertised = |net: u8| {
         let prefix = format!("10.{net}.0.0/16").parse().unwrap();
         let to = Some((ID, GroupId(0)));
         let (mut rows, mut cursor) = (Vec::new(), QueryCursor::default());
         let query = Query::Explain { prefix, to };
         assert!(bed.shard.query(&query, &mut cursor, 9_000, &mut rows));
-        rows.remove(0).told
+        rows.remove(0).advertised
     };
-    assert_eq!(told(0), Some(Ok(())));
-    assert_eq!(told(1), Some(Err(NotTold::Limit)));
+    assert_eq!(advertised(0), Some(Ok(())));
+    assert_eq!(advertised(1), Some(Err(NotAdvertised::Limit)));
     let (mut rows, mut cursor) = (Vec::new(), QueryCursor::default());
     let query = Query::Advertised {
         peer: ID,
