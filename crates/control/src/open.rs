@@ -27,8 +27,8 @@ use super::access;
 use super::door::{Door, Reason, Site};
 use super::http;
 use super::limits::{
-    ACCEPT_REST, BACKLOG, BUFFER_BYTES, KEEPALIVE, SEND_BUFFER_BYTES, TCP_CONNECTIONS_MAX,
-    UNIX_CONNECTIONS_MAX, WHOLE_BYTES,
+    ACCEPT_REST, BACKLOG, BUFFER_BYTES, KEEPALIVE, PIECE_BYTES, SEND_BUFFER_BYTES,
+    TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, WHOLE_BYTES,
 };
 use super::problem::Problem;
 use super::server::RouteServer;
@@ -170,6 +170,7 @@ impl Service<Request<Incoming>> for Answering {
             Ok(response.map(|body| {
                 Body::new(Held {
                     body,
+                    rest: Bytes::new(),
                     _beat: beat,
                     _large: large,
                 })
@@ -213,11 +214,21 @@ fn allowed(site: &Site, request: &Request<Incoming>) -> Result<(), Problem> {
     })
 }
 
-/// A body, and what it holds until its reader has it.
+/// A body, and what it holds until its reader has it. It goes out in pieces: what is handed over whole
+/// would lie in front of the socket, counted by nobody.
 struct Held {
     body: Body,
+    /// Of the body's last frame, what is still to go out.
+    rest: Bytes,
     _beat: Beat,
     _large: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    fn piece(&mut self) -> Frame<Bytes> {
+        let len = self.rest.len().min(PIECE_BYTES);
+        Frame::data(self.rest.split_to(len))
+    }
 }
 
 impl HttpBody for Held {
@@ -228,15 +239,35 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let next = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(Ok(frame)) = next else {
+            return Poll::Ready(next);
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                self.rest = data;
+                Poll::Ready(Some(Ok(self.piece())))
+            }
+            Err(frame) => Poll::Ready(Some(Ok(frame))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 
