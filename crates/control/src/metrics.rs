@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family as Metric;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use thruway_api::{Peer, RouteCounts};
+use thruway_api::{Peer, RouteCounts, Status};
 
 use super::door::Site;
 use super::server::{Figures, NetworkFigures};
@@ -91,6 +91,12 @@ fn server(figures: &Figures, registry: &mut Registry) {
         prefixes.get_or_create(&labels).set(clamp(count));
     }
     registry.register("prefixes", "Prefixes with at least one path", prefixes);
+    levels(status, registry);
+    growing(figures, registry);
+}
+
+/// What goes up and down.
+fn levels(status: &Status, registry: &mut Registry) {
     for (name, help, value) in [
         (
             "peers",
@@ -124,6 +130,11 @@ fn server(figures: &Figures, registry: &mut Registry) {
         number.set(clamp(value));
         registry.register(name, help, number);
     }
+}
+
+/// What only grows.
+fn growing(figures: &Figures, registry: &mut Registry) {
+    let status = &figures.status;
     for (name, help, value) in [
         (
             "messages_received",

@@ -1,5 +1,6 @@
 //! The house rules as a test. Each rule says what is wrong, where, and what to do instead.
 
+mod manifests;
 mod rules;
 mod source;
 mod tiers;
@@ -11,6 +12,7 @@ use crate::shell;
 /// Checks every rule and prints the medians that the budgets are about.
 pub(crate) fn run() -> Result<()> {
     let mut findings = tiers::check()?;
+    findings.extend(manifests::check()?);
     let files = source::read_all(&shell::root())?;
     for file in &files {
         rules::check_file(file, &mut findings);
