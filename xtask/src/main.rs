@@ -3,6 +3,7 @@
 mod compare;
 mod count;
 mod fuzz;
+mod mutants;
 mod packages;
 mod shell;
 mod test;
@@ -33,6 +34,8 @@ enum Command {
     Count(count::CountArgs),
     /// Runs each fuzz target for a while.
     Fuzz(fuzz::FuzzArgs),
+    /// Mistakes in a crate that none of its unit tests notices.
+    Mutants(mutants::MutantsArgs),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Count(args) => count::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ keys! {
 
 keys! {
     /// Keys of a peer that it may also inherit from its group.
-    pub(super) struct PeerKeys {
+    pub(super) struct PeerKeys inherits {
         role: PeerRole = "role",
         asn: PeerAs = "asn",
         description: String = "description",
@@ -69,24 +69,6 @@ keys! {
         send_med: bool = "send-med",
         alternatives: bool = "alternatives",
     }
-}
-
-macro_rules! inherit {
-    ($($field:ident)*) => {
-        impl PeerKeys {
-            /// What is said here, and from the group what is not.
-            pub(super) fn or(self, group: &PeerKeys) -> Self {
-                PeerKeys { $($field: self.$field.or_else(|| group.$field.clone()),)* }
-            }
-        }
-    };
-}
-inherit! {
-    role asn description shutdown port peers_max local_address passive connect_retry idle_hold idle_hold_max md5 gtsm ttl
-    families hold_time send_hold add_path extended_message extended_next_hop graceful_restart
-    long_lived bgp_role bgp_role_strict import export max_prefixes max_advertised interpret_communities
-    allow_as_sets allow_own_as allow_martians enforce_first_as as_path_max next_hop subnets next_hop_self
-    own_next_hop prepend_own_as send_med alternatives
 }
 
 /// A TCP MD5 key, or where it is kept.

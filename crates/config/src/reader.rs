@@ -228,6 +228,20 @@ pub(super) fn found(value: &DeValue<'_>) -> String {
 /// Declares a table's keys once: the struct that they are read into, their names for the check for
 /// unknown ones, and how a table inherits from another.
 macro_rules! keys {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident inherits {
+        $($field:ident: $type:ty = $key:literal,)*
+    }) => {
+        $crate::reader::keys! {
+            $(#[$meta])* $vis struct $name { $($field: $type = $key,)* }
+        }
+
+        impl $name {
+            /// What is said here, and from `other` what is not.
+            $vis fn or(self, other: &$name) -> Self {
+                $name { $($field: self.$field.or_else(|| other.$field.clone()),)* }
+            }
+        }
+    };
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($field:ident: $type:ty = $key:literal,)*
     }) => {

@@ -33,7 +33,6 @@ struct Uses {
     prefix: bool,
     peer: bool,
     to: bool,
-    family: bool,
 }
 
 impl Uses {
@@ -47,18 +46,13 @@ impl Uses {
                 Condition::Prefix(_) => uses.prefix = true,
                 Condition::Peer(_) => uses.peer = true,
                 Condition::To(_) => uses.to = true,
-                Condition::Family(_) => uses.family = true,
                 _ => {}
             }
         }
         for change in statements.iter().flat_map(|statement| &statement.changes) {
             match change {
-                Change::PrependPeer(_) => uses.peer = true,
-                Change::NextHop(_) => uses.family = true,
-                Change::NextHopPeer => (uses.peer, uses.family) = (true, true),
-                Change::NextHopOwn => {
-                    (uses.peer, uses.to, uses.family) = (true, true, true);
-                }
+                Change::PrependPeer(_) | Change::NextHopPeer => uses.peer = true,
+                Change::NextHopOwn => (uses.peer, uses.to) = (true, true),
                 _ => {}
             }
         }
@@ -131,13 +125,6 @@ impl Policy {
     #[must_use]
     pub fn uses_to(&self) -> bool {
         self.uses.to
-    }
-
-    /// True where the verdict or the change can depend on the family: a memo that both families
-    /// share needs it in its key.
-    #[must_use]
-    pub fn uses_family(&self) -> bool {
-        self.uses.family
     }
 
     /// Number of statements.

@@ -16,6 +16,34 @@ fn a_kind_is_known_by_its_class() {
     assert_eq!((Kind::from_class(7), Kind::from_class(12)), (None, None));
 }
 
+/// Files, the API and people's scripts have these.
+#[test]
+fn kinds_and_states_have_their_names() {
+    let rows = Kind::ALL.map(|kind| {
+        let names = (kind.as_str(), kind.source(), kind.receiver());
+        (kind, names, kind.is_gateway())
+    });
+    let expected = [
+        (Kind::Network, ("network", "VNet prefixes", "hosts"), false),
+        (Kind::Nva, ("nva", "NVA", "NVA"), false),
+        (
+            Kind::ExpressRoute,
+            (
+                "expressroute",
+                "ExpressRoute gateway",
+                "ExpressRoute gateway",
+            ),
+            true,
+        ),
+        (Kind::Vpn, ("vpn", "VPN gateway", "VPN gateway"), true),
+    ];
+    assert_eq!(rows, expected);
+    let reason = String::new();
+    let states = [Health::Up, Health::Degraded { reason }, Health::Down];
+    let names = states.each_ref().map(Health::as_str);
+    assert_eq!(names, ["up", "degraded", "down"]);
+}
+
 /// Network, NVA, ExpressRoute, VPN.
 #[test]
 fn preference_ranks_kinds() {

@@ -97,3 +97,32 @@ proptest! {
         }
     }
 }
+
+/// Parts of standard communities and two-octet administrators end at 65,535, those of large ones and
+/// four-octet administrators at 4,294,967,295.
+#[test]
+fn numbers_have_their_bounds() {
+    for good in [
+        "65535:65535",
+        "0:0",
+        "4294967295:4294967295:4294967295",
+        "rt:65535:4294967295",
+        "rt:4294967295:65535",
+    ] {
+        assert!(good.parse::<CommunityPattern>().is_ok(), "{good}");
+    }
+    for bad in [
+        "65536:1",
+        "1:65536",
+        "0-65536:1",
+        "4294967296:1:1",
+        "1:4294967296:1",
+        "1:1:4294967296",
+        "rt:65535:4294967296",
+        "rt:65536:65536",
+        "rt:4294967296:1",
+        "2-1:1",
+    ] {
+        assert!(bad.parse::<CommunityPattern>().is_err(), "{bad}");
+    }
+}

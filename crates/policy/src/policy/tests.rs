@@ -468,12 +468,7 @@ fn changes_that_cancel_out_are_no_change() {
 fn uses_name_what_a_memo_must_hold_apart() {
     let uses = |matches: MatchDef, set: ChangeDef| {
         let policy = policy(false, vec![statement(matches, set, Verdict::Accept)]);
-        [
-            policy.uses_prefix(),
-            policy.uses_peer(),
-            policy.uses_to(),
-            policy.uses_family(),
-        ]
+        [policy.uses_prefix(), policy.uses_peer(), policy.uses_to()]
     };
     let (any, same) = (MatchDef::default, ChangeDef::default);
     let path: SetMatch<AsPathExpression> = values(&["^1_"]);
@@ -485,33 +480,46 @@ fn uses_name_what_a_memo_must_hold_apart() {
             },
             same()
         ),
-        [false; 4]
+        [false; 3]
     );
     let prefix = MatchDef {
         prefix: named("nets"),
         ..any()
     };
-    assert_eq!(uses(prefix, same()), [true, false, false, false]);
+    assert_eq!(uses(prefix, same()), [true, false, false]);
     let from = MatchDef {
         peer: peer(&["c1"], &[], &[]),
         ..any()
     };
-    assert_eq!(uses(from, same()), [false, true, false, false]);
+    assert_eq!(uses(from, same()), [false, true, false]);
     let to = MatchDef {
         to: peer(&["c1"], &[], &[]),
         ..any()
     };
-    assert_eq!(uses(to, same()), [false, false, true, false]);
+    assert_eq!(uses(to, same()), [false, false, true]);
     let family = MatchDef {
         family: Some(Family::Ipv4),
         ..any()
     };
-    assert_eq!(uses(family, same()), [false, false, false, true]);
+    assert_eq!(uses(family, same()), [false; 3], "memos are a family's");
+    for (next_hop, expected) in [
+        (NextHopChange::Peer, [false, true, false]),
+        (
+            NextHopChange::Address(IpAddr::from([192, 0, 2, 1])),
+            [false; 3],
+        ),
+    ] {
+        let change = ChangeDef {
+            next_hop: Some(next_hop),
+            ..same()
+        };
+        assert_eq!(uses(any(), change), expected);
+    }
     let own = ChangeDef {
         next_hop: Some(NextHopChange::Own),
         ..same()
     };
-    assert_eq!(uses(any(), own), [false, true, true, true]);
+    assert_eq!(uses(any(), own), [false, true, true]);
     let prepend = Prepend {
         asn: PrependAs::Peer,
         count: 1,
@@ -520,7 +528,7 @@ fn uses_name_what_a_memo_must_hold_apart() {
         prepend: Some(prepend),
         ..same()
     };
-    assert_eq!(uses(any(), prepend), [false, true, false, false]);
+    assert_eq!(uses(any(), prepend), [false, true, false]);
 }
 
 #[test]
@@ -542,4 +550,15 @@ fn built_in_policies_are_shared_and_have_version_0() {
         }
     );
     assert_eq!(policy(true, vec![]).version(), 7);
+}
+
+#[test]
+fn hits_of_shards_add_up() {
+    let hits = |statements: [u64; 2], default| Hits {
+        statements: statements.to_vec(),
+        default,
+    };
+    let mut sum = hits([1, 20], 300);
+    sum.add(&hits([4000, 50_000], 600_000));
+    assert_eq!(sum, hits([4001, 50_020], 600_300));
 }

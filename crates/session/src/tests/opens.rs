@@ -392,6 +392,93 @@ fn a_peer_that_knows_no_capabilities_gets_an_open_without() {
 }
 
 #[test]
+fn an_open_without_capabilities_asks_for_nothing_that_takes_one() {
+    let on = AddPathOffer {
+        receive: true,
+        send: true,
+    };
+    let full = SessionConfig {
+        families: FamilySet::ALL,
+        add_path: [on; 2],
+        extended_message: true,
+        route_refresh: true,
+        enhanced_route_refresh: true,
+        graceful_restart: Some(crate::GrOffer::default()),
+        long_lived: Some(60),
+        role: Some(Role::Peer),
+        role_strict: true,
+        fqdn: Some(("a".to_owned(), "b".to_owned())),
+        extended_next_hop: true,
+        as4: true,
+        hold_time: 33,
+        ..config()
+    };
+    let bare = full.without_capabilities();
+    assert_eq!(bare.families, FamilySet::IPV4);
+    assert_eq!(bare.add_path, [AddPathOffer::default(); 2]);
+    assert!(!bare.extended_message && !bare.route_refresh && !bare.enhanced_route_refresh);
+    assert_eq!((bare.graceful_restart, bare.long_lived), (None, None));
+    assert_eq!((bare.role, bare.fqdn.clone()), (None, None));
+    assert!(!bare.extended_next_hop && !bare.as4);
+    // What takes no capability stays.
+    assert_eq!((bare.hold_time, bare.role_strict), (33, true));
+    let ipv6 = SessionConfig {
+        families: [Family::Ipv6].into_iter().collect(),
+        ..full
+    };
+    assert!(ipv6.without_capabilities().families.is_empty());
+}
+
+/// RFC 4271 §6.8 and RFC 6286 §2.3, with the identifiers and AS numbers both ways round.
+#[test]
+fn of_two_connections_the_higher_identifier_s_stays() {
+    use crate::collision::{Collision, judge};
+    use crate::conn::{Conn, Phase};
+    use crate::open_sent::OpenSent;
+    let now = thruway_wire::Time::default();
+    let conn = |id, direction| Conn {
+        id: crate::ConnId(id),
+        direction,
+        bare: false,
+        phase: Phase::OpenSent(OpenSent::new(now)),
+    };
+    let (theirs, ours) = (Direction::Incoming, Direction::Outgoing);
+    let them = (RouterId(0x0a00_0001), THEM);
+    for (router_id, local_as, winner) in [
+        (RouterId(0x0a00_0002), US, ours),
+        (RouterId(0x0a00_0000), US, theirs),
+        (them.0, Asn(THEM.0 + 1), ours),
+        (them.0, Asn(THEM.0 - 1), theirs),
+    ] {
+        let config = SessionConfig {
+            router_id,
+            local_as,
+            ..config()
+        };
+        let met = meet(&config, &open()).unwrap();
+        assert_eq!((met.peer_id, met.peer_as), them);
+        for (this, other) in [
+            (theirs, ours),
+            (ours, theirs),
+            (ours, ours),
+            (theirs, theirs),
+        ] {
+            let verdict = judge(now, &config, &conn(1, this), &conn(2, other), &met);
+            let stays = this == winner || this == other;
+            let expected = if stays {
+                Collision::None
+            } else {
+                Collision::Defer
+            };
+            assert_eq!(
+                verdict, expected,
+                "{router_id} {local_as}: {this:?} {other:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn message_lengths_follow_what_was_offered() {
     let conn = crate::ConnId(1);
     let mut t = Script::started(config());
