@@ -34,6 +34,7 @@ fn profile(peer: u16) -> Arc<PeerProfile> {
         addr: next_hop(peer).addr(),
         router_id: RouterId(u32::from(peer) + 1),
         local: (None, None),
+        link_local: None,
         internal: false,
         class: PeerClass(0),
         rank: 0,

@@ -15,6 +15,7 @@ on_both! {
     a_panic_of_any_thread_ends_it,
     connections_without_an_open_are_bounded,
     strangers_are_summed_up,
+    a_log_that_nobody_reads_stops_nothing,
     a_peer_that_fails_again_and_again_is_shown_and_can_be_let_in,
 }
 
@@ -178,4 +179,51 @@ fn a_peer_that_fails_again_and_again_is_shown_and_can_be_let_in(transport: &str)
     let _ = output(&mut rig.command("reset", &["c1", "start"]));
     rig.wait_peer("c1", "/damped", serde_json::Value::Null);
     let _one = rig.connect(1);
+}
+
+/// The log goes into a pipe that is full: the API answers, and SIGTERM ends it.
+fn a_log_that_nobody_reads_stops_nothing(transport: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, socket) = (folder.path().join("t.toml"), folder.path().join("api"));
+    let text = format!(
+        "[server]\nasn = 64500\nrouter-id = \"198.18.0.9\"\nlisten = [\"127.0.0.1:0\"]\n\
+         api-socket = \"{}\"\ntransport = \"{transport}\"\n",
+        socket.display(),
+    );
+    std::fs::write(&file, text).expect("a writable folder");
+    let mut server = Command::new(binary())
+        .args(["serve", "--config"])
+        .arg(&file)
+        .env("THRUWAY_LOG", "trace")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("thruway runs");
+    let log = server.stderr.take().expect("it is piped");
+    let asked = || {
+        Command::new(binary())
+            .args(["show", "--json", "--socket"])
+            .arg(&socket)
+            .arg("status")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    // Requests are logged, too.
+    let mut before = 0;
+    wait_until("the pipe is full", PATIENCE, || {
+        let answered = asked();
+        let lies = rustix::io::ioctl_fionread(&log).expect("a pipe");
+        let full = answered && lies > 0 && lies == before;
+        before = lies;
+        full
+    });
+    assert!((0..5).all(|_| asked()), "the API answers");
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+    let mut status = None;
+    wait_until("it ends", PATIENCE, || {
+        status = server.try_wait().expect("ours");
+        status.is_some()
+    });
+    assert!(status.is_some_and(|status| status.success()));
+    drop(log);
 }

@@ -10,6 +10,7 @@
 
 mod diff;
 mod exchange;
+mod files;
 pub mod limits;
 mod load;
 mod model;

@@ -16,3 +16,7 @@ pub const RESTART_TIME_MAX: u16 = 4095;
 pub const LONG_LIVED_TIME_MAX: u32 = (1 << 24) - 1;
 /// Faults of TOML named in one file: what follows a broken line is mostly broken, too.
 pub const SYNTAX_ERRORS_MAX: usize = 20;
+/// Bytes of a file with an MD5 key.
+pub const PASSWORD_FILE_LEN_MAX: u64 = 4096;
+/// Bytes of a file in which every fault of TOML is looked for; of a larger one the first is named.
+pub const SYNTAX_ERRORS_TEXT_MAX: usize = 1 << 20;

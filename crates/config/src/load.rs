@@ -9,9 +9,11 @@ use std::sync::Arc;
 use thruway_engine::PeerRole;
 use thruway_exchange::{HOST_POLICY, Kind, host_policy};
 use thruway_policy::{CompileOptions, Compiled, PolicyDef, SetDefs, compile};
+use toml::Spanned;
 use toml::de::DeTable;
 
-use super::limits::{CONFIG_LEN_MAX, SYNTAX_ERRORS_MAX};
+use super::files::Files;
+use super::limits::{CONFIG_LEN_MAX, SYNTAX_ERRORS_MAX, SYNTAX_ERRORS_TEXT_MAX};
 use super::peer::{Group, read_groups, read_peers};
 use super::policy::{self, RawPolicy};
 use super::reader::{Reader, Section, Spot};
@@ -54,7 +56,15 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
-        parse(path, text, 1)
+        parse(path, text, 1, Files::Beside)
+    }
+
+    /// The same for a configuration that came over the API: it may name no files.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn propose(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
+        parse(path, text, 1, Files::Nowhere)
     }
 
     /// Reads the file anew, and tells what changed. Policies that did not change keep their
@@ -74,7 +84,7 @@ impl Config {
 
 fn load(path: &Path, version: u32) -> Result<Config, ConfigErrors> {
     match read_bounded(path) {
-        Ok(text) => parse(path, &text, version),
+        Ok(text) => parse(path, &text, version, Files::Beside),
         Err(error) => Err(ConfigErrors(vec![Problem {
             file: Arc::new(path.into()),
             line: 0,
@@ -96,17 +106,19 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn parse(path: &Path, text: &str, version: u32) -> Result<Config, ConfigErrors> {
-    let mut reader = Reader::new(path, text);
-    let (table, faults) = DeTable::parse_recoverable(text);
-    if !faults.is_empty() {
+fn parse(path: &Path, text: &str, version: u32, files: Files) -> Result<Config, ConfigErrors> {
+    let mut reader = Reader::new(path, text, files);
+    let table = match table(text) {
+        Ok(table) => table,
         // What a broken file seems to say is not worth checking.
-        for fault in faults.iter().take(SYNTAX_ERRORS_MAX) {
-            let line = reader.line(fault.span().unwrap_or_default());
-            reader.error(line, "", fault.message().replace('\n', ", "));
+        Err(faults) => {
+            for fault in faults.iter().take(SYNTAX_ERRORS_MAX) {
+                let line = reader.line(fault.span().unwrap_or_default());
+                reader.error(line, "", fault.message().replace('\n', ", "));
+            }
+            return Err(errors(reader));
         }
-        return Err(errors(reader));
-    }
+    };
     let top = Section {
         table: table.get_ref(),
         line: 1,
@@ -132,6 +144,18 @@ fn errors(mut reader: Reader) -> ConfigErrors {
     // Peers of one group have its faults in common.
     reader.errors.dedup();
     ConfigErrors(reader.errors)
+}
+
+/// The file as TOML, or what is wrong with it: of a large file only the first fault, for each of them takes
+/// more memory than what it is about.
+fn table(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<toml::de::Error>> {
+    if text.len() > SYNTAX_ERRORS_TEXT_MAX {
+        return DeTable::parse(text).map_err(|fault| vec![fault]);
+    }
+    match DeTable::parse_recoverable(text) {
+        (table, faults) if faults.is_empty() => Ok(table),
+        (_, faults) => Err(faults),
+    }
 }
 
 fn read(top: &Section<'_>, version: u32, reader: &mut Reader) -> Option<Config> {
@@ -240,17 +264,16 @@ fn check_unique(peers: &[(Peer, Place)], reader: &mut Reader) {
             let message = format!("the peer in line {first} has the same name");
             reader.error(place.line, &format!("peer.{}.name", peer.name), message);
         }
+        // Of a virtual network `exchange` has said it, by the keys that are there.
+        if peer.kind.is_some() {
+            continue;
+        }
         let (key, target) = match peer.target {
-            Target::Address(addr) if peer.kind.is_some() => ("addresses", addr.ip().to_string()),
             Target::Address(addr) => ("address", addr.ip().to_string()),
             Target::Range { prefix, .. } => ("prefix", prefix.to_string()),
         };
-        let message = match peer.kind {
-            None => format!("has the same {key}"),
-            Some(_) => format!("has {target}, too"),
-        };
         if let Some(first) = targets.insert(target, place.line) {
-            let message = format!("the peer in line {first} {message}");
+            let message = format!("the peer in line {first} has the same {key}");
             reader.error(place.line, &format!("{}.{key}", place.path), message);
         }
     }

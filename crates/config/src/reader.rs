@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Problem;
+use super::files::Files;
 use super::suggest::hint;
 
 /// A value and where it was written.
@@ -24,6 +25,7 @@ pub(super) struct Spot<T> {
 #[derive(Debug)]
 pub(super) struct Reader {
     file: Arc<PathBuf>,
+    files: Files,
     /// Octet at which each line starts.
     line_starts: Vec<usize>,
     pub(super) errors: Vec<Problem>,
@@ -31,13 +33,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(path: &Path, text: &str) -> Self {
+    pub(super) fn new(path: &Path, text: &str, files: Files) -> Self {
         let newlines = text
             .bytes()
             .enumerate()
             .filter(|(_, octet)| *octet == b'\n');
         Reader {
             file: Arc::new(path.into()),
+            files,
             line_starts: std::iter::once(0)
                 .chain(newlines.map(|(at, _)| at + 1))
                 .collect(),
@@ -49,6 +52,11 @@ impl Reader {
     /// The configuration file.
     pub(super) fn path(&self) -> &Path {
         &self.file
+    }
+
+    /// Whether it may name files.
+    pub(super) fn files(&self) -> Files {
+        self.files
     }
 
     /// The folder that paths in the file are relative to.

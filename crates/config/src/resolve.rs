@@ -9,7 +9,11 @@ use thruway_rib::{AddPathSend, LimitAction};
 use thruway_session::{RemoteAs, Role};
 use thruway_wire::{Asn, Family, FamilySet, Prefix};
 
-use super::limits::{LONG_LIVED_TIME_MAX, MD5_KEY_LEN_MAX, RANGE_PEERS_DEFAULT, RESTART_TIME_MAX};
+use super::files;
+use super::limits::{
+    LONG_LIVED_TIME_MAX, MD5_KEY_LEN_MAX, PASSWORD_FILE_LEN_MAX, RANGE_PEERS_DEFAULT,
+    RESTART_TIME_MAX,
+};
 use super::peer::{AddPathKeys, Group, MaxPrefixKeys, Md5, PeerKeys, PeerOnly, RawPeer, Restart};
 use super::reader::{Reader, Spot};
 use super::suggest::hint;
@@ -373,16 +377,13 @@ impl Resolver<'_> {
         let key = match &spot.value {
             Md5::Password(password) => password.clone().into_bytes(),
             Md5::File(path) => {
-                let path = self.reader.folder().join(path);
-                let read = std::fs::read_to_string(&path);
-                let read = read.map_err(|error| format!("{}: {error}", path.display()));
-                match read {
-                    Ok(text) => text.trim_end_matches(['\r', '\n']).as_bytes().to_vec(),
-                    Err(message) => {
-                        self.reader.error_at(spot, message);
-                        return None;
-                    }
-                }
+                let file = Spot {
+                    value: path.clone(),
+                    line: spot.line,
+                    key: spot.key.clone(),
+                };
+                let (_, text) = files::read(&file, PASSWORD_FILE_LEN_MAX, self.reader)?;
+                text.trim_end_matches(['\r', '\n']).as_bytes().to_vec()
             }
         };
         if !(1..=MD5_KEY_LEN_MAX).contains(&key.len()) {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use thruway_policy::{AsPathExpression, AsnRange, CommunityPattern, PrefixEntry, SetDefs};
 
+use super::files;
 use super::limits::{SET_FILE_ERRORS_MAX, SET_FILE_LEN_MAX};
 use super::reader::{FromValue, Reader, Section, Spot};
 use super::value::Many;
@@ -85,10 +84,8 @@ fn one<T: Member>(section: &Section<'_>, reader: &mut Reader) -> Vec<T> {
 
 /// Reads a file with one member a line; `#` starts a comment.
 fn read_file<T: Member>(spot: &Spot<PathBuf>, members: &mut Vec<T>, reader: &mut Reader) {
-    let path = reader.folder().join(&spot.value);
-    let text = match read_bounded(&path) {
-        Ok(text) => text,
-        Err(why) => return reader.error_at(spot, format!("{}: {why}", path.display())),
+    let Some((path, text)) = files::read(spot, SET_FILE_LEN_MAX, reader) else {
+        return;
     };
     let path = Arc::new(path);
     let mut faults = 0usize;
@@ -110,16 +107,4 @@ fn read_file<T: Member>(spot: &Spot<PathBuf>, members: &mut Vec<T>, reader: &mut
     if let Some(more @ 1..) = faults.checked_sub(SET_FILE_ERRORS_MAX) {
         reader.error_in(&path, 0, format!("{more} more lines are wrong"));
     }
-}
-
-fn read_bounded(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    file.take(SET_FILE_LEN_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
-    if text.len() as u64 > SET_FILE_LEN_MAX {
-        return Err(format!("the file has over {SET_FILE_LEN_MAX} octets"));
-    }
-    Ok(text)
 }

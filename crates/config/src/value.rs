@@ -130,7 +130,9 @@ texts! {
 
 impl FromValue for IpAddr {
     fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
-        match value.get_ref().as_str().and_then(|text| text.parse().ok()) {
+        let addr = value.get_ref().as_str().and_then(|text| text.parse().ok());
+        match addr.map(|addr: IpAddr| addr.to_canonical()) {
+            // ::ffff:192.0.2.1 is the same host as 192.0.2.1.
             Some(addr) => Some(addr),
             None => expected("an IP address", value, key, reader),
         }

@@ -1,14 +1,16 @@
 //! The resources of the API.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRef, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use thruway_api::{
     ExchangeView, Failure, Forecast, HostsView, Peer, PeerTable, Proposal, ReloadReport, Reset,
@@ -237,9 +239,16 @@ async fn reload(State(server): Shared) -> Said<ReloadReport> {
 
 /// `POST /v1/check`.
 async fn check(State(site): State<Site>, request: Request) -> Said<Forecast> {
-    let _place = site.door.check()?;
+    let place = site.door.check()?;
     let proposal = proposal(&site, request).await?;
-    Ok(Json(site.server.check(proposal).await?))
+    let server = Arc::clone(&site.server);
+    // Whoever asked may go; what was begun for him keeps its place until it has ended.
+    let checking = tokio::spawn(async move {
+        let forecast = server.check(proposal).await;
+        drop(place);
+        forecast
+    });
+    Ok(Json(checking.await.map_err(anyhow::Error::from)??))
 }
 
 /// The body, where it comes in time.
@@ -250,15 +259,22 @@ async fn proposal(site: &Site, request: Request) -> Result<Proposal, Problem> {
         let text = "the body must be JSON: Content-Type: application/json".to_owned();
         return Err(Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
+    let too_large = || {
+        let text = format!("the body has over {PROPOSAL_MAX} bytes");
+        Problem(StatusCode::PAYLOAD_TOO_LARGE, text)
+    };
+    if request.body().size_hint().lower() > PROPOSAL_MAX as u64 {
+        return Err(too_large());
+    }
     let body = to_bytes(request.into_body(), PROPOSAL_MAX);
     let Ok(body) = tokio::time::timeout(BODY_TIME, body).await else {
         site.door.count(Reason::SlowBody);
         let text = format!("the body did not come within {} s", BODY_TIME.as_secs());
         return Err(Problem(StatusCode::REQUEST_TIMEOUT, text));
     };
-    let body = body.map_err(|error| {
-        let text = format!("the body, of {PROPOSAL_MAX} octets at most: {error}");
-        Problem(StatusCode::PAYLOAD_TOO_LARGE, text)
+    let body = body.map_err(|error| match error.source() {
+        Some(source) if source.is::<LengthLimitError>() => too_large(),
+        _ => bad(format!("the body cannot be read: {error}")),
     })?;
     serde_json::from_slice(&body).map_err(bad)
 }

@@ -37,7 +37,7 @@ pub(super) const PIECE_BYTES: usize = 16 << 10;
 /// Octets that the kernel may hold of an answer; Linux doubles it for its own books.
 pub(super) const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Octets of a configuration that somebody asks about, its sets included.
-pub(super) const PROPOSAL_MAX: usize = 64 << 20;
+pub(super) const PROPOSAL_MAX: usize = 16 << 20;
 
 /// Connections that the kernel keeps until they are accepted.
 pub(super) const BACKLOG: u32 = 256;

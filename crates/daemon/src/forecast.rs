@@ -27,7 +27,7 @@ pub(super) async fn check(daemon: &Daemon, proposal: Proposal) -> Result<Forecas
     let old = daemon.config();
     let path = old.path.clone();
     // Read as if the running file held the text: what depends on its place does not change.
-    let new = tokio::task::spawn_blocking(move || Config::parse(&path, &proposal.text))
+    let new = tokio::task::spawn_blocking(move || Config::propose(&path, &proposal.text))
         .await
         .map_err(anyhow::Error::from)?
         .map_err(Refused::bad)?;
@@ -300,7 +300,10 @@ fn received(
         (0, _) => return Some(within(peer, "max-prefixes", family, limit, count)),
         (_, LimitAction::Warn) => format!("warns: {over} over the limit"),
         (_, LimitAction::Block) => {
-            format!("no further prefix is taken until {over} are withdrawn")
+            format!(
+                "no further prefix is taken until {} are withdrawn",
+                over + 1
+            )
         }
         (_, LimitAction::Restart) => format!("the session ends: {over} over the limit"),
     };

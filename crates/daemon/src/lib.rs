@@ -28,6 +28,7 @@ mod serve;
 mod server;
 mod sink;
 mod state_file;
+mod stderr;
 mod strangers;
 mod switch;
 mod view;

@@ -48,7 +48,7 @@ pub(crate) fn event(daemon: &Daemon, event: &Event) {
                 %peer,
                 failures,
                 seconds = format_args!("{seconds:.1}"),
-                "failed again and again: its connections are refused for a while (Cease/5)"
+                "its connections are refused for a while, for its failures (Cease/5)"
             );
         }
         Event::DynamicPeer { peer, name, addr } => {

@@ -27,6 +27,7 @@ use super::clock::Clock;
 use super::daemon::{Daemon, Foundation};
 use super::limits::{EVENTS_MAX, PEERS_MAX, PORT_PATIENCE, PORT_RETRY, RING_BATCHES};
 use super::reload::listener_keys;
+use super::stderr::Stderr;
 use super::strangers::Strangers;
 use super::worker::{Order, Parts, WorkerHandle};
 use super::{log, panic, port, worker};
@@ -56,7 +57,10 @@ pub fn run(config: &Path, log_json: bool) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    let ended = runtime.block_on(serve(config));
+    // What still runs on a thread of its own, a file that is read for instance, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// As many open files as the system lets us have: a session, and whoever asks over HTTP, takes one each.
@@ -86,9 +90,9 @@ fn start_log(config: &Config, json: bool) {
         .with_writer(Broadcast);
     let text = text
         .with_target(false)
-        .with_writer(std::io::stderr)
+        .with_writer(Stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let lines = lines.json().with_target(false).with_writer(std::io::stderr);
+    let lines = lines.json().with_target(false).with_writer(Stderr);
     // A second server in one process keeps the first one's log.
     let _ = tracing_subscriber::registry()
         .with(filter)

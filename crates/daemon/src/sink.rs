@@ -9,7 +9,7 @@ use thruway_engine::{
     Close, ConnId, ConnectTarget, Event, QueryId, Refusal, Reply, Sink, TransportConfig,
 };
 use thruway_net::{AcceptOptions, ConnectOptions, Links, Transport};
-use thruway_wire::{Ipv6Prefix, Prefix, Time};
+use thruway_wire::{Link, Prefix, Time};
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
@@ -49,7 +49,7 @@ impl Outbox {
         self.questions.insert(id, to);
     }
 
-    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Link> {
         self.links.borrow_mut().shared(local, remote)
     }
 
@@ -165,7 +165,7 @@ impl Sink for Direct<'_> {
         self.transport.close(net_id(conn), net_close(how));
     }
 
-    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Link> {
         self.outbox.link(local, remote)
     }
 
@@ -233,7 +233,7 @@ impl Sink for Deferred<'_> {
         self.actions.push(Action::Close(conn, how));
     }
 
-    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Link> {
         self.outbox.link(local, remote)
     }
 

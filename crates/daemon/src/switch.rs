@@ -72,8 +72,16 @@ impl Daemon {
         let kept = tokio::task::spawn_blocking(move || state_file::write(&path, &written)).await?;
         let mut position = Position::new(file_said, Some(state));
         if let Err(error) = kept {
-            let path = config.server.state.display();
-            let warning = format!("{path}: {error}: a restart goes back to what the file says");
+            let path = &config.server.state;
+            // What is there holds another position, and would come back to life: a file can be removed
+            // where no other one can be written.
+            state_file::remove(path);
+            let back = if path.exists() {
+                "a restart goes back to the position that was saved before"
+            } else {
+                "a restart goes back to what the configuration says"
+            };
+            let warning = format!("{}: {error}: {back}", path.display());
             tracing::warn!("route exchange: {warning}");
             position.warning = Some(warning);
         }

@@ -115,7 +115,7 @@ impl<'a> Decoder<'a> {
     /// An MRT file; `hint` says what it looks like if it is none.
     fn records(&mut self, input: Input, hint: &str) -> io::Result<()> {
         let mut file = MrtFile::new(input);
-        let (mut any, mut supported) = (false, false);
+        let (mut any, mut supported, mut recognized) = (false, false, false);
         while let Some(next) = file.next() {
             match next {
                 Ok(item) => {
@@ -125,7 +125,10 @@ impl<'a> Decoder<'a> {
                     let (number, offset) = (item.number, item.offset);
                     self.faults(format_args!("record {number} at offset {offset}"))?;
                 }
-                Err(error) => self.damage(error)?,
+                Err(error) => {
+                    recognized |= error.is_in_known_record();
+                    self.damage(error)?;
+                }
             }
             self.flush()?;
         }
@@ -135,7 +138,7 @@ impl<'a> Decoder<'a> {
         if file.skipped().total() > 0 && !supported {
             self.only_skipped = Some(file.skipped().names());
         }
-        if !any && self.damaged > 0 {
+        if !any && !recognized && self.damaged > 0 {
             // What was damaged says little about a file of another kind.
             self.tell(hint)?;
         }

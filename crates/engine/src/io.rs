@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thruway_rib::{Eligibility, PeerId, Query, RouteRow, TallyRow};
 use thruway_session::{ConnId, Damped, DownReason, Negotiated, State};
 use thruway_wire::update::Verdict;
-use thruway_wire::{Family, Ipv6Prefix, WireError};
+use thruway_wire::{Family, Link, WireError};
 
 use crate::control::status::WorkerStatus;
 use crate::{PeerConfig, RangeConfig, TransportConfig};
@@ -171,9 +171,9 @@ pub trait Sink {
     fn close(&mut self, conn: ConnId, how: Close);
     /// True where octets wait unread on the socket: asked before a hold timer ends a session.
     fn unread(&self, conn: ConnId) -> bool;
-    /// The IPv6 subnet that our end of a connection shares with its neighbour on a link, if it does
-    /// (RFC 2545 §3): asked when a session comes up.
-    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+    /// The link that our end of a connection shares with its neighbour, if it does (RFC 2545 §3): asked
+    /// when a session comes up.
+    fn link(&self, local: SocketAddr, remote: SocketAddr) -> Option<Link> {
         let _ = (local, remote);
         None
     }

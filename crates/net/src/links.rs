@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use thruway_wire::{Ipv6Prefix, Prefix, PrefixKey};
+use thruway_wire::{Ipv6Prefix, Link, Prefix, PrefixKey};
 
 /// How long what was read of the interfaces counts: many sessions come up at once, addresses change
 /// seldom.
@@ -26,10 +26,9 @@ pub struct Links {
 }
 
 impl Links {
-    /// The IPv6 subnet that a neighbour shares with our end of its connection, on a link. Over IPv4 it
-    /// is one of the interface that the neighbour is connected to. `None` for a neighbour behind a
+    /// The link that a neighbour shares with our end of its connection. Over IPv4 its subnet is one of the interface that the neighbour is connected to. `None` for a neighbour behind a
     /// router, on loopback, or where the system does not say.
-    pub fn shared(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<Ipv6Prefix> {
+    pub fn shared(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<Link> {
         let old = |read: Instant| read.elapsed() > FRESH;
         if self.read.is_none_or(old) {
             self.list = read();
@@ -43,7 +42,7 @@ impl Links {
     }
 }
 
-fn shared(links: &[LinkAddr], local: IpAddr, remote: IpAddr) -> Option<Ipv6Prefix> {
+fn shared(links: &[LinkAddr], local: IpAddr, remote: IpAddr) -> Option<Link> {
     let host = Prefix::host(remote);
     let ours = links.iter().find(|link| link.addr == local)?;
     let covers = |link: &&LinkAddr| link.interface == ours.interface && link.subnet.covers(host);
@@ -52,10 +51,13 @@ fn shared(links: &[LinkAddr], local: IpAddr, remote: IpAddr) -> Option<Ipv6Prefi
         let subnet = Ipv6Prefix::from_prefix(link.subnet)?;
         (!subnet.addr().is_unicast_link_local()).then_some(subnet)
     };
-    global(on_link).or_else(|| {
-        let same = links.iter().filter(|link| link.interface == ours.interface);
-        same.filter_map(global).next()
-    })
+    let mut same = links.iter().filter(|link| link.interface == ours.interface);
+    let subnet = global(on_link).or_else(|| same.clone().find_map(global))?;
+    let own = same.find_map(|link| match link.addr {
+        IpAddr::V6(addr) => addr.is_unicast_link_local().then_some(addr),
+        IpAddr::V4(_) => None,
+    });
+    Some(Link { subnet, own })
 }
 
 /// All addresses of all links; empty where the system does not say.
@@ -138,7 +140,11 @@ mod tests {
         ];
         let shared = |local: &str, remote: &str| {
             let found = shared(&links, local.parse().unwrap(), remote.parse().unwrap());
-            found.map(|subnet| subnet.to_string())
+            found.map(|link| {
+                let own = link.own.map(|own| own.to_string());
+                assert_eq!(own.as_deref(), Some("fe80::1"));
+                link.subnet.to_string()
+            })
         };
         let lan = Some("2001:db8:1::/64".to_owned());
         assert_eq!(shared("2001:db8:1::1", "2001:db8:1::9"), lan);

@@ -179,6 +179,18 @@ pub enum MrtFileError {
     },
 }
 
+impl MrtFileError {
+    /// True where a record of a known type is damaged behind its header: then it is an MRT file.
+    #[must_use]
+    pub fn is_in_known_record(&self) -> bool {
+        let MrtFileError::Record(record) = self else {
+            return false;
+        };
+        let known = record.header.is_some_and(|header| header.is_known_type());
+        known && record.error.field != Field::MrtHeader
+    }
+}
+
 /// A record that cannot be read; offsets count decompressed octets.
 #[derive(Clone, Copy, Debug)]
 pub struct DamagedRecord {

@@ -50,6 +50,8 @@ pub struct PeerProfile {
     pub router_id: RouterId,
     /// Our addresses toward it, by family: what `next-hop = "self"` means in its policies.
     pub local: (Option<Ipv4Addr>, Option<Ipv6Addr>),
+    /// Our link-local address on the link that we share with it, if we do.
+    pub link_local: Option<Ipv6Addr>,
     /// iBGP.
     pub internal: bool,
     /// Its row in the eligibility matrix.

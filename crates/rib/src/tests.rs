@@ -54,6 +54,7 @@ pub(crate) fn profile(peer: u16) -> PeerProfile {
         addr: IpAddr::from([192, 0, 2, peer as u8]),
         router_id: RouterId(u32::from(peer) + 1),
         local: (None, None),
+        link_local: None,
         internal: false,
         class: PeerClass(0),
         rank: 0,

@@ -224,8 +224,7 @@ fn on_the_link(hop: NextHop, encoding: &Encoding) -> Result<NextHop, Unsendable>
             Ok(if shared { hop } else { NextHop::V6(global) })
         }
         NextHop::V6(addr) if !is_of_a_link(addr) => Ok(hop),
-        // Of nothing but a link's address nobody can tell which link it is.
-        _ if encoding.link.is_some() => Ok(hop),
+        // Of nothing but a link's address nobody can tell which link it is: the neighbour's, or another.
         _ => Err(Unsendable::NextHop),
     }
 }

@@ -459,7 +459,7 @@ fn every_peer(set: AttrSetRef<'_>, bits: u8) {
         cluster: RouterId(9),
     };
     let rewrite = Rewrite {
-        prepend: (on(2) && !internal).then_some(Asn(70_000)),
+        prepend: on(2).then_some(Asn(70_000)),
         next_hop: NextHopRewrite::Own(Some([192, 0, 2, 1].into()), None),
         local_pref: internal,
         med: on(4),

@@ -39,6 +39,6 @@ pub use community::{
 };
 pub use error::{Field, WireError, WireErrorKind};
 pub use family::{AfiSafi, Family, FamilySet};
-pub use next_hop::NextHop;
+pub use next_hop::{Link, NextHop};
 pub use prefix::{Ipv4Prefix, Ipv6Prefix, Nlri, Prefix, PrefixKey, PrefixParseError};
 pub use time::Time;

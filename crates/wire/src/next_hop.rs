@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Ipv6Prefix;
+
 /// A route's next hop: NEXT_HOP (RFC 4271 §5.1.3) or the one in MP_REACH_NLRI, which for IPv6 may
 /// bring a link-local address along (RFC 2545 §3) and may serve IPv4 NLRI too (RFC 8950).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,4 +91,13 @@ impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.addr().fmt(f)
     }
+}
+
+/// A link that we share with a neighbour, for next hops on it (RFC 2545 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The IPv6 subnet on it that both are in.
+    pub subnet: Ipv6Prefix,
+    /// Our own link-local address on it.
+    pub own: Option<Ipv6Addr>,
 }

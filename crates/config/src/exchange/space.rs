@@ -22,14 +22,17 @@ pub(super) fn check(
     check_addresses(gateways, nvas, reader);
     check_subnets(gateways, reader);
     let nvas = nvas.iter().flat_map(|nva| &nva.addresses);
-    for subnet in gateways.iter().flat_map(|gateway| &gateway.subnets) {
-        for nva in nvas.clone().filter(|nva| holds(subnet, nva.value)) {
+    let subnets = gateways.iter().flat_map(|gateway| &gateway.subnets);
+    for nva in nvas.clone() {
+        if let Some(subnet) = subnets.clone().find(|subnet| holds(subnet, nva.value)) {
             let message = format!(
                 "{} lies in a gateway's subnet, {} (line {}): its session would be the gateway's",
                 nva.value, subnet.value, subnet.line
             );
             reader.error_at(nva, message);
         }
+    }
+    for subnet in subnets {
         for listen in server.listen.iter().map(|addr| addr.ip()) {
             if holds(subnet, listen) && !listen.is_unspecified() {
                 let message = format!(

@@ -1,6 +1,7 @@
 //! Bad input and the text that it must give.
 
-use super::{parse, peer_with, raw};
+use super::{SERVER, parse, peer_with, raw};
+use crate::Config;
 
 /// Each row: keys of a peer from line 8 on, and the errors.
 const PEER_ERRORS: &[(&str, &[&str])] = &[
@@ -517,4 +518,29 @@ fn damaged_files_give_errors_and_no_panic() {
     }
     // Comments and descriptions may change; nearly all else is noticed.
     assert!(bad > good && good > 0, "{good} {bad}");
+}
+
+#[test]
+fn a_proposal_names_no_files_and_pipes_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.toml");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "192.0.2.0/24\n").unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let set = |file: &str| {
+        let mut text = SERVER.to_owned();
+        for (table, name) in [("prefix-set", "p"), ("as-set", "a")] {
+            text += &format!("[{table}.{name}]\nfile = \"{file}\"\n");
+        }
+        text + &peer_with(&format!("md5 = {{ password-file = \"{file}\" }}"))
+    };
+    let faults = Config::propose(&path, &set("secret"))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(faults.matches("names no files").count(), 3, "{faults}");
+    assert!(!faults.contains("192.0.2.0"), "{faults}");
+    let faults = Config::parse(&path, &set("pipe")).unwrap_err().to_string();
+    assert_eq!(faults.matches("no regular file").count(), 3, "{faults}");
 }

@@ -111,7 +111,7 @@ impl Worker {
         let limits = peer.limits.clone();
         if let Some(up) = &mut peer.up {
             let local = up.local.ip();
-            let profile = peer_profile(&peer.config, negotiated, home, local, limits);
+            let profile = peer_profile(&peer.config, negotiated, home, local, up.link, limits);
             let profile = Arc::new(profile);
             up.profile = profile.clone();
             self.ingress.broadcast(&ShardEvent::PeerUp(profile));

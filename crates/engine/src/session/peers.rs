@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use thruway_rib::{GroupId, GroupProfile, PeerId, PeerProfile, PrefixLimit};
 use thruway_session::{ConnId, Session, State};
 use thruway_wire::update::UpdateContext;
-use thruway_wire::{Ipv6Prefix, Prefix, Time};
+use thruway_wire::{Link, Prefix, Time};
 
 use crate::egress::SentCount;
 use crate::shared::registry::GroupKey;
@@ -48,7 +48,7 @@ pub(crate) struct Up {
     /// Our end.
     pub(crate) local: SocketAddr,
     /// The IPv6 subnet that both ends share.
-    pub(crate) link: Option<Ipv6Prefix>,
+    pub(crate) link: Option<Link>,
     pub(crate) ctx: UpdateContext,
     pub(crate) profile: Arc<PeerProfile>,
     /// Its update group; `None`: there are too many.

@@ -11,7 +11,7 @@ use thruway_rib::{
 use thruway_session::Negotiated;
 use thruway_wire::encode::{Encoding, NextHopRewrite, Rewrite};
 use thruway_wire::limits::{EXTENDED_MESSAGE_LEN_MAX, MESSAGE_LEN_MAX};
-use thruway_wire::{Family, Ipv6Prefix};
+use thruway_wire::{Family, Link};
 
 use crate::shared::registry::GroupKey;
 use crate::{LimitConfig, PeerConfig, PolicyRef};
@@ -31,6 +31,7 @@ pub(crate) fn peer_profile(
     negotiated: &Negotiated,
     home: WorkerId,
     local: IpAddr,
+    link: Option<Link>,
     limits: [Option<Arc<PrefixLimit>>; 2],
 ) -> PeerProfile {
     PeerProfile {
@@ -40,6 +41,7 @@ pub(crate) fn peer_profile(
         addr: config.addr.ip(),
         router_id: negotiated.peer_id,
         local: own_addresses(config, local),
+        link_local: link.and_then(|link| link.own),
         internal: negotiated.internal,
         class: config.class,
         rank: config.rank,
@@ -93,13 +95,13 @@ pub(crate) fn same_limit(limit: Option<&Arc<PrefixLimit>>, config: Option<&Limit
     }
 }
 
-/// The update group that a session belongs to. `local` is our end of its connection, `link` the IPv6
+/// The update group that a session belongs to. `local` is our end of its connection, `link` the
 /// subnet that both ends share.
 pub(crate) fn group_key(
     config: &PeerConfig,
     negotiated: &Negotiated,
     local: IpAddr,
-    link: Option<Ipv6Prefix>,
+    link: Option<Link>,
 ) -> GroupKey {
     let export = &config.export;
     let policy = effective(export.policy.as_ref(), negotiated.internal);
@@ -124,7 +126,9 @@ pub(crate) fn group_key(
             max_len: max_len(negotiated),
             extended_next_hop: negotiated.extended_next_hop,
             // Next hops of ours bring no link-local address along.
-            link: link.filter(|_| !export.next_hop_self),
+            link: link
+                .map(|link| link.subnet)
+                .filter(|_| !export.next_hop_self),
         },
     }
 }

@@ -106,13 +106,10 @@ impl Worker {
             }
         }
         let limits = peer.limits.clone();
-        let profile = Arc::new(peer_profile(
-            &peer.config,
-            &negotiated,
-            home,
-            ends.0.ip(),
-            limits,
-        ));
+        let link = out.link(ends.0, ends.1);
+        let local = ends.0.ip();
+        let profile = peer_profile(&peer.config, &negotiated, home, local, link, limits);
+        let profile = Arc::new(profile);
         let ctx = UpdateContext {
             as4: negotiated.as4,
             external: !negotiated.internal,
@@ -121,8 +118,7 @@ impl Worker {
         };
         (peer.known, peer.limited) = (true, false);
         let (import, export) = missing_policies(&peer.config, negotiated.internal);
-        let link = out.link(ends.0, ends.1);
-        let key = group_key(&peer.config, &negotiated, ends.0.ip(), link);
+        let key = group_key(&peer.config, &negotiated, local, link);
         peer.up = Some(Up {
             conn,
             local: ends.0,

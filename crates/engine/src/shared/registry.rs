@@ -314,7 +314,14 @@ mod tests {
 
     fn join(registry: &GroupRegistry, config: &PeerConfig) -> Arc<GroupProfile> {
         let (key, local) = (key(config), [192, 0, 2, 254].into());
-        let profile = peer_profile(config, &negotiated(), WorkerId(0), local, [None, None]);
+        let profile = peer_profile(
+            config,
+            &negotiated(),
+            WorkerId(0),
+            local,
+            None,
+            [None, None],
+        );
         let profile = Arc::new(profile);
         let made = registry.join(&key, |id, eligibility| {
             group_profile(id, &key, eligibility, config, &profile)

@@ -176,8 +176,10 @@ fn next_hop_fits(profile: &PeerProfile, next_hop: NextHop) -> bool {
     // Ours is nobody else's way (RFC 4271 §6.3). A peer on our own machine may have our address.
     let ours = match addr.to_canonical() {
         IpAddr::V4(addr) => profile.local.0 == Some(addr),
-        IpAddr::V6(addr) => profile.local.1 == Some(addr),
+        IpAddr::V6(addr) => [profile.local.1, profile.link_local].contains(&Some(addr)),
     };
+    let ours =
+        ours || link_local.is_some_and(|addr| profile.link_local.map(IpAddr::V6) == Some(addr));
     let known = unresolvable(addr).is_none() || is_local(addr) && is_local(profile.addr);
     known
         && (own || !ours)

@@ -141,8 +141,9 @@ pub(crate) fn room_again(limit: Option<&Arc<PrefixLimit>>, of: &mut PeerFamily) 
     if of.blocked == 0 {
         return false;
     }
+    // One that only warns takes all; under another one there may be more than before.
     let room = limit.is_none_or(|limit| {
-        limit.action == LimitAction::Block && limit.held.load(Relaxed) < limit.max
+        limit.action == LimitAction::Warn || limit.held.load(Relaxed) < limit.max
     });
     if room {
         of.blocked = 0;
@@ -245,5 +246,27 @@ mod tests {
             (of.near, of.reached, limit.held.load(Relaxed)),
             (false, false, 0)
         );
+    }
+
+    #[test]
+    fn what_was_held_back_is_asked_for_when_the_limit_leaves_room() {
+        let blocked = || {
+            let mut of = PeerFamily::default();
+            of.blocked = 4;
+            of
+        };
+        for (max, action, room) in [
+            (2, LimitAction::Block, false),
+            (3, LimitAction::Block, true),
+            (2, LimitAction::Restart, false),
+            (3, LimitAction::Restart, true),
+            (2, LimitAction::Warn, true),
+        ] {
+            let (limit, mut of) = (limit(max, action), blocked());
+            limit.held.store(2, Relaxed);
+            assert_eq!(room_again(Some(&limit), &mut of), room, "{max} {action:?}");
+            assert_eq!(of.blocked == 0, room);
+        }
+        assert!(room_again(None, &mut blocked()));
     }
 }

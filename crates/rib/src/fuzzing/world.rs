@@ -305,6 +305,7 @@ impl World {
             addr: addr(peer),
             router_id: RouterId(7 - dice.roll(2) as u32 * u32::from(peer.0)),
             local: (None, None),
+            link_local: None,
             internal,
             class: PeerClass(peer.0 as u8 % 3),
             rank: dice.roll(2) as u8,

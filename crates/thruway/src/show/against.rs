@@ -93,7 +93,7 @@ fn proposal(path: &Path, client: &Client) -> Result<Proposal> {
     }
     let path = std::path::absolute(path)?;
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    absolute_paths(&mut table, &folder);
+    inline_keys(&mut table, &folder)?;
     for (kind, members) in SETS {
         let Some(Value::Table(sets)) = table.get_mut(kind) else {
             continue;
@@ -119,21 +119,25 @@ fn has_key(value: &Value, wanted: &str) -> bool {
     }
 }
 
-/// Files of keys stay where they are; the server may be in another folder.
-fn absolute_paths(table: &mut Table, folder: &Path) {
-    for (key, value) in table.iter_mut() {
+/// Puts what files of keys hold in their place: the server reads no file for somebody else.
+fn inline_keys(table: &mut Table, folder: &Path) -> Result<()> {
+    if let Some(Value::String(file)) = table.remove("password-file") {
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let key = text.trim_end_matches(['\r', '\n']).to_owned();
+        table.insert("password".to_owned(), Value::String(key));
+    }
+    for (_, value) in table.iter_mut() {
         match value {
-            Value::String(path) if key == "password-file" => {
-                *path = folder.join(&*path).display().to_string();
-            }
-            Value::Table(table) => absolute_paths(table, folder),
+            Value::Table(table) => inline_keys(table, folder)?,
             Value::Array(list) => {
-                let tables = list.iter_mut().filter_map(Value::as_table_mut);
-                tables.for_each(|table| absolute_paths(table, folder));
+                let mut tables = list.iter_mut().filter_map(Value::as_table_mut);
+                tables.try_for_each(|table| inline_keys(table, folder))?;
             }
             _ => {}
         }
     }
+    Ok(())
 }
 
 /// Puts the lines of a set's file among its members.
@@ -260,6 +264,20 @@ mod tests {
         assert_eq!(members.clone().try_into(), Ok(expected.map(str::to_owned)));
         assert!(table["prefix-set"]["a"].get("file").is_none());
         assert_eq!(table["as-set"]["b"]["asns"][0].as_integer(), Some(65001));
+    }
+
+    #[test]
+    fn files_of_keys_are_read_by_who_asks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("key"), "secret\n").expect("it is written");
+        let file = folder.path().join("thruway.toml");
+        let text = "[[nva]]\nname = \"a\"\nmd5 = { password-file = \"key\" }\n";
+        std::fs::write(&file, text).expect("it is written");
+        let proposal = proposal(&file, &Client::to("/a/socket")).expect("a proposal");
+        let table: Table = toml::from_str(&proposal.text).expect("TOML");
+        let md5 = table["nva"][0]["md5"].as_table().expect("a table");
+        assert_eq!(md5.get("password").and_then(Value::as_str), Some("secret"));
+        assert!(!md5.contains_key("password-file"));
     }
 
     #[test]

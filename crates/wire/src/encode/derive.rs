@@ -30,7 +30,7 @@ pub(super) fn write_attrs(
         out.extend_from_slice(set.bytes.get(gap..).unwrap_or_default());
         return Ok(());
     }
-    let internal = rewrite.local_pref && rewrite.prepend.is_none();
+    let internal = rewrite.local_pref;
     let as4 = encoding.as4;
     let mut derive = Derive {
         out,

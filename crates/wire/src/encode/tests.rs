@@ -509,7 +509,7 @@ fn a_link_local_next_hop_stays_on_its_link() {
     for elsewhere in [None, Some("2001:db8:2::/64")] {
         assert_eq!(hop(&both, &on(elsewhere)), global.octets(), "{elsewhere:?}");
     }
-    // Alone it says nothing to who is on no link.
+    // Alone it says nothing: which link it is of, nobody can tell.
     for alone in [
         NextHop::V6(link_local),
         NextHop::V6LinkLocal {
@@ -519,10 +519,43 @@ fn a_link_local_next_hop_stays_on_its_link() {
     ] {
         let set = set(alone, &[]);
         assert!(!always_sendable(Family::Ipv6, set.as_ref()));
-        let sent = announce(&mut Vec::new(), set.as_ref(), &TRANSPARENT, &PLAIN, v6(1));
-        assert_eq!(sent, Err(Unsendable::NextHop));
-        assert!(hop(&set, &on(Some("2001:db8:1::/64"))).ends_with(&link_local.octets()));
+        for encoding in [PLAIN, on(Some("2001:db8:1::/64"))] {
+            let sent = announce(
+                &mut Vec::new(),
+                set.as_ref(),
+                &TRANSPARENT,
+                &encoding,
+                v6(1),
+            );
+            assert_eq!(sent, Err(Unsendable::NextHop));
+        }
     }
+}
+
+/// RFC 4271 §5.1.5 and RFC 4456 §8: what an internal peer gets does not depend on a prepended AS.
+#[test]
+fn an_internal_peer_gets_all_of_it_with_our_as_in_front() {
+    let reflect = Reflect {
+        originator: RouterId(7),
+        cluster: RouterId(9),
+    };
+    let rewrite = Rewrite {
+        prepend: Some(Asn(70_000)),
+        local_pref: true,
+        reflect: Some(reflect),
+        ..TRANSPARENT
+    };
+    let kept = [0x40, 2, 0xfd, 0xea, 0, 0, 0, 1];
+    let set = set(
+        NextHop::V4([192, 0, 2, 9].into()),
+        &[(0xc0, code::EXTENDED_COMMUNITIES, &kept)],
+    );
+    let got = attrs(&set, &rewrite, &PLAIN, v4(1));
+    assert_eq!(value(&got, code::LOCAL_PREF), 100u32.to_be_bytes());
+    assert_eq!(value(&got, code::ORIGINATOR_ID), 7u32.to_be_bytes());
+    assert_eq!(value(&got, code::CLUSTER_LIST), 9u32.to_be_bytes());
+    assert_eq!(value(&got, code::EXTENDED_COMMUNITIES), kept);
+    assert!(value(&got, code::AS_PATH).ends_with(&70_000u32.to_be_bytes()));
 }
 
 /// What stands in front of the way out must be right: a route that is said to be told was encoded.

@@ -167,6 +167,22 @@ fn next_hops_are_checked_as_the_peer_is_configured() {
     assert_eq!(fault(check, &set), None);
 }
 
+/// RFC 4271 §6.3, for our address on the link as for the others.
+#[test]
+fn our_link_local_address_is_nobody_s_way() {
+    let alone: IpAddr = "fe80::11".parse().unwrap();
+    let alone = with(|set| set.set_next_hop(Some(alone.into())));
+    let on_link = |p: &mut PeerProfile| p.link_local = "fe80::11".parse().ok();
+    let beside = |text: &str| NextHop::V6LinkLocal {
+        global: "2001:db8::1".parse().unwrap(),
+        link_local: text.parse().unwrap(),
+    };
+    let of_link = |text: &str| with(|set| set.set_next_hop(Some(beside(text))));
+    assert!(fault(on_link, &alone).is_some());
+    assert!(fault(on_link, &of_link("fe80::11")).is_some());
+    assert_eq!(fault(on_link, &of_link("fe80::12")), None);
+}
+
 #[test]
 fn the_first_check_that_fails_names_the_reason() {
     let mut set = path(&[64602, 64500, 0]);
