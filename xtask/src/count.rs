@@ -106,18 +106,20 @@ pub(crate) fn step() -> Result<()> {
     run(&CountArgs::default())
 }
 
+/// What builds the workloads.
+pub(crate) const BUILD: [&str; 8] = [
+    "build",
+    "--release",
+    "--locked",
+    "--quiet",
+    "--package",
+    "thruway-benches",
+    "--bin",
+    "count",
+];
+
 fn build() -> Result<PathBuf> {
-    let args = [
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--package",
-        "thruway-benches",
-        "--bin",
-        "count",
-    ];
-    let mut command = shell::cargo(&args);
+    let mut command = shell::cargo(&BUILD);
     let status = command.current_dir(shell::root()).status();
     let status = status.context("cannot start cargo")?;
     ensure!(status.success(), "cannot build the workloads: {status}");

@@ -50,12 +50,7 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
         bail!("no fuzz target's name contains `{}`", args.filter);
     }
     let folder = shell::root().join("fuzz");
-    let mut build = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
-    // A target triple of its own keeps the flags away from build scripts and procedural macros.
-    build
-        .args(["--target", &host()?])
-        .env("RUSTFLAGS", INSTRUMENT);
-    shell::step("fuzz: build", &mut build)?;
+    shell::step("fuzz: build", build(&mut cargo(&[]))?)?;
     let binaries = folder.join("target").join(host()?).join("release");
     for pair in targets.chunks(2) {
         let mut children = Vec::new();
@@ -81,6 +76,15 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// All targets, instrumented. `cargo` is the command to begin with.
+pub(crate) fn build(cargo: &mut Command) -> Result<&mut Command> {
+    // A target triple of its own keeps the flags away from build scripts and procedural macros.
+    Ok(cargo
+        .args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"])
+        .args(["--target", &host()?])
+        .env("RUSTFLAGS", INSTRUMENT))
 }
 
 /// What a failed target said: where it panicked, and its input.

@@ -28,6 +28,19 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// A cargo command that leaves the machine to others, and says nothing.
+pub(crate) fn cargo_aside(args: &[&str]) -> Command {
+    let mut command = Command::new("nice");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    command.args(["-n", "19"]).arg(cargo).args(args);
+    command
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
 /// A cargo command.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

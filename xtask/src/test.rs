@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use clap::Args;
 
-use crate::shell::{cargo, root, step};
+use crate::shell::{cargo, cargo_aside, root, step};
 use crate::{count, fuzz, packages, tidy};
 
 /// The package of the black-box tests.
@@ -77,7 +77,12 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
         packages::ensure()?;
     }
     unit_tests(&mut summary);
+    build_black_box()?;
+    let (counts, fuzzing) = (!args.no_daemons, args.fuzz_seconds > 0);
+    let builds = std::thread::spawn(move || build_aside(counts, fuzzing));
     black_box(&mut summary, args.no_daemons, |_| true)?;
+    // What it could not build, the steps below try again, and say so.
+    let _ = builds.join();
     if !args.no_daemons {
         summary.step("cargo xtask count", count::step);
     }
@@ -96,6 +101,7 @@ fn quick() -> Result<()> {
     println!("==> tidy");
     tidy::run()?;
     unit_tests(&mut summary);
+    build_black_box()?;
     black_box(&mut summary, true, |file| QUICK.contains(&file))?;
     summary.end()
 }
@@ -113,14 +119,27 @@ fn unit_tests(summary: &mut Summary) {
     summary.step(&again, || step("unit tests", &mut cargo(&tests)));
 }
 
-/// Real sockets, namespaces and daemons: one test at a time in each file, two cores do not give more,
-/// and a daemon's own timers would be what is tested. Every file is run, whatever the others did.
-fn black_box(summary: &mut Summary, no_daemons: bool, wanted: impl Fn(&str) -> bool) -> Result<()> {
-    // The tests run the binary as a user does; it belongs to another package.
+/// Builds what later steps need while the black-box tests wait for timers and other daemons.
+fn build_aside(counts: bool, fuzzing: bool) {
+    if fuzzing && let Ok(build) = fuzz::build(&mut cargo_aside(&[])) {
+        let _ = build.status();
+    }
+    if counts {
+        let _ = cargo_aside(&count::BUILD).status();
+    }
+}
+
+/// The tests run the binary as a user does; it belongs to another package.
+fn build_black_box() -> Result<()> {
     let binary = ["build", "--locked", "--package", "thruway"];
     step("the binary", &mut cargo(&binary))?;
     let build = ["test", "--locked", "--package", BLACK_BOX, "--no-run"];
-    step("the black-box tests", &mut cargo(&build))?;
+    step("the black-box tests", &mut cargo(&build))
+}
+
+/// Real sockets, namespaces and daemons: one test at a time in each file, two cores do not give more,
+/// and a daemon's own timers would be what is tested. Every file is run, whatever the others did.
+fn black_box(summary: &mut Summary, no_daemons: bool, wanted: impl Fn(&str) -> bool) -> Result<()> {
     for file in files()?.iter().filter(|file| wanted(file)) {
         println!("==> black-box tests: {file}");
         let started = Instant::now();

@@ -64,7 +64,7 @@ pub(super) fn switch(report: &SwitchReport) -> String {
         ),
     };
     if report.changed {
-        let mut table = tables::table(&["told", "", "announced", "withdrawn"]);
+        let mut table = tables::table(&["session", "", "announced", "withdrawn"]);
         tables::align_right(&mut table, 2..4);
         for peer in &report.peers {
             table.add_row([
@@ -208,7 +208,7 @@ fn hosts_line(hosts: &HostsSummary) -> String {
 }
 
 fn members(members: &[Member]) -> Table {
-    let mut table = tables::table(&["member", "kind", "state", "up", "learned", "told", ""]);
+    let mut table = tables::table(&["member", "kind", "state", "up", "learned", "advertised", ""]);
     tables::align_right(&mut table, 3..6);
     for member in members {
         let up = member.sessions.iter().filter(|it| is_up(it.uptime_seconds));
@@ -261,7 +261,7 @@ fn matrix(view: &ExchangeView) -> String {
     };
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
-    let mut heading = vec!["learned from ↓   told to →".to_owned()];
+    let mut heading = vec!["learned from ↓   advertised to →".to_owned()];
     heading.extend(kinds.iter().map(|kind| {
         let down = if is_down(*kind) { " (down)" } else { "" };
         format!("{}{down}", kind.receiver())
