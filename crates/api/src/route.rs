@@ -89,6 +89,9 @@ pub struct Route {
     /// Extended communities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extended_communities: Vec<ExtendedCommunity>,
+    /// IPv6 address specific extended communities (RFC 5701): type, `[address]`, local part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ipv6_extended_communities: Vec<String>,
     /// Large communities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_communities: Vec<LargeCommunity>,
@@ -159,6 +162,10 @@ impl Route {
                 .then_some(meta.local_pref),
             communities: set.communities().collect(),
             extended_communities: set.extended_communities().collect(),
+            ipv6_extended_communities: set
+                .ipv6_extended_communities()
+                .map(|community| community.to_string())
+                .collect(),
             large_communities: set.large_communities().collect(),
             path_id: 0,
             best: false,

@@ -270,6 +270,11 @@ fn notes(peer: &PeerStatus) -> Vec<String> {
     if peer.no_export_policy {
         notes.push("no export policy: nothing is advertised (RFC 8212)".to_owned());
     }
+    for family in peer.disabled.iter() {
+        notes.push(format!(
+            "{family} is disabled after a malformed UPDATE, until the session starts anew (RFC 7606)"
+        ));
+    }
     if peer.behind {
         notes.push("does not read as fast as it is written to; catching up".to_owned());
     }

@@ -52,6 +52,9 @@ impl Worker {
             .is_some_and(|negotiated| negotiated.internal);
         let (no_import_policy, no_export_policy) = missing_policies(&peer.config, internal);
         let conn = session.conn();
+        let agreed = session.negotiated().map(|negotiated| negotiated.families);
+        let agreed = agreed.unwrap_or_default();
+        let taken = peer.up.as_ref().map_or(agreed, |up| up.ctx.families);
         PeerStatus {
             peer: id,
             name: peer.config.name.clone(),
@@ -66,6 +69,10 @@ impl Worker {
                 .and_then(|conn| self.conns.get(conn))
                 .and_then(|conn| conn.ends),
             negotiated: session.negotiated().cloned(),
+            disabled: agreed
+                .iter()
+                .filter(|family| !taken.contains(*family))
+                .collect(),
             messages: *session.counters(),
             bytes_in: peer.stats.bytes_in,
             bytes_out: peer.stats.bytes_out,

@@ -8,7 +8,7 @@ use thruway_policy::Hits;
 use thruway_rib::{GroupId, PeerId, ShardCounters, WorkerId};
 use thruway_session::{Counters as Messages, Damped, DownReason, Negotiated, State};
 use thruway_wire::notification::Notification;
-use thruway_wire::{Family, Time};
+use thruway_wire::{Family, FamilySet, Time};
 
 use crate::PeerRole;
 
@@ -59,6 +59,8 @@ pub struct PeerStatus {
     pub ends: Option<(SocketAddr, SocketAddr)>,
     /// What was agreed on.
     pub negotiated: Option<Negotiated>,
+    /// Families of these that a malformed UPDATE has disabled (RFC 7606 §2).
+    pub disabled: FamilySet,
     /// Messages by type, and flaps.
     pub messages: Messages,
     /// Octets of messages received.

@@ -260,6 +260,7 @@ fn attributes(route: &Route) -> String {
     add("pref", route.local_pref.map(|value| value.to_string()));
     add("communities", joined(&route.communities));
     add("extended", joined(&route.extended_communities));
+    add("ipv6 extended", joined(&route.ipv6_extended_communities));
     add("large", joined(&route.large_communities));
     text
 }
