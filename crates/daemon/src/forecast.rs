@@ -315,7 +315,7 @@ fn advertised(file: &PeerFile, peer: &str, family: Family, count: u64) -> Option
     let over = count.saturating_sub(limit.limit.into());
     let effect = match (over, limit.action) {
         (0, _) => return Some(within(peer, "max-advertised", family, limit, count)),
-        (_, LimitAction::Warn) => format!("warns: {over} over the limit, all are told"),
+        (_, LimitAction::Warn) => format!("warns: {over} over the limit, all are advertised"),
         (_, LimitAction::Block) => format!("{over} are held back"),
         (_, LimitAction::Restart) => format!("the session ends: {over} over the limit"),
     };

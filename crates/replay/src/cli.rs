@@ -62,7 +62,7 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = Prepend::Auto)]
     pub prepend: Prepend,
 
-    /// Next hop to tell: keep, self (the session's address), or an address
+    /// Next hop to advertise: keep, self (the session's address), or an address
     #[arg(long, value_name = "keep|self|ADDR", default_value_t = NextHopChoice::Keep)]
     pub next_hop: NextHopChoice,
 
@@ -154,7 +154,7 @@ pub struct GenerateArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
 
-    /// Peers that tell the same prefixes, each with paths of its own
+    /// Peers that advertise the same prefixes, each with paths of its own
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub peers: u16,
 

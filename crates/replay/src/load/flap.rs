@@ -43,7 +43,7 @@ impl Runner<'_> {
         flap.announce_seconds = self.wait_left(Phase::Announcing, start, &all)?;
         self.begin(Phase::Checking);
         if flap.withdraw_seconds.is_none() || flap.announce_seconds.is_none() {
-            self.give_up("members took everything back and told it again");
+            self.give_up("members withdrew everything and advertised it again");
         }
         report.flap = Some(flap);
         Ok(())

@@ -364,7 +364,7 @@ impl fmt::Display for Differences {
             )?;
         }
         if *reflected > 0 {
-            write!(f, "; {reflected} told back to who sent them")?;
+            write!(f, "; {reflected} advertised back to who sent them")?;
         }
         if *held_back > 0 {
             write!(f, "; {held_back} kept back by a community")?;

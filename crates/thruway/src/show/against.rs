@@ -30,7 +30,7 @@ pub struct CheckCommand {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Compare what two running instances were told and tell, peer by peer.
+    /// Compare what two running instances learned and advertise, peer by peer.
     Instances(InstancesArgs),
 }
 
