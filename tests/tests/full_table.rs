@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use thruway_tests::daemon::{Bird, Daemon, Kind, Neighbor, Speaker, Thruway};
@@ -104,6 +104,9 @@ fn bgp(host: &Host) -> SocketAddr {
 
 /// The table straight from the feed, by daemon: the same for both transports.
 static DIRECT: Mutex<Vec<(Kind, Arc<Table>)>> = Mutex::new(Vec::new());
+/// A table has come to rest when so many looks, over so long a time, found the same.
+const STILL_LOOKS: u32 = 3;
+const STILL: Duration = Duration::from_secs(1);
 /// How many routes the full table has.
 static ROUTES: OnceLock<usize> = OnceLock::new();
 
@@ -130,16 +133,17 @@ fn load_direct(kind: Kind, file: &PathBuf, routes: usize) -> Option<Table> {
 /// What a daemon has of a neighbour's table when it has come to rest. A daemon may refuse a few routes
 /// (BIRD one of these), so the count is near `routes`.
 fn settled(daemon: &mut dyn Daemon, neighbor: IpAddr, routes: usize) -> Table {
-    let (mut last, mut still) = (0, 0);
+    // GoBGP takes seconds for an answer, BIRD none: so both looks and time count.
+    let (mut last, mut still, mut since) = (0, 0, Instant::now());
     wait_until("the daemon has the table", Duration::from_secs(120), || {
+        let asked = Instant::now();
         let count = daemon.count(Family::Ipv4, neighbor);
-        still = if count == last && count + 100 > routes {
-            still + 1
-        } else {
-            0
-        };
-        last = count;
-        still >= 20
+        if count != last || count + 100 <= routes {
+            (last, still, since) = (count, 0, asked);
+            return false;
+        }
+        still += 1;
+        still >= STILL_LOOKS && since.elapsed() >= STILL
     });
     daemon.wait_routes(Family::Ipv4, neighbor, last)
 }
