@@ -59,14 +59,7 @@ impl Client {
     /// # Errors
     /// No server, or the server's own words.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let body = self
-            .request(Method::GET, path, Vec::new())
-            .await?
-            .into_body()
-            .collect()
-            .await?
-            .to_bytes();
-        serde_json::from_slice(&body).context("the server's answer is not what was expected")
+        self.json(Method::GET, path, Vec::new()).await
     }
 
     /// Tells the server something; its answer.
@@ -82,13 +75,17 @@ impl Client {
     /// # Errors
     /// No server, or the server's own words.
     pub async fn post_body<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T> {
-        let body = self
-            .request(Method::POST, path, body)
-            .await?
-            .into_body()
-            .collect()
-            .await?
-            .to_bytes();
+        self.json(Method::POST, path, body).await
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T> {
+        let response = self.request(method, path, body).await?;
+        let body = response.into_body().collect().await?.to_bytes();
         serde_json::from_slice(&body).context("the server's answer is not what was expected")
     }
 

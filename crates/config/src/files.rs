@@ -15,9 +15,11 @@ pub(super) enum Files {
     Nowhere,
 }
 
-/// The path of a file and its text, of `max` bytes at most. What is wrong is noted at the key.
-pub(super) fn read(
-    spot: &Spot<PathBuf>,
+/// The path of a file that the value at `spot` names, and its text, of `max` bytes at most. What is wrong
+/// is noted there.
+pub(super) fn read<T>(
+    spot: &Spot<T>,
+    file: &Path,
     max: u64,
     reader: &mut Reader,
 ) -> Option<(PathBuf, String)> {
@@ -27,7 +29,7 @@ pub(super) fn read(
         reader.error_at(spot, message);
         return None;
     }
-    let path = reader.folder().join(&spot.value);
+    let path = reader.folder().join(file);
     match bounded(&path, max) {
         Ok(text) => Some((path, text)),
         Err(why) => {

@@ -377,12 +377,7 @@ impl Resolver<'_> {
         let key = match &spot.value {
             Md5::Password(password) => password.clone().into_bytes(),
             Md5::File(path) => {
-                let file = Spot {
-                    value: path.clone(),
-                    line: spot.line,
-                    key: spot.key.clone(),
-                };
-                let (_, text) = files::read(&file, PASSWORD_FILE_LEN_MAX, self.reader)?;
+                let (_, text) = files::read(spot, path, PASSWORD_FILE_LEN_MAX, self.reader)?;
                 text.trim_end_matches(['\r', '\n']).as_bytes().to_vec()
             }
         };

@@ -84,7 +84,7 @@ fn one<T: Member>(section: &Section<'_>, reader: &mut Reader) -> Vec<T> {
 
 /// Reads a file with one member a line; `#` starts a comment.
 fn read_file<T: Member>(spot: &Spot<PathBuf>, members: &mut Vec<T>, reader: &mut Reader) {
-    let Some((path, text)) = files::read(spot, SET_FILE_LEN_MAX, reader) else {
+    let Some((path, text)) = files::read(spot, &spot.value, SET_FILE_LEN_MAX, reader) else {
         return;
     };
     let path = Arc::new(path);

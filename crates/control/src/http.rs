@@ -129,8 +129,19 @@ async fn routes(
     State(site): State<Site>,
     Parameters(parameters): Parameters<RouteParameters>,
 ) -> Result<Response, Problem> {
-    let routes = site.server.routes(parameters.wanted(true)?).await?;
-    stream(&site, routes)
+    let wanted = parameters.wanted(true)?;
+    let mut routes = site.server.routes(wanted).await?;
+    if !matches!(wanted, Wanted::Longest(_)) {
+        return stream(&site, routes);
+    }
+    // The paths of one prefix are no long answer, and wait behind none.
+    let mut text = Vec::new();
+    while routes.wait().await? {
+        while let Some(route) = routes.take() {
+            push_line(&mut text, &route);
+        }
+    }
+    Ok(lines(Body::from(text)))
 }
 
 async fn explain(

@@ -113,6 +113,19 @@ impl Routes for Never {
     }
 }
 
+/// No route matches.
+struct Nothing;
+
+impl Routes for Nothing {
+    fn wait(&mut self) -> Answer<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn take(&mut self) -> Option<Route> {
+        None
+    }
+}
+
 fn refuse<T>() -> Answer<'static, T> {
     Box::pin(async { Err(Refused::bad("not asked here")) })
 }
@@ -144,8 +157,13 @@ impl RouteServer for StandIn {
         refuse()
     }
 
-    fn routes(&self, _: Wanted) -> Answer<'_, Box<dyn Routes>> {
-        Box::pin(async { Ok(Box::new(Never) as Box<dyn Routes>) })
+    fn routes(&self, wanted: Wanted) -> Answer<'_, Box<dyn Routes>> {
+        Box::pin(async move {
+            Ok(match wanted {
+                Wanted::Longest(_) => Box::new(Nothing) as Box<dyn Routes>,
+                _ => Box::new(Never),
+            })
+        })
     }
 
     fn explain<'a>(&'a self, _: Prefix, _: Option<&'a str>) -> Answer<'a, Vec<Route>> {
@@ -269,6 +287,7 @@ async fn long_answers_are_bounded_and_short_ones_are_not() {
     assert_eq!(code, 503, "{text}");
     assert!(text.contains("retry-after: 5"), "{text}");
     assert_eq!(api.get("/v1/status").await.0, 200);
+    assert_eq!(api.get("/v1/routes?prefix=192.0.2.1").await.0, 200);
     // A reader that goes away makes room.
     reading.pop();
     loop {
