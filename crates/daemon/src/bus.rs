@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use thruway_engine::status::WorkerStatus;
-use thruway_engine::{Command, QueryId, Reply, Settled};
-use thruway_rib::{Eligibility, Query, RouteRow, TallyRow};
+use thruway_engine::{Command, ConfigChange, Outlook, QueryId, Reply, Settled};
+use thruway_rib::{Eligibility, Foreseen, PlanRow, Proposal, Query, RouteRow, TallyRow};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::limits::{ANSWER_PIECES_MAX, QUESTIONS_MAX};
@@ -17,6 +17,9 @@ use crate::worker::{Order, WorkerHandle};
 
 /// How long a worker may keep the control plane waiting for one piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// And for a plan, which walks through all of its table before it has anything to say.
+const PLAN_PATIENCE: Duration = Duration::from_secs(120);
 
 /// The way to the workers.
 pub(crate) struct Bus {
@@ -111,6 +114,70 @@ impl Bus {
                 Ok(None) | Err(_) => bail!("a worker does not answer"),
             }
         }
+        Ok(all)
+    }
+
+    /// What would become of every peer under other configurations.
+    pub(crate) async fn outlook(&self, changes: Vec<ConfigChange>) -> Result<Vec<Outlook>> {
+        let id = self.id();
+        let changes = Arc::new(changes);
+        let (answers, mut replies) = mpsc::channel(self.workers.len().max(1) * 2);
+        for worker in 0..self.workers.len() {
+            let changes = Arc::clone(&changes);
+            let command = Box::new(Command::Outlook { id, changes });
+            self.order(worker, Order::Ask(id, command, answers.clone()))?;
+        }
+        drop(answers);
+        let (mut all, mut answered) = (Vec::new(), 0);
+        while answered < self.workers.len() {
+            match tokio::time::timeout(PATIENCE, replies.recv()).await {
+                Ok(Some(Reply::Outlook(outlooks))) => {
+                    all.extend(outlooks);
+                    answered += 1;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => bail!("a worker does not answer"),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks all shards what a proposal would do; `row` is given each route that it lists.
+    pub(crate) async fn plan(
+        &self,
+        proposal: Arc<Proposal>,
+        mut row: impl FnMut(PlanRow) -> Result<()>,
+    ) -> Result<Vec<Foreseen>> {
+        let Ok(_permit) = Arc::clone(&self.questions).try_acquire_owned() else {
+            bail!("{QUESTIONS_MAX} questions are being answered; try again");
+        };
+        let id = self.id();
+        let (answers, mut replies) = mpsc::channel(ANSWER_PIECES_MAX * self.shards.max(1));
+        for shard in 0..self.shards {
+            let proposal = Arc::clone(&proposal);
+            let command = Box::new(Command::Plan { id, proposal });
+            self.order(shard, Order::Ask(id, command, answers.clone()))?;
+        }
+        drop(answers);
+        let mut asked = Asked {
+            bus: self,
+            id,
+            open: true,
+        };
+        let mut all = Vec::new();
+        while all.len() < self.shards {
+            match tokio::time::timeout(PLAN_PATIENCE, replies.recv()).await {
+                Ok(Some(Reply::PlanRows(rows))) => {
+                    self.workers.iter().for_each(WorkerHandle::wake);
+                    rows.into_iter().try_for_each(&mut row)?;
+                }
+                Ok(Some(Reply::Planned(counts))) => all.push(counts),
+                Ok(Some(Reply::Busy)) => bail!("a worker has too many questions waiting"),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => bail!("a worker does not answer"),
+            }
+        }
+        asked.open = false;
         Ok(all)
     }
 
@@ -225,7 +292,7 @@ impl Rows {
                     self.open = 0;
                     return Some(Err(anyhow!("a worker has too many questions waiting")));
                 }
-                Ok(Some(Reply::Status(_) | Reply::Settled(_) | Reply::Tally(_))) => {}
+                Ok(Some(_)) => {}
                 Ok(None) | Err(_) => {
                     self.open = 0;
                     return Some(Err(anyhow!("a worker does not answer")));
@@ -247,6 +314,23 @@ impl Rows {
         self.replies = self.bus.ask(self.id, self.query, self.asked.clone())?;
         self.open = 1;
         Ok(())
+    }
+}
+
+/// A question to all shards that ends with whoever asked.
+struct Asked<'a> {
+    bus: &'a Bus,
+    id: QueryId,
+    open: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        for shard in 0..self.bus.shards {
+            if self.open {
+                let _ = self.bus.command(shard, Command::Cancel(self.id));
+            }
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Outbox {
     }
 
     fn reply(&mut self, to: QueryId, reply: Reply) {
-        let more = matches!(reply, Reply::Rows(_));
+        let more = matches!(reply, Reply::Rows(_) | Reply::PlanRows(_));
         let Some(channel) = self.questions.get(&to) else {
             return;
         };

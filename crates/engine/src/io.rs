@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thruway_rib::{Eligibility, PeerId, Query, RouteRow, TallyRow};
+use thruway_rib::{Eligibility, Foreseen, PeerId, PlanRow, Proposal, Query, RouteRow, TallyRow};
 use thruway_session::{ConnId, Damped, DownReason, Negotiated, State};
 use thruway_wire::update::Verdict;
 use thruway_wire::{Family, Link, WireError};
 
+use crate::control::outlook::{ConfigChange, Outlook};
 use crate::control::status::WorkerStatus;
 use crate::{PeerConfig, RangeConfig, TransportConfig};
 
@@ -98,6 +99,24 @@ pub enum Command {
         id: QueryId,
         /// What.
         query: Query,
+    },
+    /// What would become of this worker's peers under other configurations; nothing is changed.
+    /// Answered by [`Reply::Outlook`].
+    #[serde(skip)]
+    Outlook {
+        /// Echoed.
+        id: QueryId,
+        /// The peers that would change.
+        changes: Arc<Vec<ConfigChange>>,
+    },
+    /// What a proposal would do to the routes of this worker's shard; nothing is changed. Answered by
+    /// [`Reply::PlanRows`], and [`Reply::Planned`] at the end.
+    #[serde(skip)]
+    Plan {
+        /// Echoed.
+        id: QueryId,
+        /// What would be in force.
+        proposal: Arc<Proposal>,
     },
     /// Forget a query; no reply follows.
     Cancel(QueryId),
@@ -372,6 +391,12 @@ pub enum Reply {
     Tally(Vec<TallyRow>),
     /// The answer to [`Command::Settle`].
     Settled(Settled),
+    /// The answer to [`Command::Outlook`].
+    Outlook(Vec<Outlook>),
+    /// Routes that a plan lists.
+    PlanRows(Vec<PlanRow>),
+    /// The counts of one shard: a plan's end there.
+    Planned(Foreseen),
 }
 
 /// How a worker stood when it answered [`Command::Settle`].

@@ -23,6 +23,7 @@ pub use config::{
     ExportConfig, LimitConfig, PeerConfig, PeerRole, PolicyRef, RangeConfig, TransportConfig,
     WorkerConfig,
 };
+pub use control::outlook::{Comes, ConfigChange, Outlook, propose};
 pub use control::status;
 pub use io::{
     Close, Command, ConnectTarget, Event, Input, LimitDirection, LimitEvent, QueryId, Refusal,

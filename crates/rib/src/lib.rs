@@ -30,6 +30,7 @@ pub mod fuzzing;
 mod hash;
 mod ids;
 pub mod limits;
+mod plan;
 mod profile;
 mod query;
 mod shard;
@@ -46,6 +47,10 @@ pub use batch::{
 pub use decision::Step;
 pub use hash::shard_of;
 pub use ids::{GroupId, Handle, PeerClass, PeerId, ShardId, WorkerId};
+pub use plan::{
+    ExportCount, Fate, Foreseen, Foresight, ImportCount, PlanRow, Proposal, ProposedGroup,
+    ProposedRoute,
+};
 pub use profile::{
     AddPathSend, AdvertisedLimit, DecisionConfig, Eligibility, GroupProfile, Hygiene, LimitAction,
     NextHopCheck, PeerProfile, PrefixLimit,

@@ -79,6 +79,19 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// What the same OPEN of the peer's would come to under another configuration of ours.
+    ///
+    /// # Errors
+    /// The NOTIFICATION that it would be answered with.
+    pub fn again(&self, config: &SessionConfig) -> Result<Negotiated, Notification> {
+        let direction = if self.outgoing {
+            Direction::Outgoing
+        } else {
+            Direction::Incoming
+        };
+        negotiate(config, direction, self.open.clone())
+    }
+
     /// Until the next KEEPALIVE, with jitter (RFC 4271 §4.4, §10).
     pub(crate) fn keepalive_interval(&self, jitter: &mut Jitter) -> Duration {
         match self.keepalive {

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use thruway_engine::limits::{Bounds, RING_LEN, SETTLE_ROUNDS};
 use thruway_engine::status::WorkerStatus;
 use thruway_engine::{
-    Close, Command, ConnId, ConnectTarget, Event, ExportConfig, GroupRegistry, Input, PeerConfig,
-    PeerDirectory, PeerIdPool, PeerRole, PolicyRef, QueryId, Reply, Settled, Sink, TransportConfig,
-    Worker, WorkerConfig, rings,
+    Close, Command, ConfigChange, ConnId, ConnectTarget, Event, ExportConfig, GroupRegistry, Input,
+    Outlook, PeerConfig, PeerDirectory, PeerIdPool, PeerRole, PolicyRef, QueryId, Reply, Settled,
+    Sink, TransportConfig, Worker, WorkerConfig, rings,
 };
 use thruway_policy::Policy;
 use thruway_rib::{
-    AddPathSend, DecisionConfig, Eligibility, Filter, Hygiene, NextHopCheck, PeerId, Query,
-    RouteRow, WorkerId,
+    AddPathSend, DecisionConfig, Eligibility, Filter, Foreseen, Hygiene, NextHopCheck, PeerId,
+    PlanRow, Proposal, Query, RouteRow, WorkerId,
 };
 use thruway_session::{AddPathOffer, RemoteAs, SessionConfig};
 use thruway_wire::{Asn, Prefix, RouterId, Time};
@@ -364,6 +364,39 @@ impl World {
         }
         assert_eq!(done, self.workers.len(), "every worker answers");
         rows
+    }
+
+    /// What would become of every peer under other configurations.
+    pub fn outlook(&mut self, changes: Vec<ConfigChange>) -> Vec<Outlook> {
+        self.queries += 1;
+        let id = QueryId(self.queries);
+        let changes = Arc::new(changes);
+        self.command_all(&Command::Outlook { id, changes });
+        let replies = std::mem::take(&mut self.replies).into_iter();
+        let outlooks = replies.filter_map(|(to, reply)| match reply {
+            Reply::Outlook(outlooks) if to == id => Some(outlooks),
+            _ => None,
+        });
+        outlooks.flatten().collect()
+    }
+
+    /// What a proposal would do to routes.
+    pub fn plan(&mut self, proposal: Proposal) -> (Vec<Foreseen>, Vec<PlanRow>) {
+        self.queries += 1;
+        let id = QueryId(self.queries);
+        let proposal = Arc::new(proposal);
+        self.command_all(&Command::Plan { id, proposal });
+        self.run();
+        let (mut foreseen, mut rows) = (Vec::new(), Vec::new());
+        for (to, reply) in std::mem::take(&mut self.replies) {
+            match reply {
+                Reply::PlanRows(more) if to == id => rows.extend(more),
+                Reply::Planned(counts) if to == id => foreseen.push(counts),
+                _ => {}
+            }
+        }
+        assert_eq!(foreseen.len(), self.workers.len(), "every worker answers");
+        (foreseen, rows)
     }
 
     /// How each worker is.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use thruway_rib::{PeerId, Query, ShardEvent};
-use thruway_session::{Session, State};
+use thruway_rib::{Foreseen, Foresight, PeerId, Query, ShardEvent};
+use thruway_session::Session;
 use thruway_wire::notification::Notification;
 use thruway_wire::{Family, Time};
 
+use crate::control::outlook::Comes;
 use crate::session::peers::Peer;
 use crate::session::profile::{
     advertised_limits, group_key, peer_profile, prefix_limit, same_limit,
@@ -28,6 +29,17 @@ impl Worker {
                 }
             }
             Command::Query { id, query } => self.query(id, query, out),
+            Command::Outlook { id, changes } => {
+                let outlooks = self.outlook(&changes);
+                out.reply(id, Reply::Outlook(outlooks));
+            }
+            Command::Plan { id, proposal } => match &mut self.shard {
+                Some(shard) => {
+                    let (seed, shards) = (self.config.seed, self.config.shards);
+                    shard.foresee(id, Foresight::new(proposal, seed, shards), out);
+                }
+                None => out.reply(id, Reply::Planned(Foreseen::default())),
+            },
             Command::Cancel(id) => {
                 if let Some(shard) = &mut self.shard {
                     shard.cancel(id);
@@ -56,43 +68,35 @@ impl Worker {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        let started = peer.shutdown && !config.shutdown;
-        let stopped = !peer.shutdown && config.shutdown;
+        let comes = peer.under(&config);
         peer.shutdown = config.shutdown;
-        let old = &peer.config;
-        let limits = |config: &PeerConfig| (config.limits, config.max_advertised);
-        let other_limits = limits(old) != limits(&config);
-        let ask_again = old.local_pref != config.local_pref;
-        // What a connection is made with, and what the peer is to us, are of the whole session.
-        let whole = |config: &PeerConfig| (config.addr, config.transport.clone(), config.role);
-        let other_session = whole(old) != whole(&config);
-        let needs_reset = peer.session.reconfigure(config.session.clone()) || other_session;
+        let ask_again = peer.config.local_pref != config.local_pref;
+        let _ = peer.session.reconfigure(config.session.clone());
         peer.config = config;
-        if stopped {
-            return self.reset(now, id, Reset::Shutdown(String::new()), out);
-        }
-        if started {
-            return self.reset(now, id, Reset::Start, out);
-        }
-        if std::mem::take(&mut peer.limited) && peer.session.state() == State::Idle {
-            // It is down for a limit: with another one it may come up at once.
-            if other_limits {
-                return self.reset(now, id, Reset::Start, out);
+        match comes {
+            Comes::Stopped => self.reset(now, id, Reset::Shutdown(String::new()), out),
+            Comes::Started => self.reset(now, id, Reset::Start, out),
+            Comes::Limited => {}
+            Comes::Reset => {
+                peer.limited = false;
+                self.begin_anew(now, id, out);
             }
-            peer.limited = true;
-            return;
+            Comes::InPlace => {
+                peer.limited = false;
+                self.update_import(id);
+                self.update_export(id);
+                if ask_again {
+                    self.reset(now, id, Reset::SoftIn, out);
+                }
+            }
         }
-        if needs_reset {
-            let notification = Notification::other_configuration_change();
-            return self.with_session(now, id, out, |session, actions| {
-                session.reset(now, notification, actions);
-            });
-        }
-        self.update_import(id);
-        self.update_export(now, id, out);
-        if ask_again {
-            self.reset(now, id, Reset::SoftIn, out);
-        }
+    }
+
+    fn begin_anew(&mut self, now: Time, id: PeerId, out: &mut dyn Sink) {
+        let notification = Notification::other_configuration_change();
+        self.with_session(now, id, out, |session, actions| {
+            session.reset(now, notification, actions);
+        });
     }
 
     fn update_import(&mut self, id: PeerId) {
@@ -118,7 +122,7 @@ impl Worker {
         }
     }
 
-    fn update_export(&mut self, now: Time, id: PeerId, out: &mut dyn Sink) {
+    fn update_export(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
@@ -136,14 +140,6 @@ impl Worker {
                 if let Some(profile) = limits.or(policy) {
                     self.ingress.broadcast(&ShardEvent::Group(profile));
                 }
-            }
-            // Identifiers differ between groups, so the old group's paths cannot be withdrawn by
-            // walking the new one's.
-            _ if !negotiated.add_path_tx.is_empty() => {
-                let notification = Notification::other_configuration_change();
-                self.with_session(now, id, out, |session, actions| {
-                    session.reset(now, notification, actions);
-                });
             }
             _ => self.egress.begin_move(id),
         }

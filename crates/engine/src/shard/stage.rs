@@ -8,8 +8,8 @@ use std::sync::Arc;
 use thruway_policy::Hits;
 use thruway_rib::limits::WORKERS_MAX;
 use thruway_rib::{
-    EgressBatch, EgressRequest, EgressSink, GroupId, PeerId, Query, QueryCursor, RouteRow, Shard,
-    ShardConfig, ShardEvent, Tally, WorkerId,
+    EgressBatch, EgressRequest, EgressSink, Foresight, GroupId, PeerId, Query, QueryCursor,
+    RouteRow, Shard, ShardConfig, ShardEvent, Tally, WorkerId,
 };
 use thruway_wire::Family;
 
@@ -55,10 +55,22 @@ struct Remote {
 #[derive(Debug)]
 struct Asked {
     id: QueryId,
+    question: Question,
+}
+
+/// A question and how far its answer is.
+#[derive(Debug)]
+enum Question {
+    Rows(Listing),
+    Tally(Tally, QueryCursor),
+    Plan(Box<Foresight>),
+}
+
+/// Rows of a query.
+#[derive(Debug)]
+struct Listing {
     query: Query,
     cursor: QueryCursor,
-    /// Of a [`Query::Tally`].
-    tally: Option<Tally>,
     /// Found and not handed over yet.
     rows: Vec<RouteRow>,
     /// Nothing is left to find.
@@ -363,28 +375,18 @@ impl ShardStage {
             return;
         };
         let budget = self.bounds.query_slots;
-        if let Some(tally) = &mut asked.tally {
-            if self.shard.tally(tally, &mut asked.cursor, budget) {
-                out.reply(asked.id, Reply::Tally(tally.rows()));
-            } else {
-                self.queries.push_back(asked);
+        let done = match &mut asked.question {
+            Question::Rows(listing) => listing.answer(&self.shard, asked.id, budget, out),
+            Question::Tally(tally, cursor) => {
+                let done = self.shard.tally(tally, cursor, budget);
+                if done {
+                    out.reply(asked.id, Reply::Tally(tally.rows()));
+                }
+                done
             }
-            self.asking = !self.queries.is_empty();
-            return;
-        }
-        if asked.rows.is_empty() && !asked.done {
-            asked.done = self
-                .shard
-                .query(&asked.query, &mut asked.cursor, budget, &mut asked.rows);
-        }
-        while !asked.rows.is_empty() && out.has_room(asked.id) {
-            let rest = asked.rows.split_off(asked.rows.len().min(REPLY_ROWS));
-            let rows = mem::replace(&mut asked.rows, rest);
-            out.reply(asked.id, Reply::Rows(rows));
-        }
-        if asked.done && asked.rows.is_empty() {
-            out.reply(asked.id, Reply::Done);
-        } else {
+            Question::Plan(walk) => plan(&self.shard, walk, asked.id, budget, out),
+        };
+        if !done {
             self.queries.push_back(asked);
         }
         self.asking = !self.queries.is_empty();
@@ -392,21 +394,31 @@ impl ShardStage {
 
     /// Asks a question, answered over the next turns.
     pub(crate) fn ask(&mut self, id: QueryId, query: Query, out: &mut dyn Sink) {
-        if self.queries.len() >= QUERIES_MAX {
-            return out.reply(id, Reply::Busy);
-        }
-        let tally = match &query {
-            Query::Tally { eligibility } => eligibility.as_ref().map(Tally::new),
-            _ => None,
+        let question = match &query {
+            Query::Tally {
+                eligibility: Some(eligibility),
+            } => Question::Tally(Tally::new(eligibility), QueryCursor::default()),
+            _ => Question::Rows(Listing {
+                query,
+                cursor: QueryCursor::default(),
+                rows: Vec::new(),
+                done: false,
+            }),
         };
-        self.queries.push_back(Asked {
-            id,
-            query,
-            cursor: QueryCursor::default(),
-            tally,
-            rows: Vec::new(),
-            done: false,
-        });
+        self.put(Asked { id, question }, out);
+    }
+
+    /// Asks what a proposal would do.
+    pub(crate) fn foresee(&mut self, id: QueryId, walk: Foresight, out: &mut dyn Sink) {
+        let question = Question::Plan(Box::new(walk));
+        self.put(Asked { id, question }, out);
+    }
+
+    fn put(&mut self, asked: Asked, out: &mut dyn Sink) {
+        if self.queries.len() >= QUERIES_MAX {
+            return out.reply(asked.id, Reply::Busy);
+        }
+        self.queries.push_back(asked);
     }
 
     /// Forgets a question.
@@ -442,6 +454,37 @@ impl ShardStage {
         }
         wake
     }
+}
+
+impl Listing {
+    /// Goes on, and hands over what there is room for. True at the end.
+    fn answer(&mut self, shard: &Shard, id: QueryId, budget: u32, out: &mut dyn Sink) -> bool {
+        if self.rows.is_empty() && !self.done {
+            self.done = shard.query(&self.query, &mut self.cursor, budget, &mut self.rows);
+        }
+        while !self.rows.is_empty() && out.has_room(id) {
+            let rest = self.rows.split_off(self.rows.len().min(REPLY_ROWS));
+            let rows = mem::replace(&mut self.rows, rest);
+            out.reply(id, Reply::Rows(rows));
+        }
+        let end = self.done && self.rows.is_empty();
+        if end {
+            out.reply(id, Reply::Done);
+        }
+        end
+    }
+}
+
+/// Goes on with a plan. True at its end.
+fn plan(shard: &Shard, walk: &mut Foresight, id: QueryId, budget: u32, out: &mut dyn Sink) -> bool {
+    let done = shard.foresee(walk, budget);
+    if walk.has_rows() {
+        out.reply(id, Reply::PlanRows(walk.take_rows()));
+    }
+    if done {
+        out.reply(id, Reply::Planned(walk.counts()));
+    }
+    done
 }
 
 impl Routes {

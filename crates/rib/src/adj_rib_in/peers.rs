@@ -230,6 +230,35 @@ impl Peers {
         again
     }
 
+    /// All peers that are here, as `profile` would have them and with the lives that they have.
+    pub(crate) fn shadow(
+        &self,
+        mut profile: impl FnMut(&Arc<PeerProfile>) -> Arc<PeerProfile>,
+    ) -> Peers {
+        let mut shadow = Peers::default();
+        for peer in self.iter() {
+            let id = peer.profile.id;
+            shadow.set(&profile(&peer.profile));
+            let lives = self.hot(id).map(|hot| hot.lives);
+            if let (Some(hot), Some(lives)) = (shadow.hot.get_mut(id.index()), lives) {
+                hot.lives = lives;
+            }
+            let current = |family: usize| peer.families.get(family).map_or(0, |of| of.current);
+            if let Some(copy) = shadow.get_mut(id) {
+                for (family, of) in copy.families.iter_mut().enumerate() {
+                    of.current = current(family);
+                }
+            }
+        }
+        shadow
+    }
+
+    /// The generation of what a peer advertises now.
+    pub(crate) fn current(&self, peer: PeerId, family: usize) -> u8 {
+        let of = self.get(peer).and_then(|peer| peer.families.get(family));
+        of.map_or(0, |of| of.current)
+    }
+
     /// Drops a peer whose paths are all gone.
     pub(crate) fn remove(&mut self, peer: PeerId) {
         if let Some(hot) = self.hot.get_mut(peer.index()) {
@@ -421,6 +450,14 @@ pub(crate) enum Again {
     Judge,
     /// Verdicts, and who may be advertised, and places in the decision process.
     All,
+}
+
+impl PeerProfile {
+    /// True where paths judged for the other one need no second look.
+    #[must_use]
+    pub fn judges_like(&self, other: &PeerProfile) -> bool {
+        again(other, self) == Again::No
+    }
 }
 
 fn again(old: &PeerProfile, new: &PeerProfile) -> Again {

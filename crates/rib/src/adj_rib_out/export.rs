@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thruway_policy::{Hits, Outcome, PeerFacts, Policy, RouteContext};
 use thruway_wire::attrs::{AttrFlags, AttrSetRef};
-use thruway_wire::encode::{self, Reflect, Unsendable};
+use thruway_wire::encode::{self, Reflect, Rewrite, Unsendable};
 use thruway_wire::{Family, Prefix};
 
 use crate::adj_rib_in::peers::facts;
@@ -292,6 +292,12 @@ pub(crate) fn sendable<P: TableKey>(
     source: PeerId,
     set: AttrSetRef<'_>,
 ) -> Result<(), Unsendable> {
+    let rewrite = rewrite_of(profile, core, source);
+    encode::sendable::<P>(octets, set, &rewrite, &profile.encoding_of(P::FAMILY))
+}
+
+/// What a group changes in the routes of a source on the way out.
+pub(crate) fn rewrite_of(profile: &GroupProfile, core: &Core, source: PeerId) -> Rewrite {
     let mut rewrite = profile.rewrite;
     let source = core.peers.hot(source).filter(|source| source.internal);
     rewrite.reflect = profile.cluster.and_then(|cluster| {
@@ -301,7 +307,7 @@ pub(crate) fn sendable<P: TableKey>(
             cluster,
         })
     });
-    encode::sendable::<P>(octets, set, &rewrite, &profile.encoding_of(P::FAMILY))
+    rewrite
 }
 
 /// True where a well-known community keeps a set from the group (RFC 1997).

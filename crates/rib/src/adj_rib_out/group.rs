@@ -480,7 +480,7 @@ impl Group {
     }
 
     /// The group's answer for a slot with one path a prefix.
-    fn answer<P: TableKey>(
+    pub(crate) fn answer<P: TableKey>(
         &mut self,
         table: &Table<P>,
         core: &mut Core,
@@ -661,7 +661,19 @@ impl Group {
         Some((choice.index, *handle))
     }
 
-    /// The group's answer for a slot with several paths a prefix, into `scratch.sent`.
+    /// The group's answer for a slot with several paths a prefix.
+    pub(crate) fn list_of<P: TableKey>(
+        &mut self,
+        table: &Table<P>,
+        core: &mut Core,
+        slot: u32,
+        prefix: P,
+    ) -> &[Sent] {
+        self.list(table, core, slot, prefix);
+        &self.scratch.sent
+    }
+
+    /// The same, into `scratch.sent`.
     fn list<P: TableKey>(&mut self, table: &Table<P>, core: &mut Core, slot: u32, prefix: P) {
         self.scratch.sent.clear();
         if !self.profile.families.contains(P::FAMILY) {

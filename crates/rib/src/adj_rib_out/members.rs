@@ -28,6 +28,10 @@ impl Members {
         word >> (peer.index() % 64) & 1 == 1
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.homes.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.homes.is_empty()
     }

@@ -83,11 +83,18 @@ impl Session {
         self.conns.iter().next().map(|conn| conn.id)
     }
 
+    /// True where what is running was made with another configuration and would have to be
+    /// [`reset`](Self::reset) for this one.
+    #[must_use]
+    pub fn needs_reset(&self, config: &SessionConfig) -> bool {
+        !self.conns.is_empty() && config.needs_reset(&self.config)
+    }
+
     /// Takes a new configuration. True where what is running was made with the old one and must be
     /// [`reset`](Self::reset) for the new one to take effect.
     #[must_use]
     pub fn reconfigure(&mut self, config: SessionConfig) -> bool {
-        let reset = !self.conns.is_empty() && config.needs_reset(&self.config);
+        let reset = self.needs_reset(&config);
         let was_passive = std::mem::replace(&mut self.config, config).passive;
         if let Wait::Active(active) = &mut self.wait {
             if self.config.passive {
