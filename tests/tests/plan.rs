@@ -469,11 +469,8 @@ fn other_session(config: &mut PeerConfig, rng: &mut Rng) {
     match rng.below(6) {
         0 => config.session.hold_time = 30 + rng.below(60) as u16,
         1 => {
-            config.session.families = if rng.one_in(2) {
-                FamilySet::IPV4
-            } else {
-                FamilySet::ALL
-            }
+            // What comes of a family that was not there nobody can tell before.
+            config.session.families = FamilySet::IPV4;
         }
         2 => config.session.add_path = [offer; 2],
         3 => config.transport.ttl = Some(1 + rng.below(200) as u8),

@@ -25,6 +25,9 @@ pub use network::{
 pub use peer::{
     Peer, PeerDamped, PeerLimit, PolicyHits, Reset, ResetReport, RouteCounts, StatementHits,
 };
-pub use plan::{Effect, Forecast, LimitForecast, Move, Proposal, SessionChange};
+pub use plan::{
+    AttributeChange, Effect, LimitForecast, Move, Plan, PlannedKey, PlannedRoute, PlannedRoutes,
+    Proposal, SessionChange,
+};
 pub use route::{Lost, PeerTable, Route, Wanted};
 pub use server::{Failure, ReloadReport, Status};

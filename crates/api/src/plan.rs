@@ -1,20 +1,26 @@
-//! What a changed configuration would do.
+//! What a changed configuration would do: `thruway plan`.
 
 use serde::{Deserialize, Serialize};
 use thruway_exchange::Kind;
+use thruway_wire::Prefix;
 
 /// A configuration that is not in force.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Proposal {
-    /// The file's text, with the members of sets in the place of files that hold them.
-    pub text: String,
+    /// The file's text, with the members of sets in the place of files that hold them. Without it: the
+    /// file that the server runs from, as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Whose routes are to be listed, by name or address; `hosts` for the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
 }
 
 /// What would happen if the file were put in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Forecast {
+pub struct Plan {
     /// Keys of `[server]` that take a restart: a reload is refused.
     pub restart: Vec<String>,
     /// Keys of `[server]` that change as it runs.
@@ -47,6 +53,101 @@ pub struct Forecast {
     pub limits: Vec<LimitForecast>,
     /// What else an operator should know.
     pub notes: Vec<String>,
+    /// Something would change.
+    pub changes: bool,
+    /// Every key that changes, with its values.
+    pub keys: Vec<PlannedKey>,
+    /// What would become of routes: each session for which something would.
+    pub routes: Vec<PlannedRoutes>,
+    /// Each route of the peer that was asked about.
+    pub listed: Vec<PlannedRoute>,
+    /// Routes beyond those listed.
+    pub not_listed: u64,
+}
+
+/// A key that changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedKey {
+    /// Where it stands: `server`, `exchange`, or a peer's name.
+    pub place: String,
+    /// The key.
+    pub key: String,
+    /// When it takes effect: `at once`, `routes`, `session` or `restart`.
+    pub effect: String,
+    /// In force now.
+    pub from: String,
+    /// Then.
+    pub to: String,
+}
+
+/// What would become of the routes of a session and family.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRoutes {
+    /// The session's name; `hosts` for the network's.
+    pub peer: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// What becomes of the session, where it does not simply go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Routes advertised to it now.
+    pub advertised_now: u64,
+    /// Routes advertised to it then.
+    pub advertised_then: u64,
+    /// Of those then: not advertised now.
+    pub announced: u64,
+    /// Of those then: advertised with other attributes.
+    pub changed: u64,
+    /// Of those now: not advertised then.
+    pub withdrawn: u64,
+    /// Its routes that are accepted now.
+    pub accepted_now: u64,
+    /// Its routes that are accepted then.
+    pub accepted_then: u64,
+    /// Its routes that are rejected now and accepted then.
+    pub newly_accepted: u64,
+    /// Its routes that are accepted now and rejected then.
+    pub newly_rejected: u64,
+    /// Its routes that are accepted with other attributes.
+    pub accepted_changed: u64,
+    /// Its routes that go.
+    pub gone: u64,
+}
+
+/// A route that changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedRoute {
+    /// `+`, `~` or `-`.
+    pub mark: char,
+    /// `advertised` to the peer, or `learned` from it.
+    pub direction: String,
+    /// Destination.
+    pub network: Prefix,
+    /// ADD-PATH identifier, 0 without.
+    pub path_id: u32,
+    /// Whose path it is, where it is advertised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Why it is rejected then, or was now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Attributes that differ; all of them where the route comes or goes.
+    pub attributes: Vec<AttributeChange>,
+}
+
+/// An attribute that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttributeChange {
+    /// Its name.
+    pub name: String,
+    /// Now; `None`: it is not there.
+    pub now: Option<String>,
+    /// Then.
+    pub then: Option<String>,
 }
 
 /// A peer or range that changes.

@@ -11,6 +11,8 @@
 mod diff;
 mod exchange;
 mod files;
+mod inline;
+mod keys;
 pub mod limits;
 mod load;
 mod model;
@@ -21,13 +23,16 @@ mod reader;
 mod resolve;
 mod server;
 mod sets;
+mod shown;
 mod suggest;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
-pub use diff::{Diff, PeerChange};
+pub use diff::{Diff, KeyChange, PeerChange};
+pub use inline::{InlineError, SelfContained, self_contained};
+pub use keys::Effect;
 pub use model::{
     Config, Connection, Exchange, Export, Gateway, GracefulRestart, HostsConfig, Import, LogLevel,
     MaxPrefixes, Mode, NextHopRule, Nva, Peer, Secret, Server, Session, Target, Transport,

@@ -73,12 +73,26 @@ impl Config {
     /// # Errors
     /// As [`Config::load`]; the running configuration stays as it is then.
     pub fn reload(&self) -> Result<(Config, Diff), ConfigErrors> {
-        let mut new = load(&self.path, self.version.wrapping_add(1))?;
+        let new = load(&self.path, self.version.wrapping_add(1))?;
+        Ok(self.becomes(new))
+    }
+
+    /// The same for a text that takes the file's place, which may name files beside it or none.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn reload_from(&self, text: &str) -> Result<(Config, Diff), ConfigErrors> {
+        let version = self.version.wrapping_add(1);
+        let new = parse(&self.path, text, version, Files::Nowhere)?;
+        Ok(self.becomes(new))
+    }
+
+    fn becomes(&self, mut new: Config) -> (Config, Diff) {
         let diff = Diff::new(self, &new);
         new.policies.keep(&self.policies, |name| {
             !diff.policies.iter().any(|other| other == name)
         });
-        Ok((new, diff))
+        (new, diff)
     }
 }
 
@@ -94,7 +108,7 @@ fn load(path: &Path, version: u32) -> Result<Config, ConfigErrors> {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
+pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
         .take(CONFIG_LEN_MAX + 1)

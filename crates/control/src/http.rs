@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use thruway_api::{
-    ExchangeView, Failure, Forecast, HostsView, Peer, PeerTable, Proposal, ReloadReport, Reset,
+    ExchangeView, Failure, HostsView, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset,
     ResetReport, Status, SwitchReport, Wanted,
 };
 use thruway_wire::{Family, Prefix};
@@ -38,7 +38,9 @@ pub(super) fn router(site: Site) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/exchange", get(exchange).post(switch))
         .route("/v1/hosts", get(hosts))
-        .route("/v1/check", post(check))
+        .route("/v1/plan", post(plan))
+        // Its former name.
+        .route("/v1/check", post(plan))
         .route("/v1/events", get(stream_events))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem(StatusCode::NOT_FOUND, "no such resource".to_owned()) })
@@ -248,16 +250,16 @@ async fn reload(State(server): Shared) -> Said<ReloadReport> {
     Ok(Json(server.reload().await?))
 }
 
-/// `POST /v1/check`.
-async fn check(State(site): State<Site>, request: Request) -> Said<Forecast> {
+/// `POST /v1/plan`.
+async fn plan(State(site): State<Site>, request: Request) -> Said<Plan> {
     let place = site.door.check()?;
     let proposal = proposal(&site, request).await?;
     let server = Arc::clone(&site.server);
     // Whoever asked may go; what was begun for him keeps its place until it has ended.
     let checking = tokio::spawn(async move {
-        let forecast = server.check(proposal).await;
+        let plan = server.plan(proposal).await;
         drop(place);
-        forecast
+        plan
     });
     Ok(Json(checking.await.map_err(anyhow::Error::from)??))
 }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use thruway_api::{
-    ExchangeView, Forecast, HostsTotals, HostsView, Member, Peer, PeerTable, Proposal,
-    ReloadReport, Reset, ResetReport, Route, Status, SwitchReport, Wanted,
+    ExchangeView, HostsTotals, HostsView, Member, Peer, PeerTable, Plan, Proposal, ReloadReport,
+    Reset, ResetReport, Route, Status, SwitchReport, Wanted,
 };
 use thruway_wire::Prefix;
 
@@ -116,7 +116,7 @@ pub trait RouteServer: Send + Sync + 'static {
     fn reload(&self) -> Answer<'_, ReloadReport>;
 
     /// What a changed configuration would do.
-    fn check(&self, proposal: Proposal) -> Answer<'_, Forecast>;
+    fn plan(&self, proposal: Proposal) -> Answer<'_, Plan>;
 
     /// The virtual network.
     fn exchange(&self) -> Answer<'_, ExchangeView>;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thruway_api::{
-    ExchangeView, Forecast, HostsView, Peer, PeerTable, Proposal, ReloadReport, Reset, ResetReport,
+    ExchangeView, HostsView, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport,
     Route, RouteCounts, Status, SwitchReport, Wanted,
 };
 use thruway_control::{Answer, Figures, Found, Refused, RouteServer, Routes};
@@ -178,13 +178,13 @@ impl RouteServer for StandIn {
         refuse()
     }
 
-    fn check(&self, _: Proposal) -> Answer<'_, Forecast> {
+    fn plan(&self, _: Proposal) -> Answer<'_, Plan> {
         Box::pin(async {
             self.checking.notify_one();
             if let Some(gate) = &self.checks {
                 gate.acquire().await.unwrap().forget();
             }
-            Ok(Forecast::default())
+            Ok(Plan::default())
         })
     }
 

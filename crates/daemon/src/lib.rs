@@ -3,7 +3,7 @@
 //! `worker` is a thread with its transport and one engine worker; `bus` is the way to all of them; `daemon`
 //! is the running server as the control plane sees it, and `server` answers the API's questions with it.
 //! `peers` and `local` make of the configuration what the engine takes, `reload` puts it in force, and
-//! `forecast` says what a changed one would do.
+//! `plan` says what a changed one would do.
 //!
 //! The room composes: it decides nothing about routes. It reads no argument of the command line, and
 //! nothing of it is called by a worker's turn but `sink`.
@@ -15,13 +15,13 @@ mod clock;
 mod daemon;
 mod describe;
 mod exchange;
-mod forecast;
 mod limits;
 mod local;
 mod log;
 mod members;
 mod panic;
 mod peers;
+mod plan;
 mod port;
 mod reload;
 mod serve;

@@ -26,6 +26,8 @@ pub(crate) const STRANGERS_KNOWN_MAX: usize = 1024;
 pub(crate) const RING_BATCHES: usize = 64;
 /// Peers at most, dynamic ones included.
 pub(crate) const PEERS_MAX: u16 = 16_384;
+/// Routes of one peer that a plan lists; of more it says how many they are.
+pub(crate) const PLAN_ROWS_MAX: usize = 20_000;
 /// Pieces of an answer that wait for whoever asked, by shard that answers.
 pub(crate) const ANSWER_PIECES_MAX: usize = 4;
 /// Questions at a time; more are told to come again. Each way into the API has its own bound of long

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use thruway_api::ReloadReport;
 use thruway_config::{Config, Diff, Peer as PeerFile, Target};
-use thruway_engine::{Command, PeerConfig, PeerDirectory, RangeConfig};
+use thruway_engine::{Command, ConfigChange, PeerConfig, PeerDirectory, RangeConfig};
 use thruway_exchange::HOST_POLICY;
 use thruway_rib::PeerId;
 use thruway_wire::Prefix;
 
 use super::daemon::{Daemon, State};
 use super::local::{self, LOCAL_ADDR, LOCAL_NAME};
+use super::view::Snapshot;
 use super::worker::Order;
 use super::{peers, sink};
 
@@ -27,11 +28,29 @@ enum Change {
 }
 
 /// A peer that came by a range, as it is now.
-struct Dynamic {
+pub(super) struct Dynamic {
     id: PeerId,
     name: Arc<str>,
     addr: SocketAddr,
     range: Arc<str>,
+}
+
+/// The number of a peer that is not there.
+const NOBODY: PeerId = PeerId(u16::MAX);
+
+impl Dynamic {
+    /// All that there are.
+    pub(super) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let peers = snapshot.peers().filter_map(|peer| {
+            Some(Dynamic {
+                id: peer.peer,
+                name: Arc::clone(&peer.name),
+                addr: peer.addr,
+                range: Arc::clone(peer.range.as_ref()?),
+            })
+        });
+        peers.collect()
+    }
 }
 
 /// Peers and ranges of a configuration, and what changes for each.
@@ -67,17 +86,7 @@ impl Daemon {
             .map_err(|errors| anyhow::anyhow!("{errors}"))?;
         refuse_restart(&diff)?;
         let snapshot = self.snapshot().await?;
-        let dynamic: Vec<Dynamic> = snapshot
-            .peers()
-            .filter_map(|peer| {
-                Some(Dynamic {
-                    id: peer.peer,
-                    name: Arc::clone(&peer.name),
-                    addr: peer.addr,
-                    range: Arc::clone(peer.range.as_ref()?),
-                })
-            })
-            .collect();
+        let dynamic = Dynamic::all(&snapshot);
         let mut report = self.apply(Some(&old), &new, &diff.policies, &dynamic)?;
         report.warnings = new.warnings.iter().map(ToString::to_string).collect();
         let new = Arc::new(new);
@@ -101,7 +110,7 @@ impl Daemon {
         dynamic: &[Dynamic],
     ) -> Result<ReloadReport> {
         let mut state = self.state();
-        let plan = self.plan(&state, old, new, policies)?;
+        let plan = self.changes(&state, old, new, policies, |known| self.number(known))?;
         let workers = self.bus.workers().len();
         let singles = plan.singles.iter().map(|(peer, _)| peer);
         let ranges = plan.ranges.iter().map(|(range, _)| range);
@@ -121,13 +130,53 @@ impl Daemon {
         Ok(report)
     }
 
-    /// What is to be done, with a number for each new peer.
-    fn plan(
+    /// What would become of each peer that is there, were the configuration in force.
+    pub(super) fn proposed(
+        &self,
+        old: &Config,
+        new: &Config,
+        policies: &[String],
+        dynamic: &[Dynamic],
+    ) -> Result<Vec<ConfigChange>> {
+        let state = self.state();
+        let nobody = |known: Option<(PeerId, IpAddr)>| Ok(known.map_or(NOBODY, |(id, _)| id));
+        let plan = self.changes(&state, Some(old), new, policies, nobody)?;
+        let singles = plan.singles.into_iter().filter(|(peer, change)| {
+            peer.id != NOBODY && matches!(change, Change::Changed | Change::Moved)
+        });
+        let mut changes: Vec<ConfigChange> = singles
+            .map(|(peer, _)| ConfigChange {
+                peer: peer.id,
+                then: Some(Box::new(peer)),
+            })
+            .collect();
+        let goes = |peer| ConfigChange { peer, then: None };
+        changes.extend(plan.gone.iter().map(|(_, id, _)| goes(*id)));
+        for peer in dynamic {
+            let range = plan.ranges.iter().find(|(it, _)| it.name == peer.range);
+            match range {
+                Some((_, Change::None)) => {}
+                None | Some((_, Change::Moved)) => changes.push(goes(peer.id)),
+                Some((range, _)) => {
+                    let config = peers::of_range(range, peer.id, &peer.name, peer.addr);
+                    changes.push(ConfigChange {
+                        peer: peer.id,
+                        then: Some(Box::new(config)),
+                    });
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// What is to be done, with a number for each peer.
+    fn changes(
         &self,
         state: &State,
         old: Option<&Config>,
         new: &Config,
         policies: &[String],
+        number: impl Fn(Option<(PeerId, IpAddr)>) -> Result<PeerId>,
     ) -> Result<Plan> {
         let mut singles = Vec::new();
         for file in &new.peers {
@@ -138,12 +187,12 @@ impl Daemon {
             let known = known.filter(|(_, old)| *old == addr.ip());
             let before = old.and_then(|old| find_file(old, &file.name));
             let change = change(before.filter(|_| known.is_some()), file, policies);
-            let id = self.number(known)?;
+            let id = number(known)?;
             singles.extend(peers::peer(new, file, id).map(|peer| (peer, change)));
         }
         if new.exchange.is_some() {
             let known = state.peers.get(LOCAL_NAME).copied();
-            let id = self.number(known)?;
+            let id = number(known)?;
             let changed = policies.iter().any(|name| name == HOST_POLICY);
             let change = match known {
                 None => Change::Added,

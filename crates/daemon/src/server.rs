@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 use thruway_api::{
-    ExchangeView, Forecast, HostsView, Peer, PeerTable, Proposal, ReloadReport, Reset, ResetReport,
+    ExchangeView, HostsView, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport,
     Route, Status, SwitchReport, Wanted,
 };
 use thruway_control::{Answer, Figures, Found, NetworkFigures, Refused, RouteServer, Routes};
@@ -17,7 +17,7 @@ use super::answers::{Answers, Ready};
 use super::bus::Rows;
 use super::daemon::Daemon;
 use super::view::Snapshot;
-use super::{forecast, members};
+use super::{members, plan};
 
 fn unknown(peer: &str) -> Refused {
     Refused::Unknown(format!(
@@ -257,8 +257,8 @@ impl RouteServer for Daemon {
         })
     }
 
-    fn check(&self, proposal: Proposal) -> Answer<'_, Forecast> {
-        Box::pin(forecast::check(self, proposal))
+    fn plan(&self, proposal: Proposal) -> Answer<'_, Plan> {
+        Box::pin(plan::plan(self, proposal))
     }
 
     fn exchange(&self) -> Answer<'_, ExchangeView> {

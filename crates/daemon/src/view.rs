@@ -163,6 +163,11 @@ impl Names {
         })
     }
 
+    /// A peer's name.
+    pub(crate) fn name_of(&self, id: PeerId) -> String {
+        self.name(id).name.to_string()
+    }
+
     /// True for the network's own session.
     pub(crate) fn is_local(&self, id: PeerId) -> bool {
         self.0.get(&id).is_some_and(|peer| peer.own)

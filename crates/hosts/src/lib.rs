@@ -22,3 +22,4 @@ mod task;
 
 pub use handle::{HostsHandle, start};
 pub use shared::Settings;
+pub use speaker::attributes;

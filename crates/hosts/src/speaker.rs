@@ -305,8 +305,9 @@ fn announce(out: &mut Vec<u8>, routes: &[(Prefix, NextHop)]) {
     }
 }
 
-/// ORIGIN IGP, an empty AS_PATH, LOCAL_PREF.
-fn attributes(hop: NextHop) -> AttrSetBuf {
+/// What the network announces its prefixes with: ORIGIN IGP, an empty AS_PATH, LOCAL_PREF.
+#[must_use]
+pub fn attributes(hop: NextHop) -> AttrSetBuf {
     let attr = |code, value| RawAttr {
         flags: TRANSITIVE & !OPTIONAL,
         code,

@@ -26,6 +26,9 @@ enum Command {
     Explain(thruway::show::ExplainArgs),
     /// Turn route exchange on or off: whether branches of a virtual network learn each other's routes.
     Exchange(thruway::show::ExchangeArgs),
+    /// What a changed configuration would do to keys, sessions and routes, before it is in force. Status 0:
+    /// nothing changes, 2: something does.
+    Plan(thruway::show::PlanArgs),
     /// Have a running server read its configuration again.
     Reload(thruway::show::ReloadArgs),
     /// Reset a peer's session, softly or not.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Show(args) => thruway::show::show(&args).map(done),
         Command::Explain(args) => thruway::show::explain(&args).map(done),
         Command::Exchange(args) => thruway::show::exchange(&args).map(done),
+        Command::Plan(args) => thruway::show::plan(&args),
         Command::Reload(args) => thruway::show::reload(&args).map(done),
         Command::Reset(args) => thruway::show::reset(&args).map(done),
         Command::Demo(args) => thruway::demo::run(&args).map(done),

@@ -162,24 +162,42 @@ fn the_example_loads_without_a_warning() {
     assert!(config.peers.len() >= 3);
 }
 
-/// What a change of a key does to a session is said once, in the table of differences.
-#[test]
-fn the_reference_marks_the_keys_that_reset() {
-    use crate::diff::{Effect, PEER};
+/// The last column of a table of the reference, by key.
+fn effects(heading: &str, end: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let (_, section) = text.split_once("\n## `[[peer]]`").unwrap();
-    let (section, _) = section.split_once("\n### ").unwrap();
+    let (_, section) = text.split_once(heading).unwrap();
+    let (section, _) = section.split_once(end).unwrap();
     let rows = section.lines().filter_map(|line| {
         let (key, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
-        Some((key.to_owned(), rest.contains("*reset*")))
+        let last = rest.trim_end_matches(" |").rsplit(" | ").next()?;
+        Some((key.to_owned(), last.to_owned()))
     });
-    let mut marked = 0;
-    for (key, says) in rows {
-        let mut effects = PEER.iter().filter(|(known, ..)| *known == key);
-        let resets = effects.any(|(_, effect, _)| *effect == Effect::Reset);
-        // Shutting down is the end of a session by itself.
-        assert_eq!(says, resets && key != "shutdown", "{key}");
-        marked += usize::from(says);
+    rows.collect()
+}
+
+/// When a changed key takes effect is said once, in the table of keys.
+#[test]
+fn the_reference_says_when_each_key_takes_effect() {
+    use crate::keys::{Key, PEER, SERVER};
+    fn strongest<T>(keys: &[Key<T>], name: &str) -> Option<Effect> {
+        let of = keys.iter().filter(|key| key.name == name);
+        of.map(|key| key.effect).max()
     }
-    assert!(marked > 10);
+    let server = effects("\n## `[server]`", "\n## ");
+    let peer = effects("\n## `[[peer]]`", "\n### ");
+    assert!(server.len() > 10 && peer.len() > 40);
+    for (key, says) in server {
+        let effect = strongest(SERVER, &key).unwrap();
+        assert_eq!(says, effect.as_str(), "{key}");
+    }
+    for (key, says) in peer {
+        // The name tells peers apart, a group is what it gives, subnets are a part of next-hop.
+        let effect = match key.as_str() {
+            "name" | "group" => continue,
+            "subnets" => Effect::Routes,
+            key => strongest(PEER, key).unwrap(),
+        };
+        let says = says.split(';').next().unwrap_or_default();
+        assert_eq!(says, effect.as_str(), "{key}");
+    }
 }

@@ -1,8 +1,8 @@
 //! `thruway show …` and `thruway explain …`: questions to a running server.
 
-mod against;
 mod exchange;
 mod instances;
+mod plan;
 mod server;
 mod tables;
 
@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use thruway_api::{Client, Failure, Peer, Route, Status, encode};
 
-pub use self::against::{CheckCommand, check};
 pub use self::exchange::{ExchangeArgs, exchange};
 pub use self::instances::InstancesArgs;
+pub use self::plan::{CheckCommand, PlanArgs, check, plan};
 pub use self::server::ServerArgs;
 
 /// `thruway show`.
