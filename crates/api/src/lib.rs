@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod history;
 mod hosts;
 mod network;
 mod peer;
@@ -17,6 +18,9 @@ mod route;
 mod server;
 
 pub use client::{Client, encode};
+pub use history::{
+    ConfigurationText, ConfirmReport, HistoryEntry, HistoryView, PendingView, Revision,
+};
 pub use hosts::{HostGateway, HostHop, HostRoute, HostState, HostsTotals, HostsView, KernelTable};
 pub use network::{
     ExchangeView, HostsSummary, MatrixCell, Member, MemberSession, PeeredView, SwitchPeer,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thruway_wire::{Asn, RouterId};
 
-use crate::SwitchReport;
+use crate::{Revision, SwitchReport};
 
 /// The daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,10 +57,14 @@ pub struct Status {
     pub queued: u64,
     /// Things that an operator should know.
     pub warnings: Vec<String>,
+    /// Which configuration runs.
+    #[serde(default)]
+    pub revision: Revision,
 }
 
 /// What a reload did.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ReloadReport {
     /// Peers and ranges that are new.
     pub added: Vec<String>,
@@ -76,6 +80,12 @@ pub struct ReloadReport {
     pub switch: Option<SwitchReport>,
     /// What an operator should know of the file.
     pub warnings: Vec<String>,
+    /// The number of what is in force now, where a history is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Seconds until it is taken back, unless somebody confirms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_seconds: Option<u64>,
 }
 
 /// An error, as the API answers it.

@@ -3,27 +3,29 @@
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRef, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use thruway_api::{
-    ExchangeView, Failure, HostsView, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset,
-    ResetReport, Status, SwitchReport, Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, Failure, HistoryView, HostsView, Peer,
+    PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Status, SwitchReport, Wanted,
 };
 use thruway_wire::{Family, Prefix};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::door::{Reason, Site};
 use super::events;
-use super::limits::{BODY_TIME, PIECE_BYTES, PROPOSAL_MAX};
+use super::limits::{BODY_TIME, COMMENT_MAX, CONFIRM_SECONDS_MAX, PIECE_BYTES, PROPOSAL_MAX};
 use super::problem::{Parameters, PathParts, Problem, bad};
-use super::server::{Found, RouteServer, Routes};
+use super::server::{ChangeRequest, Found, RouteServer, Routes};
+use super::who::Asker;
 
 /// The routes of the API, for those who come one way.
 pub(super) fn router(site: Site) -> Router {
@@ -36,6 +38,10 @@ pub(super) fn router(site: Site) -> Router {
         .route("/v1/routes", get(routes))
         .route("/v1/explain", get(explain))
         .route("/v1/reload", post(reload))
+        .route("/v1/confirm", post(confirm))
+        .route("/v1/rollback", get(rollback_plan).post(rollback))
+        .route("/v1/history", get(history))
+        .route("/v1/configuration", get(configuration))
         .route("/v1/exchange", get(exchange).post(switch))
         .route("/v1/hosts", get(hosts))
         .route("/v1/plan", post(plan))
@@ -246,8 +252,85 @@ async fn reset(
     Ok(Json(server.reset(&name, reset).await?))
 }
 
-async fn reload(State(server): Shared) -> Said<ReloadReport> {
-    Ok(Json(server.reload().await?))
+/// How a change is to be made.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeParameters {
+    number: Option<u64>,
+    /// Seconds.
+    confirm: Option<u64>,
+    #[serde(default)]
+    comment: String,
+}
+
+impl ChangeParameters {
+    fn request(&self, asker: &Asker) -> Result<ChangeRequest, Problem> {
+        let wrong = |seconds: &u64| !(1..=CONFIRM_SECONDS_MAX).contains(seconds);
+        if let Some(seconds) = self.confirm.filter(wrong) {
+            return Err(bad(format!(
+                "confirm: {seconds} s is not within 1 and {CONFIRM_SECONDS_MAX}"
+            )));
+        }
+        if self.comment.len() > COMMENT_MAX || self.comment.contains(char::is_control) {
+            return Err(bad(format!(
+                "the comment is one line of up to {COMMENT_MAX} bytes"
+            )));
+        }
+        Ok(ChangeRequest {
+            author: asker.to_string(),
+            comment: self.comment.clone(),
+            confirm: self.confirm.map(Duration::from_secs),
+        })
+    }
+}
+
+async fn reload(
+    State(server): Shared,
+    Extension(asker): Extension<Asker>,
+    Parameters(parameters): Parameters<ChangeParameters>,
+) -> Said<ReloadReport> {
+    let change = parameters.request(&asker)?;
+    Ok(Json(server.reload(change).await?))
+}
+
+/// `POST /v1/rollback`.
+async fn rollback(
+    State(server): Shared,
+    Extension(asker): Extension<Asker>,
+    Parameters(parameters): Parameters<ChangeParameters>,
+) -> Said<ReloadReport> {
+    let change = parameters.request(&asker)?;
+    Ok(Json(server.rollback(parameters.number, change).await?))
+}
+
+/// `GET /v1/rollback`: what it would do.
+async fn rollback_plan(
+    State(site): State<Site>,
+    Parameters(parameters): Parameters<NumberParameters>,
+) -> Said<Plan> {
+    let _place = site.door.check()?;
+    Ok(Json(site.server.rollback_plan(parameters.number).await?))
+}
+
+async fn confirm(State(server): Shared, Extension(asker): Extension<Asker>) -> Said<ConfirmReport> {
+    Ok(Json(server.confirm(&asker.to_string()).await?))
+}
+
+async fn history(State(server): Shared) -> Said<HistoryView> {
+    Ok(Json(server.history().await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumberParameters {
+    number: Option<u64>,
+}
+
+async fn configuration(
+    State(server): Shared,
+    Parameters(parameters): Parameters<NumberParameters>,
+) -> Said<ConfigurationText> {
+    Ok(Json(server.configuration(parameters.number).await?))
 }
 
 /// `POST /v1/plan`.

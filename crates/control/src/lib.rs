@@ -19,7 +19,10 @@ mod open;
 mod problem;
 mod server;
 mod timed;
+mod who;
 
 pub use events::{Broadcast, Line};
 pub use open::{bind, open};
-pub use server::{Answer, Figures, Found, NetworkFigures, Refused, RouteServer, Routes};
+pub use server::{
+    Answer, ChangeRequest, Figures, Found, NetworkFigures, Refused, RouteServer, Routes,
+};

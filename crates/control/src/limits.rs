@@ -39,6 +39,11 @@ pub(super) const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Octets of a configuration that somebody asks about, its sets included.
 pub(super) const PROPOSAL_MAX: usize = 16 << 20;
 
+/// Octets of what somebody says of a change.
+pub(super) const COMMENT_MAX: usize = 256;
+/// Seconds that a change may wait for its confirmation: a day.
+pub(super) const CONFIRM_SECONDS_MAX: u64 = 86_400;
+
 /// Connections that the kernel keeps until they are accepted.
 pub(super) const BACKLOG: u32 = 256;
 /// Quiet before the kernel asks whether a neighbour is still there, and between its questions.

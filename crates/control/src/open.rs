@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::{SendFlags, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access;
@@ -33,6 +33,7 @@ use super::limits::{
 use super::problem::Problem;
 use super::server::RouteServer;
 use super::timed::{Beat, Pulse, Timed};
+use super::who::{Asker, Role};
 
 /// What a connection beyond the bounds is told before it is closed.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -84,7 +85,10 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
             let app = http::router(for_tcp.clone());
             loop {
                 match tcp.accept().await {
-                    Ok((stream, from)) => take(stream, Some(source(from.ip())), &for_tcp, &app),
+                    Ok((stream, from)) => {
+                        let asker = Asker::new(format!("{from}"), Role::Admin);
+                        take(stream, Some(source(from.ip())), asker, &for_tcp, &app);
+                    }
                     Err(error) => rest(&error).await,
                 }
             }
@@ -95,13 +99,24 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
         loop {
             match unix.accept().await {
                 Ok((stream, _)) => {
+                    let asker = unix_asker(&stream);
                     let _ = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
-                    take(stream, None, &for_unix, &app);
+                    take(stream, None, asker, &for_unix, &app);
                 }
                 Err(error) => rest(&error).await,
             }
         }
     });
+}
+
+/// The user at the other end of the socket, whom the kernel names.
+fn unix_asker(stream: &UnixStream) -> Asker {
+    let name = match stream.peer_cred() {
+        Ok(user) => super::who::user_name(user.uid()),
+        Err(_) => "somebody on the Unix socket".to_owned(),
+    };
+    // Who may open the socket may do everything: its mode says who that is.
+    Asker::new(name, Role::Admin)
 }
 
 /// After a connection that was gone before it was taken, the next one; else the system has no room.
@@ -113,7 +128,7 @@ async fn rest(error: &io::Error) {
 }
 
 /// Serves a connection, or closes it.
-fn take<S>(stream: S, from: Option<IpAddr>, site: &Site, app: &Router)
+fn take<S>(stream: S, from: Option<IpAddr>, asker: Asker, site: &Site, app: &Router)
 where
     S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
 {
@@ -135,6 +150,7 @@ where
     let service = Answering {
         app: app.clone(),
         site: site.clone(),
+        asker,
         pulse,
     };
     let served = http1::Builder::new()
@@ -154,6 +170,7 @@ where
 struct Answering {
     app: Router,
     site: Site,
+    asker: Asker,
     pulse: Arc<Pulse>,
 }
 
@@ -162,8 +179,9 @@ impl Service<Request<Incoming>> for Answering {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let beat = self.pulse.begin();
+        request.extensions_mut().insert(self.asker.clone());
         let (app, site) = (self.app.clone(), self.site.clone());
         Box::pin(async move {
             let (response, large) = answer(app, &site, request).await;

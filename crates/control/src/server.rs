@@ -3,15 +3,28 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use thruway_api::{
-    ExchangeView, HostsTotals, HostsView, Member, Peer, PeerTable, Plan, Proposal, ReloadReport,
-    Reset, ResetReport, Route, Status, SwitchReport, Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, HistoryView, HostsTotals, HostsView, Member,
+    Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport,
+    Wanted,
 };
 use thruway_wire::Prefix;
 
 /// An answer that is being made.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refused>> + Send + 'a>>;
+
+/// How a change of the configuration is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeRequest {
+    /// Who asks.
+    pub author: String,
+    /// What they say of it.
+    pub comment: String,
+    /// It is taken back after so long, unless somebody confirms it.
+    pub confirm: Option<Duration>,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -113,7 +126,22 @@ pub trait RouteServer: Send + Sync + 'static {
     fn reset<'a>(&'a self, name: &'a str, reset: Reset) -> Answer<'a, ResetReport>;
 
     /// Reads the configuration again.
-    fn reload(&self) -> Answer<'_, ReloadReport>;
+    fn reload(&self, change: ChangeRequest) -> Answer<'_, ReloadReport>;
+
+    /// Goes back to a configuration of the history, or to the one before.
+    fn rollback(&self, number: Option<u64>, change: ChangeRequest) -> Answer<'_, ReloadReport>;
+
+    /// What that would do.
+    fn rollback_plan(&self, number: Option<u64>) -> Answer<'_, Plan>;
+
+    /// Keeps the change that waits for its confirmation.
+    fn confirm<'a>(&'a self, author: &'a str) -> Answer<'a, ConfirmReport>;
+
+    /// The configurations that were in force.
+    fn history(&self) -> Answer<'_, HistoryView>;
+
+    /// The text of one of them; 0: of what runs; `None`: of the file.
+    fn configuration(&self, number: Option<u64>) -> Answer<'_, ConfigurationText>;
 
     /// What a changed configuration would do.
     fn plan(&self, proposal: Proposal) -> Answer<'_, Plan>;

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thruway_api::{
-    ExchangeView, HostsView, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport,
-    Route, RouteCounts, Status, SwitchReport, Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, HistoryView, HostsView, Peer, PeerTable, Plan,
+    Proposal, ReloadReport, Reset, ResetReport, Revision, Route, RouteCounts, Status, SwitchReport,
+    Wanted,
 };
-use thruway_control::{Answer, Figures, Found, Refused, RouteServer, Routes};
+use thruway_control::{Answer, ChangeRequest, Figures, Found, Refused, RouteServer, Routes};
 use thruway_wire::{Asn, Prefix, RouterId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -57,6 +58,7 @@ fn status() -> Status {
         bytes_out: 98,
         queued: 0,
         warnings: Vec::new(),
+        revision: Revision::default(),
     }
 }
 
@@ -174,7 +176,27 @@ impl RouteServer for StandIn {
         refuse()
     }
 
-    fn reload(&self) -> Answer<'_, ReloadReport> {
+    fn reload(&self, _: ChangeRequest) -> Answer<'_, ReloadReport> {
+        refuse()
+    }
+
+    fn rollback(&self, _: Option<u64>, _: ChangeRequest) -> Answer<'_, ReloadReport> {
+        refuse()
+    }
+
+    fn rollback_plan(&self, _: Option<u64>) -> Answer<'_, Plan> {
+        refuse()
+    }
+
+    fn confirm<'a>(&'a self, _: &'a str) -> Answer<'a, ConfirmReport> {
+        refuse()
+    }
+
+    fn history(&self) -> Answer<'_, HistoryView> {
+        refuse()
+    }
+
+    fn configuration(&self, _: Option<u64>) -> Answer<'_, ConfigurationText> {
         refuse()
     }
 

@@ -11,6 +11,7 @@ use thruway_config::Config;
 use thruway_engine::{PeerDirectory, PeerIdPool};
 use thruway_rib::PeerId;
 
+use super::change::Changes;
 use super::clock::Clock;
 use super::exchange::Exchange;
 use crate::bus::Bus;
@@ -31,6 +32,8 @@ pub(crate) struct Daemon {
     peer_names: Mutex<Weak<Names>>,
     /// The virtual network, in exchange mode.
     pub(super) exchange: Option<Exchange>,
+    /// The configurations that were in force.
+    pub(super) changes: Changes,
     /// One change of what is in force at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
@@ -54,6 +57,7 @@ pub(super) struct Foundation {
     pub(super) shards: usize,
     pub(super) config: Arc<Config>,
     pub(super) refused: Arc<AtomicU64>,
+    pub(super) changes: Changes,
 }
 
 impl Daemon {
@@ -77,6 +81,7 @@ impl Daemon {
             state: Mutex::new(state),
             peer_names: Mutex::default(),
             exchange,
+            changes: base.changes,
             changing: tokio::sync::Mutex::new(()),
         })
     }
@@ -198,6 +203,7 @@ impl Daemon {
             bytes_out,
             queued,
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
+            revision: self.changes.revision(),
         }
     }
 }

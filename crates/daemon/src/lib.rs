@@ -11,6 +11,7 @@
 
 mod answers;
 mod bus;
+mod change;
 mod clock;
 mod daemon;
 mod describe;

@@ -72,33 +72,25 @@ impl Daemon {
         Ok(())
     }
 
-    /// Reads the file again and puts the difference in force; all of it, or nothing.
+    /// Puts the difference to a new configuration in force: all of it, or nothing. Whoever calls is alone
+    /// ([`Daemon::changing`]).
     ///
     /// # Errors
-    /// What is wrong with the file, or what takes a restart.
-    pub(crate) async fn reload(&self) -> Result<ReloadReport> {
-        let _alone = self.changing.lock().await;
+    /// What takes a restart, or that a worker is gone.
+    pub(super) async fn put(&self, new: Config, diff: &Diff) -> Result<ReloadReport> {
         let old = self.config();
-        let running = Arc::clone(&old);
-        let (new, diff) = tokio::task::spawn_blocking(move || running.reload())
-            .await
-            .context("reading the configuration")?
-            .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-        refuse_restart(&diff)?;
+        refuse_restart(diff)?;
         let snapshot = self.snapshot().await?;
         let dynamic = Dynamic::all(&snapshot);
         let mut report = self.apply(Some(&old), &new, &diff.policies, &dynamic)?;
         report.warnings = new.warnings.iter().map(ToString::to_string).collect();
         let new = Arc::new(new);
         self.state().config = Arc::clone(&new);
+        if old.server.log != new.server.log {
+            super::serve::set_log_level(new.server.log);
+        }
         report.exchange = diff.exchange.iter().map(|key| (*key).to_owned()).collect();
         report.switch = self.network_reloaded(&new).await?;
-        tracing::info!(
-            added = report.added.len(),
-            removed = report.removed.len(),
-            changed = report.changed.len(),
-            "configuration reloaded"
-        );
         Ok(report)
     }
 
@@ -374,7 +366,7 @@ fn uses(file: &PeerFile, policies: &[String]) -> bool {
         .any(|name| policies.contains(name))
 }
 
-fn refuse_restart(diff: &Diff) -> Result<()> {
+pub(super) fn refuse_restart(diff: &Diff) -> Result<()> {
     if diff.restart.is_empty() {
         return Ok(());
     }

@@ -3,14 +3,14 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use crossbeam::channel::bounded;
-use thruway_config::{Config, Transport};
-use thruway_control::{Broadcast, RouteServer};
+use thruway_config::{Config, LogLevel, Transport};
+use thruway_control::{Broadcast, ChangeRequest, RouteServer};
 use thruway_engine::{
     Command, Event, GroupRegistry, PeerDirectory, PeerIdPool, Worker, WorkerConfig,
 };
@@ -20,9 +20,12 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use super::bus::Bus;
+use super::change::{self, Changes, Start};
 use super::clock::Clock;
 use super::daemon::{Daemon, Foundation};
 use super::limits::{EVENTS_MAX, PEERS_MAX, PORT_PATIENCE, PORT_RETRY, RING_BATCHES};
@@ -43,11 +46,18 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub fn run(config: &Path, log_json: bool) -> Result<()> {
     // Tables grow a piece at a time: with huge pages a third of the memory would be cleared and never used.
     let pages = rustix::thread::disable_transparent_huge_pages(true);
-    let config = Config::load(config).map_err(|errors| anyhow!("{errors}"))?;
+    let Start {
+        config,
+        changes,
+        warnings,
+    } = change::start(config)?;
     start_log(&config, log_json);
     panic::end_the_process();
     raise_open_files();
     for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     if let Err(error) = pages {
@@ -57,7 +67,7 @@ pub fn run(config: &Path, log_json: bool) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let ended = runtime.block_on(serve(config));
+    let ended = runtime.block_on(serve(config, changes));
     // What still runs on a thread of its own, a file that is read for instance, is not waited for.
     runtime.shutdown_background();
     ended
@@ -76,10 +86,30 @@ fn raise_open_files() {
     }
 }
 
+/// Puts another filter before the log. Set once, with the first log.
+static FILTER: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// What is logged from now on, unless the environment says what is.
+pub(super) fn set_log_level(level: LogLevel) {
+    let Some(filter) = FILTER
+        .get()
+        .filter(|_| std::env::var_os(FILTER_FROM).is_none())
+    else {
+        return;
+    };
+    if let Err(error) = filter.reload(EnvFilter::new(level.as_str())) {
+        tracing::error!(%error, "the log stays as it is");
+    }
+}
+
+/// Where the environment says what is logged.
+const FILTER_FROM: &str = "THRUWAY_LOG";
+
 fn start_log(config: &Config, json: bool) {
     let level = config.server.log.as_str();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("THRUWAY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let filter = EnvFilter::try_from_env(FILTER_FROM).unwrap_or_else(|_| EnvFilter::new(level));
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let _ = FILTER.set(handle);
     let (text, lines) = (
         tracing_subscriber::fmt::layer(),
         tracing_subscriber::fmt::layer(),
@@ -102,7 +132,7 @@ fn start_log(config: &Config, json: bool) {
         .try_init();
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, changes: Changes) -> Result<()> {
     let clock = Clock::start();
     let config = Arc::new(config);
     let (events, mut news) = mpsc::channel(EVENTS_MAX);
@@ -131,6 +161,7 @@ async fn serve(config: Config) -> Result<()> {
         shards,
         config: Arc::clone(&config),
         refused,
+        changes,
     };
     let daemon = Daemon::new(base);
     let unix = bind_socket(&config.server.api_socket)?;
@@ -267,11 +298,16 @@ async fn run_until_signal(daemon: &Daemon, news: &mut mpsc::Receiver<Event>) -> 
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {
                 notify(&[sd_notify::NotifyState::Reloading]);
-                if let Err(error) = daemon.reload().await {
+                let change = ChangeRequest {
+                    author: "SIGHUP".to_owned(),
+                    ..ChangeRequest::default()
+                };
+                if let Err(error) = daemon.reload(&change).await {
                     tracing::error!("configuration not reloaded: {error:#}");
                 }
                 notify(&[sd_notify::NotifyState::Ready]);
             }
+            () = daemon.overdue() => daemon.take_back_overdue().await,
             else => return Err(anyhow!("all workers have ended")),
         }
     }

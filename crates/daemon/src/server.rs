@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 use thruway_api::{
-    ExchangeView, HostsView, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport,
-    Route, Status, SwitchReport, Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, HistoryView, HostsView, Peer, PeerTable, Plan,
+    Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport, Wanted,
 };
-use thruway_control::{Answer, Figures, Found, NetworkFigures, Refused, RouteServer, Routes};
+use thruway_control::{
+    Answer, ChangeRequest, Figures, Found, NetworkFigures, Refused, RouteServer, Routes,
+};
 use thruway_engine::status::PeerStatus;
 use thruway_engine::{self as engine, Command};
 use thruway_rib::{Filter, NotAdvertised, Query, RouteRow};
@@ -23,6 +25,11 @@ fn unknown(peer: &str) -> Refused {
     Refused::Unknown(format!(
         "no peer, NVA or gateway has the name or address `{peer}`"
     ))
+}
+
+/// What is asked for makes no sense here and now.
+fn refused(error: &anyhow::Error) -> Refused {
+    Refused::bad(format!("{error:#}"))
 }
 
 fn filter(wanted: Wanted) -> Filter {
@@ -218,7 +225,11 @@ impl RouteServer for Daemon {
     }
 
     fn status(&self) -> Answer<'_, Status> {
-        Box::pin(async { Ok(Daemon::status(self, &self.snapshot().await?)) })
+        Box::pin(async {
+            let mut status = Daemon::status(self, &self.snapshot().await?);
+            status.revision = self.revision().await;
+            Ok(status)
+        })
     }
 
     fn peers(&self) -> Answer<'_, Vec<Peer>> {
@@ -250,10 +261,41 @@ impl RouteServer for Daemon {
         Box::pin(self.reset_peers(name, reset))
     }
 
-    fn reload(&self) -> Answer<'_, ReloadReport> {
-        Box::pin(async {
-            let report = Daemon::reload(self).await;
-            report.map_err(|error| Refused::bad(format!("{error:#}")))
+    fn reload(&self, change: ChangeRequest) -> Answer<'_, ReloadReport> {
+        Box::pin(async move {
+            Daemon::reload(self, &change)
+                .await
+                .map_err(|error| refused(&error))
+        })
+    }
+
+    fn rollback(&self, number: Option<u64>, change: ChangeRequest) -> Answer<'_, ReloadReport> {
+        Box::pin(async move {
+            let report = Daemon::rollback(self, number, &change).await;
+            report.map_err(|error| refused(&error))
+        })
+    }
+
+    fn rollback_plan(&self, number: Option<u64>) -> Answer<'_, Plan> {
+        Box::pin(Daemon::rollback_plan(self, number))
+    }
+
+    fn confirm<'a>(&'a self, author: &'a str) -> Answer<'a, ConfirmReport> {
+        Box::pin(async move {
+            Daemon::confirm(self, author)
+                .await
+                .map_err(|error| refused(&error))
+        })
+    }
+
+    fn history(&self) -> Answer<'_, HistoryView> {
+        Box::pin(async { Daemon::history(self).map_err(|error| refused(&error)) })
+    }
+
+    fn configuration(&self, number: Option<u64>) -> Answer<'_, ConfigurationText> {
+        Box::pin(async move {
+            let text = Daemon::configuration(self, number)?;
+            Ok(ConfigurationText { text })
         })
     }
 

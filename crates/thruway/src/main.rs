@@ -31,6 +31,14 @@ enum Command {
     Plan(thruway::show::PlanArgs),
     /// Have a running server read its configuration again.
     Reload(thruway::show::ReloadArgs),
+    /// Keep a change that was made with `--confirm`.
+    Confirm(thruway::show::ConfirmArgs),
+    /// The configurations that were in force.
+    History(thruway::show::HistoryArgs),
+    /// How two configurations differ: what runs and the file, or those of the history. Status 2: they do.
+    Diff(thruway::show::DiffArgs),
+    /// Go back to a configuration of the history.
+    Rollback(thruway::show::RollbackArgs),
     /// Reset a peer's session, softly or not.
     Reset(thruway::show::ResetArgs),
     /// Watch a server carry a table between real BGP sessions on loopback.
@@ -54,6 +62,10 @@ fn main() -> ExitCode {
         Command::Exchange(args) => thruway::show::exchange(&args).map(done),
         Command::Plan(args) => thruway::show::plan(&args),
         Command::Reload(args) => thruway::show::reload(&args).map(done),
+        Command::Confirm(args) => thruway::show::confirm(&args).map(done),
+        Command::History(args) => thruway::show::history(&args).map(done),
+        Command::Diff(args) => thruway::show::diff(&args),
+        Command::Rollback(args) => thruway::show::rollback(&args).map(done),
         Command::Reset(args) => thruway::show::reset(&args).map(done),
         Command::Demo(args) => thruway::demo::run(&args).map(done),
         Command::Check(args) => thruway::show::check(&args),

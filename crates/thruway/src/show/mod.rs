@@ -1,5 +1,6 @@
 //! `thruway show …` and `thruway explain …`: questions to a running server.
 
+mod change;
 mod exchange;
 mod instances;
 mod plan;
@@ -12,6 +13,10 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use thruway_api::{Client, Failure, Peer, Route, Status, encode};
 
+pub use self::change::{
+    ConfirmArgs, DiffArgs, HistoryArgs, ReloadArgs, RollbackArgs, confirm, diff, history, reload,
+    rollback,
+};
 pub use self::exchange::{ExchangeArgs, exchange};
 pub use self::instances::InstancesArgs;
 pub use self::plan::{CheckCommand, PlanArgs, check, plan};
@@ -300,49 +305,6 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)?;
     Ok(())
-}
-
-/// `thruway reload`.
-#[derive(Args, Debug)]
-pub struct ReloadArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-/// Has the server read its configuration again.
-///
-/// # Errors
-/// What is wrong with the file: then nothing of it is in force.
-pub fn reload(args: &ReloadArgs) -> Result<()> {
-    let client = args.server.client();
-    let report: serde_json::Value = runtime()?.block_on(client.post("/v1/reload"))?;
-    if args.server.json {
-        return print_json(&report);
-    }
-    let names = |key: &str| match report[key].as_array() {
-        Some(list) if !list.is_empty() => {
-            let names: Vec<&str> = list.iter().filter_map(serde_json::Value::as_str).collect();
-            names.join(", ")
-        }
-        _ => "none".to_owned(),
-    };
-    let mut text = format!(
-        "added: {}\nremoved: {}\nchanged: {}\nunchanged: {}",
-        names("added"),
-        names("removed"),
-        names("changed"),
-        report["unchanged"]
-    );
-    if report["exchange"]
-        .as_array()
-        .is_some_and(|list| !list.is_empty())
-    {
-        text += &format!("\nvirtual network: {}", names("exchange"));
-    }
-    if let Ok(report) = serde_json::from_value(report["switch"].clone()) {
-        text += &format!("\n\n{}", exchange::switch(&report));
-    }
-    print(&text)
 }
 
 /// `thruway reset`.

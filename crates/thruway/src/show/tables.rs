@@ -48,6 +48,24 @@ pub(super) fn octets(count: u64) -> String {
     }
 }
 
+/// The file, and which configuration runs where that is not simply what the file says.
+fn configuration(status: &Status) -> String {
+    let mut text = status.config.clone();
+    if status.revision.number > 0 {
+        text += &format!(", number {}", status.revision.number);
+    }
+    if let Some(pending) = &status.revision.pending {
+        text += &format!(
+            "; change {} by {} is taken back in {} s unless `thruway confirm` keeps it",
+            pending.number, pending.author, pending.seconds
+        );
+    }
+    if status.revision.file_differs {
+        text += "; the file says something else (`thruway diff`)";
+    }
+    text
+}
+
 pub(super) fn status(status: &Status) -> String {
     let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
     let mut table = table(&[]);
@@ -56,7 +74,7 @@ pub(super) fn status(status: &Status) -> String {
         ("AS", status.asn.to_string()),
         ("router id", status.router_id.to_string()),
         ("listens at", listen.join(", ")),
-        ("configuration", status.config.clone()),
+        ("configuration", configuration(status)),
         ("up", span(status.uptime_seconds)),
         (
             "workers",

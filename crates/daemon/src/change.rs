@@ -1,0 +1,720 @@
+//! Changes of the configuration: made, remembered, confirmed, taken back.
+//!
+//! A change is written down before it is in force, so that whoever ends the server in the middle leaves one that
+//! starts with what ran before, or with the file. One change waits for its confirmation at a time.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use thruway_api::{ConfirmReport, HistoryEntry, HistoryView, PendingView, ReloadReport, Revision};
+use thruway_config::{Config, Diff, self_contained};
+use thruway_control::{ChangeRequest, Refused};
+use thruway_history::{Boot, Entry, Kind, NewEntry, Pending, Running, Store, digest};
+use tokio::sync::Notify;
+
+use super::daemon::Daemon;
+use super::state_file::time_text;
+
+/// Names that a line of the history holds; of more it says how many.
+const NAMES_MAX: usize = 4;
+
+/// What is known of the configurations that were in force.
+pub(super) struct Changes {
+    /// `None`: the folder cannot be written, and nothing is remembered.
+    store: Option<Store>,
+    inner: std::sync::Mutex<Inner>,
+    /// Something waits, or waits no more.
+    moved: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The number of what runs; 0: it has none.
+    number: u64,
+    /// The digest of its text.
+    sha256: String,
+    /// The digest of the file that was passed over.
+    taken_back: Option<String>,
+    waits: Option<Waiting>,
+}
+
+/// A change that goes back unless somebody confirms it.
+#[derive(Clone)]
+struct Waiting {
+    pending: Pending,
+    until: Instant,
+}
+
+/// Where a new configuration comes from.
+struct Source {
+    config: Config,
+    diff: Diff,
+    /// It names no files.
+    text: String,
+    kind: Kind,
+    /// The file says something else: its digest.
+    passed_over: Option<String>,
+    comment: String,
+}
+
+/// What a server starts with.
+pub(super) struct Start {
+    pub(super) config: Config,
+    pub(super) changes: Changes,
+    /// To be said when there is a log.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The folder of a configuration file's history: beside the switch's state.
+fn folder(path: &Path) -> PathBuf {
+    // As far as it can be read: a file with faults still has a history.
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let table: toml::Table = toml::from_str(&text).unwrap_or_default();
+    let state = table
+        .get("server")
+        .and_then(|server| server.get("state"))
+        .and_then(toml::Value::as_str);
+    let beside = |name: &Path| path.parent().unwrap_or(Path::new("")).join(name);
+    let mut folder = match state {
+        Some(state) => beside(Path::new(state)).with_extension("").into_os_string(),
+        None => path.as_os_str().to_owned(),
+    };
+    folder.push(".history");
+    folder.into()
+}
+
+/// Reads what to start with: the file, unless what it says was taken back.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(super) fn start(path: &Path) -> Result<Start> {
+    let mut warnings = Vec::new();
+    let store = match Store::open(&folder(path)) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            warnings.push(format!(
+                "no history is kept, and no change can wait for its confirmation: {error}"
+            ));
+            None
+        }
+    };
+    let file = self_contained(path).ok().map(|whole| digest(&whole.text));
+    let at = time_text(SystemTime::now());
+    let boot = match &store {
+        Some(store) => store.boot(file.as_deref(), &at, |text| warnings.push(text)),
+        None => Boot::File,
+    };
+    let (config, text, kept) = match boot {
+        Boot::Kept {
+            entry,
+            text,
+            unconfirmed,
+        } => match Config::propose(path, &text) {
+            Ok(config) => {
+                let why = unconfirmed.map_or_else(
+                    || "was taken back".to_owned(),
+                    |number| format!("(change {number}) was not confirmed before the server ended"),
+                );
+                warnings.push(format!(
+                    "what {} says {why}: configuration {} runs; `thruway reload` takes the file",
+                    path.display(),
+                    entry.number
+                ));
+                (config, text, true)
+            }
+            Err(errors) => {
+                warnings.push(format!(
+                    "configuration {} of the history: {errors}: the file is taken instead",
+                    entry.number
+                ));
+                load(path)?
+            }
+        },
+        Boot::File => load(path)?,
+    };
+    let inner = first(store.as_ref(), path, &text, kept, &mut warnings);
+    Ok(Start {
+        config,
+        changes: Changes {
+            store,
+            inner: std::sync::Mutex::new(inner),
+            moved: Notify::new(),
+        },
+        warnings,
+    })
+}
+
+fn load(path: &Path) -> Result<(Config, String, bool)> {
+    let config = Config::load(path).map_err(|errors| anyhow!("{errors}"))?;
+    let text = self_contained(path)?.text;
+    Ok((config, text, false))
+}
+
+/// Writes down what a server starts with, where it is not what is known to run.
+fn first(
+    store: Option<&Store>,
+    path: &Path,
+    text: &str,
+    kept: bool,
+    warnings: &mut Vec<String>,
+) -> Inner {
+    let sha256 = digest(text);
+    let mut inner = Inner {
+        sha256: sha256.clone(),
+        ..Inner::default()
+    };
+    let Some(store) = store else { return inner };
+    let known = store.running().ok().flatten();
+    if let Some(running) = &known
+        && let Ok((entry, _)) = store.read(running.number)
+        && entry.sha256 == sha256
+    {
+        inner.number = running.number;
+        inner.taken_back = running.taken_back.clone().filter(|_| kept);
+        if kept || running.taken_back.is_none() {
+            return inner;
+        }
+    }
+    let new = NewEntry {
+        at: time_text(SystemTime::now()),
+        author: "thruway".to_owned(),
+        comment: String::new(),
+        kind: Kind::Start,
+        what: format!("started with {}", path.display()),
+    };
+    let number = match inner.number {
+        0 => store.append(new, text).map(|entry| entry.number),
+        number => Ok(number),
+    };
+    let written = number.and_then(|number| {
+        inner.number = number;
+        let running = Running {
+            number,
+            taken_back: None,
+        };
+        store.set_running(&running)
+    });
+    if let Err(error) = written {
+        warnings.push(error.to_string());
+    }
+    inner
+}
+
+impl Changes {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.lock().waits.clone()
+    }
+
+    fn store(&self) -> Result<&Store> {
+        self.store.as_ref().context(
+            "no history is kept: the folder beside the switch's state cannot be written (the log of the start says why)",
+        )
+    }
+
+    /// Refuses a change beside one that waits.
+    fn refuse_beside(&self) -> Result<()> {
+        let Some(waiting) = self.waiting() else {
+            return Ok(());
+        };
+        bail!(
+            "change {} by {} waits for its confirmation for {} s more: `thruway confirm` keeps it, \
+             `thruway rollback` takes it back",
+            waiting.pending.number,
+            waiting.pending.author,
+            waiting.seconds()
+        )
+    }
+
+    /// What runs, and what waits.
+    pub(super) fn revision(&self) -> Revision {
+        let inner = self.lock();
+        Revision {
+            number: inner.number,
+            pending: inner.waits.as_ref().map(|waiting| PendingView {
+                number: waiting.pending.number,
+                back_to: waiting.pending.back_to,
+                author: waiting.pending.author.clone(),
+                seconds: waiting.seconds(),
+            }),
+            file_differs: false,
+        }
+    }
+}
+
+impl Waiting {
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Whole seconds that are left, rounded up.
+    fn seconds(&self) -> u64 {
+        self.left().as_secs_f64().ceil() as u64
+    }
+}
+
+impl Daemon {
+    /// Reads the file again and puts the difference in force.
+    ///
+    /// # Errors
+    /// What is wrong with the file, what takes a restart, or that another change waits.
+    pub(crate) async fn reload(&self, change: &ChangeRequest) -> Result<ReloadReport> {
+        let _alone = self.changing.lock().await;
+        self.changes.refuse_beside()?;
+        let running = self.config();
+        let read = move || -> Result<_> {
+            let (config, diff) = running.reload().map_err(|errors| anyhow!("{errors}"))?;
+            let text = self_contained(&running.path)?.text;
+            Ok((config, diff, text))
+        };
+        let (config, diff, text) = tokio::task::spawn_blocking(read)
+            .await
+            .context("reading the configuration")??;
+        let source = Source {
+            config,
+            diff,
+            text,
+            kind: Kind::Reload,
+            passed_over: None,
+            comment: change.comment.clone(),
+        };
+        self.make(source, change).await
+    }
+
+    /// Goes back to a configuration of the history; without a number to the one before.
+    ///
+    /// # Errors
+    /// It is not there, makes no sense any more, takes a restart, or another change waits.
+    pub(crate) async fn rollback(
+        &self,
+        number: Option<u64>,
+        change: &ChangeRequest,
+    ) -> Result<ReloadReport> {
+        let _alone = self.changing.lock().await;
+        if number.is_none() && self.changes.waiting().is_some() {
+            return self
+                .go_back(&format!("taken back by {}", change.author), &change.author)
+                .await;
+        }
+        self.changes.refuse_beside()?;
+        let source = self.older(number, change)?;
+        self.make(source, change).await
+    }
+
+    /// A configuration of the history, against the one in force.
+    fn older(&self, number: Option<u64>, change: &ChangeRequest) -> Result<Source> {
+        let store = self.changes.store()?;
+        let number = match number {
+            Some(number) => number,
+            None => self.before(store)?,
+        };
+        let (entry, text) = store.read(number)?;
+        let running = self.config();
+        let (config, diff) = running
+            .reload_from(&text)
+            .map_err(|errors| anyhow!("configuration {number} is no good any more: {errors}"))?;
+        let file = self_contained(&running.path).ok();
+        let file = file.map(|whole| digest(&whole.text));
+        Ok(Source {
+            config,
+            diff,
+            text,
+            kind: Kind::Rollback,
+            passed_over: file.filter(|file| *file != entry.sha256),
+            comment: match change.comment.as_str() {
+                "" => format!("back to {number}"),
+                comment => format!("back to {number}: {comment}"),
+            },
+        })
+    }
+
+    /// The last configuration that is another one than what runs.
+    fn before(&self, store: &Store) -> Result<u64> {
+        let (number, sha256) = {
+            let inner = self.changes.lock();
+            (inner.number, inner.sha256.clone())
+        };
+        let (entries, _) = store.list()?;
+        let older = |entry: &&Entry| entry.number < number && entry.sha256 != sha256;
+        let found = entries.iter().rev().find(older);
+        found
+            .map(|entry| entry.number)
+            .context("there is no other configuration in the history")
+    }
+
+    /// Remembers a change and puts it in force.
+    async fn make(&self, source: Source, change: &ChangeRequest) -> Result<ReloadReport> {
+        super::reload::refuse_restart(&source.diff)?;
+        let sha256 = digest(&source.text);
+        let same = sha256 == self.changes.lock().sha256;
+        let what = what(&source.diff);
+        if source.diff.is_empty() && same {
+            let mut report = self.put(source.config, &source.diff).await?;
+            report.number = Some(self.changes.lock().number);
+            tracing::info!(
+                author = change.author,
+                "configuration read again: nothing changes"
+            );
+            return Ok(report);
+        }
+        let number = self.remember(&source, &what, change)?;
+        let (kind, passed_over) = (source.kind, source.passed_over);
+        let put = self.put(source.config, &source.diff).await;
+        let mut report = match put {
+            Ok(report) => report,
+            Err(error) => {
+                // Nothing of it is in force, so nothing waits.
+                if let Some(store) = &self.changes.store {
+                    let _ = store.clear_pending();
+                }
+                self.changes.lock().waits = None;
+                return Err(error);
+            }
+        };
+        let waits = self.in_force(number, sha256, passed_over);
+        report.number = number;
+        report.confirm_seconds = waits.map(|waiting| waiting.seconds());
+        tracing::info!(
+            author = change.author,
+            comment = change.comment,
+            number,
+            what,
+            kind = kind.as_str(),
+            confirm_seconds = report.confirm_seconds,
+            "configuration changed"
+        );
+        Ok(report)
+    }
+
+    /// Writes a change down. Its number, where a history is kept.
+    fn remember(&self, source: &Source, what: &str, change: &ChangeRequest) -> Result<Option<u64>> {
+        let nothing = "nothing of the new configuration is in force";
+        let Some(store) = &self.changes.store else {
+            if change.confirm.is_some() {
+                self.changes.store()?;
+            }
+            return Ok(None);
+        };
+        if let Some(confirm) = change.confirm {
+            let waiting = self.wait_for(store, source, change, confirm)?;
+            store.set_pending(&waiting.pending).context(nothing)?;
+            self.changes.lock().waits = Some(waiting);
+        }
+        let new = NewEntry {
+            at: time_text(SystemTime::now()),
+            author: change.author.clone(),
+            comment: source.comment.clone(),
+            kind: source.kind,
+            what: what.to_owned(),
+        };
+        match store.append(new, &source.text) {
+            Ok(entry) => Ok(Some(entry.number)),
+            Err(error) => {
+                self.changes.lock().waits = None;
+                let _ = store.clear_pending();
+                Err(anyhow!(error).context(nothing))
+            }
+        }
+    }
+
+    fn wait_for(
+        &self,
+        store: &Store,
+        source: &Source,
+        change: &ChangeRequest,
+        confirm: Duration,
+    ) -> Result<Waiting> {
+        let (back_to, before) = {
+            let inner = self.changes.lock();
+            (inner.number, inner.taken_back.clone())
+        };
+        // What it goes back to must be there when it is needed.
+        store
+            .read(back_to)
+            .context("there is nothing to go back to")?;
+        let from_file = source.kind == Kind::Reload;
+        let since_1970 = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(Waiting {
+            pending: Pending {
+                number: store.next()?,
+                back_to,
+                confirmed: source.passed_over.clone(),
+                taken_back: if from_file {
+                    Some(digest(&source.text))
+                } else {
+                    before
+                },
+                until: (since_1970 + confirm).as_secs(),
+                author: change.author.clone(),
+            },
+            until: Instant::now() + confirm,
+        })
+    }
+
+    /// Notes what runs now.
+    fn in_force(
+        &self,
+        number: Option<u64>,
+        sha256: String,
+        taken_back: Option<String>,
+    ) -> Option<Waiting> {
+        let waits = {
+            let mut inner = self.changes.lock();
+            inner.number = number.unwrap_or(0);
+            inner.sha256 = sha256;
+            inner.taken_back.clone_from(&taken_back);
+            inner.waits.clone()
+        };
+        self.changes.moved.notify_waiters();
+        if waits.is_none()
+            && let (Some(store), Some(number)) = (&self.changes.store, number)
+            && let Err(error) = store.set_running(&Running { number, taken_back })
+        {
+            tracing::error!("the history: {error}; a restart takes the file");
+        }
+        waits
+    }
+
+    /// Keeps the change that waits.
+    ///
+    /// # Errors
+    /// None waits, or its file cannot be removed.
+    pub(crate) async fn confirm(&self, author: &str) -> Result<ConfirmReport> {
+        let _alone = self.changing.lock().await;
+        let waiting = self.changes.waiting();
+        let waiting = waiting.context("no change waits for its confirmation")?;
+        let store = self.changes.store()?;
+        let Pending {
+            number, confirmed, ..
+        } = waiting.pending;
+        // In this order: a crash in between starts with the file, which says the same.
+        let running = Running {
+            number,
+            taken_back: confirmed.clone(),
+        };
+        store.set_running(&running)?;
+        store.clear_pending()?;
+        {
+            let mut inner = self.changes.lock();
+            inner.waits = None;
+            inner.taken_back = confirmed;
+        }
+        self.changes.moved.notify_waiters();
+        tracing::info!(author, number, "configuration confirmed");
+        Ok(ConfirmReport { number })
+    }
+
+    /// Returns when the time of the change that waits is over.
+    pub(super) async fn overdue(&self) {
+        loop {
+            let moved = self.changes.moved.notified();
+            match self.changes.waiting() {
+                None => moved.await,
+                Some(waiting) => {
+                    let until = tokio::time::Instant::from_std(waiting.until);
+                    tokio::select! {
+                        () = tokio::time::sleep_until(until) => return,
+                        () = moved => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back the change whose time is over.
+    pub(super) async fn take_back_overdue(&self) {
+        let _alone = self.changing.lock().await;
+        let over = self.changes.waiting().is_some_and(|it| it.left().is_zero());
+        if !over {
+            return;
+        }
+        if let Err(error) = self.go_back("nobody confirmed it in time", "thruway").await {
+            tracing::error!("the change that nobody confirmed stays in force: {error:#}");
+            // Not again and again: a restart takes it back.
+            self.changes.lock().waits = None;
+            self.changes.moved.notify_waiters();
+        }
+    }
+
+    /// Takes back the change that waits.
+    async fn go_back(&self, why: &str, author: &str) -> Result<ReloadReport> {
+        let waiting = self.changes.waiting();
+        let pending = waiting.context("no change waits")?.pending;
+        let store = self.changes.store()?;
+        let (entry, text) = store.read(pending.back_to)?;
+        let (config, diff) = self
+            .config()
+            .reload_from(&text)
+            .map_err(|errors| anyhow!("configuration {}: {errors}", pending.back_to))?;
+        let mut report = self.put(config, &diff).await?;
+        let new = NewEntry {
+            at: time_text(SystemTime::now()),
+            author: author.to_owned(),
+            comment: String::new(),
+            kind: Kind::TakenBack,
+            what: format!(
+                "back to {}, change {}: {why}",
+                pending.back_to, pending.number
+            ),
+        };
+        let number = match store.append(new, &text) {
+            Ok(entry) => entry.number,
+            Err(error) => {
+                tracing::error!("the history: {error}");
+                pending.back_to
+            }
+        };
+        let running = Running {
+            number,
+            taken_back: pending.taken_back.clone(),
+        };
+        let written = store.set_running(&running);
+        if let Err(error) = written.and_then(|()| store.clear_pending()) {
+            tracing::error!("the history: {error}; a restart takes the change back once more");
+        }
+        {
+            let mut inner = self.changes.lock();
+            inner.waits = None;
+            inner.number = number;
+            inner.sha256 = entry.sha256;
+            inner.taken_back = pending.taken_back;
+        }
+        self.changes.moved.notify_waiters();
+        tracing::warn!(
+            change = pending.number,
+            back_to = pending.back_to,
+            why,
+            "configuration taken back"
+        );
+        report.number = Some(number);
+        Ok(report)
+    }
+
+    /// What runs; and whether the file says something else.
+    pub(crate) async fn revision(&self) -> Revision {
+        let mut revision = self.changes.revision();
+        let path = self.config().path.clone();
+        let file = tokio::task::spawn_blocking(move || self_contained(&path).ok());
+        let file = file.await.ok().flatten().map(|whole| digest(&whole.text));
+        revision.file_differs = file.as_deref() != Some(&*self.changes.lock().sha256);
+        revision
+    }
+
+    /// The configurations that were in force.
+    ///
+    /// # Errors
+    /// None are kept, or the folder cannot be read.
+    pub(crate) fn history(&self) -> Result<HistoryView> {
+        let (entries, damaged) = self.changes.store()?.list()?;
+        let running = self.changes.lock().number;
+        let entries = entries.into_iter().map(|entry| HistoryEntry {
+            running: entry.number == running,
+            number: entry.number,
+            at: entry.at,
+            author: entry.author,
+            comment: entry.comment,
+            kind: entry.kind.as_str().to_owned(),
+            what: entry.what,
+        });
+        Ok(HistoryView {
+            entries: entries.collect(),
+            damaged: damaged
+                .into_iter()
+                .map(|it| format!("{}: {}", it.file, it.why))
+                .collect(),
+        })
+    }
+
+    /// The text of one configuration: of the history, or of the file.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn configuration(&self, number: Option<u64>) -> Result<String, Refused> {
+        match number {
+            None => {
+                let whole = self_contained(&self.config().path).map_err(Refused::bad)?;
+                Ok(whole.text)
+            }
+            Some(0) => self.configuration(Some(self.changes.lock().number)),
+            Some(number) => match self.changes.store()?.read(number) {
+                Ok((_, text)) => Ok(text),
+                Err(error) => Err(Refused::Unknown(error.to_string())),
+            },
+        }
+    }
+
+    /// The text of what a rollback goes to.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn rollback_text(&self, number: Option<u64>) -> Result<String, Refused> {
+        let number = match (number, self.changes.waiting()) {
+            (Some(number), _) => number,
+            (None, Some(waiting)) => waiting.pending.back_to,
+            (None, None) => self.before(self.changes.store()?)?,
+        };
+        self.configuration(Some(number))
+    }
+}
+
+/// A difference in a line.
+fn what(diff: &Diff) -> String {
+    let names = |names: Vec<&str>| {
+        let first: Vec<&str> = names.iter().take(NAMES_MAX).copied().collect();
+        let more = names.len() - first.len();
+        match more {
+            0 => first.join(", "),
+            more => format!("{} and {more} more", first.join(", ")),
+        }
+    };
+    let strings = |list: &[String]| names(list.iter().map(String::as_str).collect());
+    let mut parts = Vec::new();
+    let mut part = |what: &str, count: usize, names: String| {
+        if count > 0 {
+            parts.push(format!("{what} {names}"));
+        }
+    };
+    part("added", diff.added.len(), strings(&diff.added));
+    part("removed", diff.removed.len(), strings(&diff.removed));
+    let changed: Vec<&str> = diff
+        .reset
+        .iter()
+        .chain(&diff.in_place)
+        .map(|change| change.name.as_str())
+        .collect();
+    part("changed", changed.len(), names(changed));
+    part("policies", diff.policies.len(), strings(&diff.policies));
+    part("server", diff.server.len(), names(diff.server.clone()));
+    part(
+        "exchange",
+        diff.exchange.len(),
+        names(diff.exchange.clone()),
+    );
+    if parts.is_empty() {
+        return "nothing that counts".to_owned();
+    }
+    parts.join("; ")
+}
+
+impl Daemon {
+    /// What a rollback would do.
+    ///
+    /// # Errors
+    /// As [`Daemon::rollback`].
+    pub(crate) async fn rollback_plan(
+        &self,
+        number: Option<u64>,
+    ) -> Result<thruway_api::Plan, Refused> {
+        let text = self.rollback_text(number)?;
+        let (new, diff) = self.config().reload_from(&text).map_err(Refused::bad)?;
+        super::plan::of_change(self, &self.config(), &new, &diff, None).await
+    }
+}

@@ -1,0 +1,412 @@
+//! Changes of a running server: foretold, confirmed, taken back, remembered. Nothing that ends the server on
+//! the way leaves one that does not start, or runs something else than what was promised.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use thruway_tests::lab::wait_until;
+use thruway_tests::on_both;
+use thruway_tests::rig::{OPEN, PATIENCE, Rig, announce, clients, expect};
+
+on_both! {
+    a_plan_foretells_what_a_reload_does,
+    a_plan_foretells_sessions_and_limits,
+    a_change_waits_for_its_confirmation,
+    what_was_in_force_comes_back,
+    a_kill_at_any_moment_keeps_the_promise,
+}
+
+/// Kills of one run; `THRUWAY_KILLS` sets another number.
+const KILLS: usize = 12;
+
+/// Two clients, of whom the second is told what `export` lets through.
+fn network(export: &str, group: &str) -> String {
+    let policy = "[prefix-set.low]\nprefixes = [\"10.0.0.0/9 le 24\"]\n\
+                  [policy.low]\n[[policy.low.statement]]\nmatch.prefix-set = \"low\"\nthen = \"accept\"\n\
+                  [policy.longer]\ndefault = \"accept\"\n[[policy.longer.statement]]\n\
+                  set.prepend = { asn = \"self\", count = 1 }\nthen = \"accept\"\n";
+    let text = clients(2, &format!("{OPEN}\n{group}"));
+    let second = text.rfind("group = \"clients\"").expect("two clients");
+    let (first, rest) = text.split_at(second);
+    format!("{policy}{first}export = \"{export}\"\n{rest}")
+}
+
+/// A command's status and JSON.
+fn asked(rig: &Rig, command: &str, args: &[&str]) -> (Option<i32>, Value) {
+    let done = rig.command(command, args).arg("--json").output();
+    let done = done.expect("thruway runs");
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    (done.status.code(), value)
+}
+
+/// What a command says on standard error.
+fn refused(rig: &Rig, command: &str, args: &[&str]) -> String {
+    let done = rig.command(command, args).output().expect("thruway runs");
+    assert!(!done.status.success(), "{command} {args:?}");
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
+/// What a plan says of a peer's IPv4 routes.
+fn planned(plan: &Value, peer: &str) -> [u64; 4] {
+    let routes = plan["routes"].as_array().cloned().unwrap_or_default();
+    let of = routes
+        .iter()
+        .find(|row| row["peer"] == peer && row["family"] == "ipv4");
+    ["announced", "changed", "withdrawn", "advertisedThen"]
+        .map(|key| of.map_or(0, |row| row[key].as_u64().unwrap_or_default()))
+}
+
+fn a_plan_foretells_what_a_reload_does(transport: &str) {
+    let rig = Rig::start(transport, &network("accept", ""));
+    let (one, two) = (rig.connect(1), rig.connect(2));
+    let prefixes = [
+        "10.1.0.0/16",
+        "10.2.0.0/16",
+        "10.200.0.0/16",
+        "10.201.0.0/16",
+    ];
+    announce(&one, 1, &prefixes, &[64_601]);
+    expect(&two, "all of them", |table| table.len() == 4);
+    assert_eq!(asked(&rig, "plan", &[]).0, Some(0), "nothing changes");
+    for (export, counts) in [
+        ("low", [0, 0, 2, 2]),
+        ("longer", [2, 2, 0, 4]),
+        ("accept", [0, 4, 0, 4]),
+    ] {
+        rig.rewrite(&network(export, ""));
+        let (status, plan) = asked(&rig, "plan", &["--peer", "c2"]);
+        assert_eq!(status, Some(2), "{plan}");
+        assert_eq!(planned(&plan, "c2"), counts, "{export}: {plan}");
+        assert_eq!(planned(&plan, "c1"), [0; 4], "{export}");
+        let key = &plan["keys"][0];
+        assert_eq!(
+            (&key["place"], &key["key"], &key["effect"]),
+            (&"c2".into(), &"export".into(), &"routes".into())
+        );
+        let listed = plan["listed"].as_array().expect("a list");
+        assert_eq!(
+            listed.len() as u64,
+            counts[0] + counts[1] + counts[2],
+            "{plan}"
+        );
+        let before = rig.peer("c2");
+        let file = rig.file("thruway.toml").display().to_string();
+        assert_eq!(
+            planned(&asked(&rig, "plan", &[&file]).1, "c2"),
+            counts,
+            "the same by its name"
+        );
+        assert_eq!(
+            rig.peer("c2")["ipv4"],
+            before["ipv4"],
+            "a plan changes nothing"
+        );
+        assert!(
+            rig.command("reload", &[])
+                .output()
+                .expect("it runs")
+                .status
+                .success()
+        );
+        let len = usize::try_from(counts[3]).expect("a small number");
+        expect(&two, export, |table| table.len() == len);
+        let path = if export == "longer" {
+            "64500 64601"
+        } else {
+            "64601"
+        };
+        expect(&two, path, |table| {
+            thruway_tests::rig::path_of(table, "10.1.0.0/16").as_deref() == Some(path)
+        });
+    }
+    assert!(one.ended().is_none() && two.ended().is_none());
+}
+
+fn a_plan_foretells_sessions_and_limits(transport: &str) {
+    let rig = Rig::start(transport, &network("accept", ""));
+    let (one, two) = (rig.connect(1), rig.connect(2));
+    announce(
+        &one,
+        1,
+        &["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"],
+        &[64_601],
+    );
+    expect(&two, "all of them", |table| table.len() == 3);
+    // A session that ends and comes back is taken to say the same.
+    rig.rewrite(&network("accept", "hold-time = 30"));
+    let (_, plan) = asked(&rig, "plan", &[]);
+    assert_eq!(plan["reset"].as_array().map(Vec::len), Some(2), "{plan}");
+    assert_eq!(planned(&plan, "c2"), [0; 4], "{plan}");
+    // One that a limit ends does not.
+    rig.rewrite(&network("accept", "max-prefixes = { limit = 2 }"));
+    let (_, plan) = asked(&rig, "plan", &[]);
+    assert_eq!(planned(&plan, "c2"), [0, 0, 3, 0], "{plan}");
+    let row = plan["routes"]
+        .as_array()
+        .and_then(|rows| rows.iter().find(|row| row["peer"] == "c1").cloned());
+    let row = row.expect("c1 loses its routes");
+    assert_eq!(
+        (&row["gone"], &row["session"]),
+        (&3.into(), &"ends: over max-prefixes".into()),
+        "{plan}"
+    );
+    // And one that holds back says how many.
+    rig.rewrite(&network("accept", "max-advertised = { limit = 2 }"));
+    let (_, plan) = asked(&rig, "plan", &[]);
+    assert_eq!(planned(&plan, "c2"), [0, 0, 1, 2], "{plan}");
+    assert!(
+        rig.command("reload", &[])
+            .output()
+            .expect("it runs")
+            .status
+            .success()
+    );
+    expect(&two, "two are left", |table| table.len() == 2);
+    rig.rewrite(&network("accept", "max-prefixes = { limit = 2 }"));
+    assert!(
+        rig.command("reload", &[])
+            .output()
+            .expect("it runs")
+            .status
+            .success()
+    );
+    one.wait_until_ended(PATIENCE).expect("over the limit");
+    expect(&two, "none is left", |table| table.is_empty());
+}
+
+fn number(rig: &Rig) -> u64 {
+    rig.show(&["status"])["revision"]["number"]
+        .as_u64()
+        .expect("a number")
+}
+
+fn a_change_waits_for_its_confirmation(transport: &str) {
+    let rig = Rig::start(transport, &network("accept", ""));
+    let one = rig.connect(1);
+    let two = rig.connect(2);
+    announce(&one, 1, &["10.1.0.0/16", "10.200.0.0/16"], &[64_601]);
+    expect(&two, "both", |table| table.len() == 2);
+    assert!(refused(&rig, "confirm", &[]).contains("no change waits"));
+    rig.rewrite(&network("low", ""));
+    let (status, report) = asked(
+        &rig,
+        "reload",
+        &["--confirm", "2", "--comment", "only the low ones"],
+    );
+    assert_eq!(
+        (status, &report["confirmSeconds"]),
+        (Some(0), &2.into()),
+        "{report}"
+    );
+    expect(&two, "one", |table| table.len() == 1);
+    let status = rig.show(&["status"]);
+    assert_eq!(
+        status["revision"]["pending"]["number"], report["number"],
+        "{status}"
+    );
+    for command in ["reload", "rollback"] {
+        let args: &[&str] = if command == "rollback" { &["1"] } else { &[] };
+        let said = refused(&rig, command, args);
+        assert!(said.contains("waits for its confirmation"), "{said}");
+    }
+    expect(&two, "both again", |table| table.len() == 2);
+    let status = rig.show(&["status"]);
+    assert_eq!(status["revision"]["fileDiffers"], true, "{status}");
+    assert_eq!(status["revision"]["pending"], Value::Null);
+    // Once more, and kept.
+    let (_, report) = asked(&rig, "reload", &["--confirm", "1h"]);
+    expect(&two, "one", |table| table.len() == 1);
+    assert_eq!(asked(&rig, "confirm", &[]).1["number"], report["number"]);
+    let status = rig.show(&["status"]);
+    assert_eq!(
+        status["revision"],
+        serde_json::json!({ "number": report["number"], "fileDiffers": false })
+    );
+    // And taken back by hand.
+    rig.rewrite(&network("accept", ""));
+    asked(&rig, "reload", &["--confirm", "1h"]);
+    expect(&two, "both", |table| table.len() == 2);
+    assert_eq!(asked(&rig, "rollback", &[]).0, Some(0));
+    expect(&two, "one", |table| table.len() == 1);
+    let (_, history) = asked(&rig, "history", &[]);
+    let kinds: Vec<&str> = history["entries"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|it| it["kind"].as_str())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "start",
+            "reload",
+            "taken back",
+            "reload",
+            "reload",
+            "taken back"
+        ],
+        "{history}"
+    );
+    assert!(
+        history.to_string().contains("only the low ones"),
+        "{history}"
+    );
+    assert!(
+        one.ended().is_none() && two.ended().is_none(),
+        "no session was touched"
+    );
+}
+
+fn what_was_in_force_comes_back(transport: &str) {
+    let mut rig = Rig::start(transport, &network("accept", ""));
+    let one = rig.connect(1);
+    let two = rig.connect(2);
+    announce(&one, 1, &["10.1.0.0/16", "10.200.0.0/16"], &[64_601]);
+    expect(&two, "both", |table| table.len() == 2);
+    assert!(rig.reload(&network("low", "")).status.success());
+    expect(&two, "one", |table| table.len() == 1);
+    let (status, diff) = asked(&rig, "diff", &["1", "2"]);
+    assert_eq!(status, Some(2));
+    assert!(
+        diff["diff"]
+            .as_str()
+            .is_some_and(|it| it.contains("-export = \"accept\"\n+export = \"low\"")),
+        "{diff}"
+    );
+    let (_, plan) = asked(&rig, "rollback", &["--plan"]);
+    assert_eq!(planned(&plan, "c2"), [1, 0, 0, 2], "{plan}");
+    assert_eq!(
+        asked(&rig, "rollback", &["1", "--comment", "as it was"]).0,
+        Some(0)
+    );
+    expect(&two, "both", |table| table.len() == 2);
+    // A restart keeps it, though the file says something else; and says so.
+    drop((one, two));
+    let before = number(&rig);
+    rig.restart();
+    assert_eq!(number(&rig), before);
+    assert!(rig.log().contains("was taken back"), "{}", rig.log());
+    let one = rig.connect(1);
+    let two = rig.connect(2);
+    announce(&one, 1, &["10.1.0.0/16", "10.200.0.0/16"], &[64_601]);
+    expect(&two, "both", |table| table.len() == 2);
+    // The file is the truth as soon as somebody asks for it, or edits it.
+    assert!(
+        rig.command("reload", &[])
+            .output()
+            .expect("it runs")
+            .status
+            .success()
+    );
+    expect(&two, "one", |table| table.len() == 1);
+    // What is damaged is named, and the rest is there.
+    let folder = rig.file("thruway.toml.history");
+    fs::write(folder.join("000001.toml"), "half a f").expect("it is written");
+    let (_, history) = asked(&rig, "history", &[]);
+    assert!(
+        history["damaged"][0]
+            .as_str()
+            .is_some_and(|it| it.contains("000001.toml")),
+        "{history}"
+    );
+    let said = refused(&rig, "rollback", &["1"]);
+    assert!(said.contains("000001.toml"), "{said}");
+    for file in ["running", "pending"] {
+        fs::write(folder.join(file), [0xff, 0]).expect("it is written");
+    }
+    drop((one, two));
+    rig.restart();
+    assert!(rig.log().contains("pending:"), "{}", rig.log());
+    // A disk that takes nothing more: nothing of the new configuration is in force.
+    let blocked = fs::metadata(&folder).expect("a folder").permissions();
+    fs::remove_dir_all(&folder).expect("it goes");
+    fs::write(&folder, "no folder").expect("it is in the way");
+    let said = String::from_utf8_lossy(&rig.reload(&network("accept", "")).stderr).into_owned();
+    assert!(
+        said.contains("nothing of the new configuration is in force"),
+        "{said}"
+    );
+    drop(blocked);
+    assert_eq!(rig.show(&["status"])["revision"]["fileDiffers"], true);
+}
+
+/// Kills the server at every step of a reload, a confirmation and a rollback.
+fn a_kill_at_any_moment_keeps_the_promise(transport: &str) {
+    let kills = std::env::var("THRUWAY_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let kills = kills.unwrap_or(KILLS);
+    let configuration = |hold: u32| network("accept", &format!("hold-time = {hold}"));
+    let mut rig = Rig::start(transport, &configuration(90));
+    let (mut kept, mut answered) = (90, 0);
+    for kill in 0..kills {
+        // By turns: an unconfirmed change, a confirmed one, and one that is rolled back.
+        let next = 30 + u32::try_from(kill % 20).expect("small");
+        rig.rewrite(&configuration(next));
+        let mut command = match kill % 3 {
+            2 => {
+                assert!(
+                    rig.command("reload", &[])
+                        .output()
+                        .expect("it runs")
+                        .status
+                        .success()
+                );
+                rig.command("rollback", &[])
+            }
+            _ => rig.command("reload", &["--confirm", "1h"]),
+        };
+        let mut child = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let confirmed = kill % 3 == 1 && {
+            child.wait().expect("it ends");
+            let confirm = rig
+                .command("confirm", &[])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn();
+            child = confirm.expect("it runs");
+            true
+        };
+        // Not an event: the point is that it may be any moment.
+        std::thread::sleep(Duration::from_micros(
+            u64::try_from(kill).expect("small") * 3700 % 45_000,
+        ));
+        rig.kill();
+        let acknowledged = child.wait().expect("it ends").success();
+        answered += usize::from(acknowledged);
+        rig.start_again();
+        let (_, running) = asked(&rig, "diff", &["0"]);
+        assert_eq!(running["same"], true, "it runs what it says it runs");
+        let text = fs::read_to_string(rig.file("thruway.toml")).expect("the file");
+        let runs_file = rig.show(&["status"])["revision"]["fileDiffers"] == false;
+        let runs = if runs_file { next } else { kept };
+        assert!(text.contains(&format!("hold-time = {next}")));
+        match kill % 3 {
+            // A confirmation that was answered holds; one that was not may.
+            1 if confirmed && acknowledged => assert_eq!(runs, next, "kill {kill}"),
+            // What nobody confirmed is taken back, also where the server died of it.
+            0 if acknowledged => assert_eq!(runs, kept, "kill {kill}"),
+            2 if acknowledged => assert_eq!(runs, kept, "kill {kill}"),
+            _ => {}
+        }
+        // From a known place.
+        assert!(
+            rig.command("reload", &[])
+                .output()
+                .expect("it runs")
+                .status
+                .success()
+        );
+        wait_until("the file runs", PATIENCE, || {
+            rig.show(&["status"])["revision"]["fileDiffers"] == false
+        });
+        kept = next;
+    }
+    println!("{kills} kills, {answered} of them after the answer");
+}
