@@ -21,7 +21,12 @@ const LATE: Duration = Duration::from_secs(5);
 struct Api {
     rig: Rig,
     addr: String,
+    /// What goes with every request made by [`Api::ask`].
+    own: Vec<String>,
+    tokens: tempfile::TempDir,
 }
+
+const JSON: &str = "Content-Type: application/json";
 
 impl Api {
     fn start(server: &str, peers: &str) -> Self {
@@ -29,8 +34,29 @@ impl Api {
         let addr = free.local_addr().expect("bound").to_string();
         drop(free);
         let server = format!("api = \"{addr}\"\n{server}");
+        let tokens = tempfile::tempdir().expect("a folder");
         let rig = Rig::start_with("auto", &server, peers);
-        Api { rig, addr }
+        let own = Vec::new();
+        Api {
+            rig,
+            addr,
+            own,
+            tokens,
+        }
+    }
+
+    /// The same with a file of tokens; requests show one of role admin.
+    fn with_tokens(server: &str, peers: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tokens");
+        let admin = token(&file, &["add", "boss", "--role", "admin"]);
+        let mut api = Self::start(
+            &format!("api-tokens = \"{}\"\n{server}", file.display()),
+            peers,
+        );
+        api.tokens = folder;
+        api.own = vec![format!("Authorization: Bearer {admin}"), JSON.to_owned()];
+        api
     }
 
     fn connect(&self) -> TcpStream {
@@ -49,7 +75,9 @@ impl Api {
 
     /// A request with these headers besides Connection.
     fn ask(&self, line: &str, headers: &[&str]) -> Answer {
-        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let own = self.own.iter().map(String::as_str);
+        let headers = own.chain(headers.iter().copied());
+        let headers: String = headers.map(|line| format!("{line}\r\n")).collect();
         self.say(&format!(
             "{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n"
         ))
@@ -71,6 +99,13 @@ impl Api {
         let value = lines.find_map(|line| line.strip_prefix(&name));
         value.expect("a counter").parse().expect("a number")
     }
+}
+
+/// Runs `thruway token` on a file; what it prints.
+fn token(file: &std::path::Path, args: &[&str]) -> String {
+    let mut line = std::process::Command::new(thruway_tests::daemon::binary());
+    line.arg("token").args(args).arg("--file").arg(file);
+    thruway_tests::lab::output(&mut line).trim().to_owned()
 }
 
 struct Answer {
@@ -109,7 +144,7 @@ impl Answer {
 
 #[test]
 fn pages_of_other_sites_change_nothing_and_other_names_are_refused() {
-    let api = Api::start("api-hosts = [\"rs1.example\"]", &clients(1, OPEN));
+    let api = Api::with_tokens("api-hosts = [\"rs1.example\"]", &clients(1, OPEN));
     let speaker = api.rig.connect(1);
     let host = api.host();
     let own = format!("Origin: http://{}", api.addr);
@@ -162,7 +197,7 @@ fn pages_of_other_sites_change_nothing_and_other_names_are_refused() {
 
 #[test]
 fn failures_are_json() {
-    let api = Api::start("", &clients(1, OPEN));
+    let mut api = Api::with_tokens("", &clients(1, OPEN));
     let host = api.host();
     for (line, status) in [
         ("GET /", 404),
@@ -178,7 +213,6 @@ fn failures_are_json() {
         ("GET /v1/peers/%ff/learned", 400),
         ("GET /v1/peers/c1/unknown", 400),
         ("POST /v1/peers/c1/reset", 400),
-        ("POST /v1/check", 415),
     ] {
         let answer = api.ask(line, &[&host]);
         let error = answer.fails(status);
@@ -186,8 +220,206 @@ fn failures_are_json() {
         let allows = answer.head.lines().any(|line| line.starts_with("allow: "));
         assert_eq!(allows, status == 405, "{line}: {}", answer.head);
     }
-    let json = ["Content-Type: application/json", &*host];
-    api.ask("POST /v1/check", &json).fails(400);
+    api.ask("POST /v1/plan", &[&host]).fails(400);
+    // Without the word for JSON a page elsewhere could send it unasked.
+    api.own.pop();
+    for line in [
+        "POST /v1/plan",
+        "POST /v1/reload",
+        "POST /v1/peers/c1/reset?kind=hard",
+    ] {
+        api.ask(line, &[&host]).fails(415);
+        api.ask(line, &[&host, "Content-Type: text/plain"])
+            .fails(415);
+    }
+}
+
+#[test]
+fn tokens_say_who_may_what() {
+    let mut api = Api::with_tokens("log = \"debug\"", &clients(1, OPEN));
+    let speaker = api.rig.connect(1);
+    let (host, file) = (api.host(), api.tokens.path().join("tokens"));
+    let bearer = |token: &str| vec![format!("Authorization: Bearer {token}"), JSON.to_owned()];
+    let reader = token(&file, &["add", "grafana"]);
+    let operator = token(
+        &file,
+        &["add", "shift", "--role", "operate", "--expires", "1d"],
+    );
+    let late = token(
+        &file,
+        &[
+            "add",
+            "gone",
+            "--role",
+            "admin",
+            "--expires",
+            "2020-01-01T00:00:00Z",
+        ],
+    );
+    // The server reads the file again when it is asked to.
+    let admin = std::mem::replace(&mut api.own, bearer(&reader));
+    api.ask("GET /v1/status", &[&host]).fails(401);
+    api.own = admin.clone();
+    assert_eq!(api.ask("POST /v1/reload", &[&host]).status, 200);
+    let reset = "POST /v1/peers/c1/reset?kind=soft-out";
+    let all = [
+        ("GET /v1/status", [200, 200, 200]),
+        ("GET /metrics", [200, 200, 200]),
+        ("GET /v1/history", [200, 200, 200]),
+        ("GET /v1/configuration", [403, 403, 200]),
+        (reset, [403, 200, 200]),
+        ("POST /v1/reload", [403, 403, 200]),
+        ("POST /v1/rollback?number=1", [403, 403, 200]),
+        ("POST /v1/confirm", [403, 403, 400]),
+    ];
+    for (line, wanted) in all {
+        for (own, status) in [bearer(&reader), bearer(&operator), admin.clone()]
+            .into_iter()
+            .zip(wanted)
+        {
+            api.own = own;
+            let answer = api.ask(line, &[&host]);
+            assert_eq!(answer.status, status, "{line}: {}", answer.body);
+        }
+    }
+    for (own, why) in [
+        (Vec::new(), "a token is needed"),
+        (bearer(&late), "expired"),
+        (bearer("thruway_00"), "nobody knows"),
+        (
+            vec!["Authorization: Basic eDp5".to_owned()],
+            "no bearer token",
+        ),
+    ] {
+        api.own = own;
+        for line in ["GET /v1/status", "POST /v1/reload", "GET /nothing"] {
+            let error = api.ask(line, &[&host]).fails(401);
+            assert!(error.contains(why), "{error}");
+        }
+    }
+    assert_eq!((api.refused("token"), api.refused("role")), (13, 9));
+    // Who changed something, and who was refused, is in the log.
+    let log = api.rig.log();
+    for (line, words) in [
+        (
+            "asked to change something",
+            ["boss from 127.0.0.1", "POST /v1/reload"],
+        ),
+        (
+            "refused",
+            ["POST /v1/rollback?number=1", "the role admin is needed"],
+        ),
+    ] {
+        let there = log
+            .lines()
+            .any(|it| it.contains(line) && words.iter().all(|word| it.contains(word)));
+        assert!(there, "{line} {words:?}\n{log}");
+    }
+    assert!(
+        !log.contains(&reader) && !log.contains(&late),
+        "no token in the log"
+    );
+    // A file that others may write lets nobody else in, and what was in force goes on.
+    token(&file, &["revoke", "shift"]);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&file, mode).expect("its mode");
+    api.own = admin.clone();
+    assert!(
+        api.ask("POST /v1/reload", &[&host])
+            .fails(400)
+            .contains("chmod 600")
+    );
+    api.own = bearer(&operator);
+    assert_eq!(api.ask(reset, &[&host]).status, 200, "not yet");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, mode).expect("its mode");
+    api.own = admin;
+    assert_eq!(api.ask("POST /v1/reload", &[&host]).status, 200);
+    api.own = bearer(&operator);
+    api.ask(reset, &[&host]).fails(401);
+    assert!(speaker.ended().is_none());
+}
+
+#[test]
+fn without_tokens_whoever_is_on_the_machine_may_ask() {
+    let api = Api::start("", &clients(1, OPEN));
+    let host = api.host();
+    assert_eq!(api.ask("GET /v1/peers", &[&host]).status, 200);
+    for line in [
+        "POST /v1/reload",
+        "POST /v1/peers/c1/reset?kind=hard",
+        "GET /v1/configuration",
+    ] {
+        assert!(
+            api.ask(line, &[&host, JSON])
+                .fails(403)
+                .contains("is needed"),
+            "{line}"
+        );
+    }
+    // Another address takes tokens: the file is no good otherwise.
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("t.toml");
+    let text = "[server]\nasn = 64500\nrouter-id = \"198.18.0.1\"\napi = \"0.0.0.0:8179\"\n";
+    std::fs::write(&file, text).expect("it is written");
+    let mut serve = std::process::Command::new(thruway_tests::daemon::binary());
+    let done = serve
+        .args(["serve", "--config"])
+        .arg(&file)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(
+        !done.status.success()
+            && said.contains("t.toml:4: server.api:")
+            && said.contains("api-tokens"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_socket_is_for_those_whom_its_mode_lets_in() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let api = Api::start("", &clients(1, OPEN));
+    let about = || std::fs::metadata(api.rig.file("thruway.sock")).expect("it is there");
+    assert_eq!(about().permissions().mode() & 0o777, 0o600);
+    let file = api.rig.file("thruway.toml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let with = |keys: &str| text.replace("workers = 2", &format!("workers = 2\n{keys}"));
+    std::fs::write(&file, with("api-socket-group = \"daemon\"")).expect("it is written");
+    assert!(
+        api.rig
+            .command("reload", &[])
+            .output()
+            .expect("it runs")
+            .status
+            .success()
+    );
+    assert_eq!(
+        (about().permissions().mode() & 0o777, about().gid()),
+        (0o660, 1)
+    );
+    std::fs::write(&file, with("api-socket-mode = \"0666\"")).expect("it is written");
+    assert!(
+        api.rig
+            .command("reload", &[])
+            .output()
+            .expect("it runs")
+            .status
+            .success()
+    );
+    assert_eq!(about().permissions().mode() & 0o777, 0o666);
+    std::fs::write(&file, with("api-socket-group = \"nobody-knows\"")).expect("it is written");
+    let done = api.rig.command("reload", &[]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(
+        !done.status.success() && said.contains("no group nobody-knows"),
+        "{said}"
+    );
+    // The history names the user whom the kernel names.
+    let history = api.rig.json("history", &[]);
+    let author = history["entries"][1]["author"].as_str().expect("a name");
+    assert!(author.contains("uid "), "{history}");
 }
 
 /// Reads until the connection ends, whichever way; when that was.

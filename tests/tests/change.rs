@@ -320,7 +320,6 @@ fn what_was_in_force_comes_back(transport: &str) {
     rig.restart();
     assert!(rig.log().contains("pending:"), "{}", rig.log());
     // A disk that takes nothing more: nothing of the new configuration is in force.
-    let blocked = fs::metadata(&folder).expect("a folder").permissions();
     fs::remove_dir_all(&folder).expect("it goes");
     fs::write(&folder, "no folder").expect("it is in the way");
     let said = String::from_utf8_lossy(&rig.reload(&network("accept", "")).stderr).into_owned();
@@ -328,7 +327,6 @@ fn what_was_in_force_comes_back(transport: &str) {
         said.contains("nothing of the new configuration is in force"),
         "{said}"
     );
-    drop(blocked);
     assert_eq!(rig.show(&["status"])["revision"]["fileDiffers"], true);
 }
 

@@ -795,7 +795,8 @@ fn imports(old: &Taken, new: &Taken, family: Family) -> (u64, u64, u64, u64) {
 
 /// The rows of the listed peer are the differences, with what it had and has.
 fn check_rows(rows: &[PlanRow], old: &Told, new: &Told, what: &str) {
-    let mut listed: BTreeMap<Key, (Option<Vec<u8>>, Option<Vec<u8>>)> = BTreeMap::new();
+    type Sides = (Option<Vec<u8>>, Option<Vec<u8>>);
+    let mut listed: BTreeMap<Key, Sides> = BTreeMap::new();
     for row in rows {
         if let PlanRow::Export {
             prefix,

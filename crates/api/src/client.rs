@@ -15,6 +15,7 @@ use crate::Failure;
 /// A way to a server.
 pub struct Client {
     target: Target,
+    token: Option<String>,
 }
 
 enum Target {
@@ -37,7 +38,14 @@ impl Client {
     pub fn over_tcp(address: &str) -> Self {
         Client {
             target: Target::Tcp(address.to_owned()),
+            token: None,
         }
+    }
+
+    /// The same with a token, which is shown over TCP.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Client { token, ..self }
     }
 
     /// True where nobody else on the way reads what is said.
@@ -51,6 +59,7 @@ impl Client {
     pub fn at(socket: &Path) -> Self {
         Client {
             target: Target::Socket(socket.to_owned()),
+            token: None,
         }
     }
 
@@ -132,7 +141,7 @@ impl Client {
         let response = match &self.target {
             Target::Socket(socket) => {
                 let stream = connect_unix(socket).await?;
-                exchange(stream, "thruway", method, path, body).await?
+                exchange(stream, "thruway", None, (method, path, body)).await?
             }
             Target::Tcp(addr) => {
                 let stream = tokio::net::TcpStream::connect(addr.as_str())
@@ -140,7 +149,7 @@ impl Client {
                     .with_context(|| format!("no server answers at {addr}"))?;
                 // The server knows its addresses, but not every name of them.
                 let addr = stream.peer_addr()?.to_string();
-                exchange(stream, &addr, method, path, body).await?
+                exchange(stream, &addr, self.token.as_deref(), (method, path, body)).await?
             }
         };
         if response.status().is_success() {
@@ -169,9 +178,8 @@ async fn connect_unix(socket: &Path) -> Result<tokio::net::UnixStream> {
 async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     host: &str,
-    method: Method,
-    path: &str,
-    body: Vec<u8>,
+    token: Option<&str>,
+    (method, path, body): (Method, &str, Vec<u8>),
 ) -> Result<Response<Incoming>> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -180,8 +188,12 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .method(method)
         .uri(path)
         .header("host", host)
-        .header("content-type", "application/json")
-        .body(Full::<Bytes>::from(body))?;
+        .header("content-type", "application/json");
+    let request = match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
+    };
+    let request = request.body(Full::<Bytes>::from(body))?;
     Ok(sender.send_request(request).await?)
 }
 

@@ -16,6 +16,7 @@ mod peer;
 mod plan;
 mod route;
 mod server;
+mod time;
 
 pub use client::{Client, encode};
 pub use history::{
@@ -35,3 +36,4 @@ pub use plan::{
 };
 pub use route::{Lost, PeerTable, Route, Wanted};
 pub use server::{Failure, ReloadReport, Status};
+pub use time::time_text;

@@ -196,7 +196,15 @@ pub(super) const SERVER: &[Key<Server>] = &[
     key!("listen", Restart, listen),
     key!("api", Restart, api),
     key!("api-hosts", AtOnce, api_hosts),
+    key!("api-tokens", AtOnce, api_tokens),
     key!("api-socket", Restart, api_socket),
+    key!(
+        "api-socket-mode",
+        AtOnce,
+        |old, new| old.api_socket_mode == new.api_socket_mode,
+        |of| format!("{:04o}", of.api_socket_mode)
+    ),
+    key!("api-socket-group", AtOnce, api_socket_group),
     key!("state", Restart, state),
     key!("workers", Restart, workers),
     key!("pin-workers", Restart, pin_workers),

@@ -54,8 +54,14 @@ pub struct Server {
     pub api: Option<SocketAddr>,
     /// Names that requests over TCP may call the server by, besides its addresses; in lower case.
     pub api_hosts: Vec<String>,
+    /// The file of those who may come over TCP; `None`: whoever is on the machine may ask.
+    pub api_tokens: Option<PathBuf>,
     /// The Unix socket of the API.
     pub api_socket: PathBuf,
+    /// Its mode: who may open it may do everything.
+    pub api_socket_mode: u32,
+    /// Its group.
+    pub api_socket_group: Option<String>,
     /// Where the switch's position is kept when a command sets it.
     pub state: PathBuf,
     /// Worker threads, at least 1.

@@ -9,7 +9,7 @@ use thruway_rib::limits::WORKERS_MAX;
 use thruway_wire::{Asn, RouterId};
 
 use super::reader::{Reader, Section, Spot, keys};
-use super::value::{BGP_PORT, HostName, Listen, Many};
+use super::value::{BGP_PORT, FileMode, HostName, Listen, Many};
 use super::{LogLevel, Mode, Server, Transport};
 
 keys! {
@@ -21,7 +21,10 @@ keys! {
         listen: Many<Listen> = "listen",
         api: SocketAddr = "api",
         api_hosts: Many<HostName> = "api-hosts",
+        api_tokens: PathBuf = "api-tokens",
         api_socket: PathBuf = "api-socket",
+        api_socket_mode: FileMode = "api-socket-mode",
+        api_socket_group: String = "api-socket-group",
         state: PathBuf = "state",
         workers: u16 = "workers",
         pin_workers: bool = "pin-workers",
@@ -59,14 +62,24 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
         asn => asn?.value,
     };
     let router_id = keys.router_id?.value;
+    let mode_of_socket = if keys.api_socket_group.is_some() {
+        0o660
+    } else {
+        0o600
+    };
     Some(Server {
         mode,
         asn,
         router_id,
         listen,
-        api: value(keys.api),
+        api: api(keys.api, keys.api_tokens.is_some(), reader),
         api_hosts,
+        api_tokens: keys.api_tokens.map(|path| reader.folder().join(path.value)),
         api_socket: value(keys.api_socket).unwrap_or_else(default_api_socket),
+        api_socket_mode: keys
+            .api_socket_mode
+            .map_or(mode_of_socket, |mode| mode.value.0),
+        api_socket_group: value(keys.api_socket_group),
         state: state(keys.state, reader),
         workers,
         pin_workers: value(keys.pin_workers).unwrap_or(false),
@@ -117,6 +130,20 @@ fn listen(keys: Option<Spot<Many<Listen>>>, reader: &mut Reader) -> Vec<SocketAd
         listen.push(addr);
     }
     listen
+}
+
+/// Where to listen for HTTP: on the machine itself, or for who shows a token.
+fn api(key: Option<Spot<SocketAddr>>, tokens: bool, reader: &mut Reader) -> Option<SocketAddr> {
+    let spot = key?;
+    let addr = spot.value;
+    if !tokens && !addr.ip().to_canonical().is_loopback() {
+        let message = format!(
+            "anybody who reaches {addr} could ask: name a file of tokens with `api-tokens` (`thruway token add` \
+             makes them), or listen on a loopback address, which serves readers only"
+        );
+        reader.error_at(&spot, message);
+    }
+    Some(addr)
 }
 
 /// Names of the API, each once.

@@ -238,6 +238,21 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(part) && text.parse::<IpAddr>().is_err()
 }
 
+/// A mode of a file, as `chmod` has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileMode(pub(super) u32);
+
+impl FromValue for FileMode {
+    fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
+        let text = value.get_ref().as_str();
+        let mode = text.and_then(|text| u32::from_str_radix(text, 8).ok());
+        match mode.filter(|mode| *mode <= 0o777) {
+            Some(mode) => Some(FileMode(mode)),
+            None => expected("a mode such as \"0660\"", value, key, reader),
+        }
+    }
+}
+
 /// RFC 4271 §8.2.1.
 pub(super) const BGP_PORT: u16 = 179;
 

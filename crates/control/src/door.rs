@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::limits::{ADDRESS_CONNECTIONS_MAX, AT_WORK_MAX, CHECKS_MAX, LARGE_MAX, STREAMS_MAX};
 use super::problem::Problem;
+use super::refusals::Refusals;
 use super::server::RouteServer;
 
 /// Why a connection or a request was turned away.
@@ -23,6 +24,10 @@ pub(super) enum Reason {
     Host,
     /// A page of somewhere else wanted to change something.
     Origin,
+    /// It showed no token, or one that is not taken.
+    Token,
+    /// Its role does not reach so far.
+    Role,
     /// No request came.
     Idle,
     /// A request's head did not end.
@@ -36,11 +41,13 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Reason, &'static str); 9] = [
+    const ALL: [(Reason, &'static str); 11] = [
         (Reason::Connections, "connections"),
         (Reason::Address, "address"),
         (Reason::Host, "host"),
         (Reason::Origin, "origin"),
+        (Reason::Token, "token"),
+        (Reason::Role, "role"),
         (Reason::Idle, "idle"),
         (Reason::SlowHead, "slow_head"),
         (Reason::SlowBody, "slow_body"),
@@ -183,6 +190,7 @@ pub(super) struct Site {
     pub(super) server: Arc<dyn RouteServer>,
     pub(super) door: Arc<Door>,
     pub(super) doors: [Arc<Door>; 2],
+    pub(super) refusals: Arc<Refusals>,
 }
 
 #[cfg(test)]

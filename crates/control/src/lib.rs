@@ -17,6 +17,7 @@ mod limits;
 mod metrics;
 mod open;
 mod problem;
+mod refusals;
 mod server;
 mod timed;
 mod who;

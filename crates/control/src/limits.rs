@@ -39,6 +39,8 @@ pub(super) const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Octets of a configuration that somebody asks about, its sets included.
 pub(super) const PROPOSAL_MAX: usize = 16 << 20;
 
+/// Refusals that the log names in a minute; of more it says how many.
+pub(super) const REFUSALS_LOGGED_MAX: u32 = 60;
 /// Octets of what somebody says of a change.
 pub(super) const COMMENT_MAX: usize = 256;
 /// Seconds that a change may wait for its confirmation: a day.

@@ -1,15 +1,18 @@
 //! Connections to the API: taken, counted and served.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use hyper::Request;
@@ -31,9 +34,12 @@ use super::limits::{
     TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, WHOLE_BYTES,
 };
 use super::problem::Problem;
+use super::refusals::Refusals;
 use super::server::RouteServer;
 use super::timed::{Beat, Pulse, Timed};
-use super::who::{Asker, Role};
+use super::who::{self, Asker};
+use thruway_api::time_text;
+use thruway_tokens::Role;
 
 /// What a connection beyond the bounds is told before it is closed.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -75,10 +81,12 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
         Door::new("tcp", TCP_CONNECTIONS_MAX),
         Door::new("unix", UNIX_CONNECTIONS_MAX),
     ];
+    let refusals = Arc::new(Refusals::default());
     let [for_tcp, for_unix] = doors.each_ref().map(|door| Site {
         server: Arc::clone(server),
         door: Arc::clone(door),
         doors: doors.clone(),
+        refusals: Arc::clone(&refusals),
     });
     if let Some(tcp) = tcp {
         tokio::spawn(async move {
@@ -86,8 +94,8 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
             loop {
                 match tcp.accept().await {
                     Ok((stream, from)) => {
-                        let asker = Asker::new(format!("{from}"), Role::Admin);
-                        take(stream, Some(source(from.ip())), asker, &for_tcp, &app);
+                        let end = End::Tcp(from);
+                        take(stream, Some(source(from.ip())), end, &for_tcp, &app);
                     }
                     Err(error) => rest(&error).await,
                 }
@@ -99,14 +107,30 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
         loop {
             match unix.accept().await {
                 Ok((stream, _)) => {
-                    let asker = unix_asker(&stream);
+                    let end = End::Unix(unix_asker(&stream));
                     let _ = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
-                    take(stream, None, asker, &for_unix, &app);
+                    take(stream, None, end, &for_unix, &app);
                 }
                 Err(error) => rest(&error).await,
             }
         }
     });
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub(super) enum End {
+    Unix(Asker),
+    Tcp(SocketAddr),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Unix(asker) => asker.fmt(f),
+            End::Tcp(from) => from.fmt(f),
+        }
+    }
 }
 
 /// The user at the other end of the socket, whom the kernel names.
@@ -128,7 +152,7 @@ async fn rest(error: &io::Error) {
 }
 
 /// Serves a connection, or closes it.
-fn take<S>(stream: S, from: Option<IpAddr>, asker: Asker, site: &Site, app: &Router)
+fn take<S>(stream: S, from: Option<IpAddr>, end: End, site: &Site, app: &Router)
 where
     S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
 {
@@ -150,7 +174,7 @@ where
     let service = Answering {
         app: app.clone(),
         site: site.clone(),
-        asker,
+        end: Arc::new(end),
         pulse,
     };
     let served = http1::Builder::new()
@@ -170,7 +194,7 @@ where
 struct Answering {
     app: Router,
     site: Site,
-    asker: Asker,
+    end: Arc<End>,
     pulse: Arc<Pulse>,
 }
 
@@ -179,12 +203,12 @@ impl Service<Request<Incoming>> for Answering {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let beat = self.pulse.begin();
-        request.extensions_mut().insert(self.asker.clone());
+        let end = Arc::clone(&self.end);
         let (app, site) = (self.app.clone(), self.site.clone());
         Box::pin(async move {
-            let (response, large) = answer(app, &site, request).await;
+            let (response, large) = answer(app, &site, &end, request).await;
             Ok(response.map(|body| {
                 Body::new(Held {
                     body,
@@ -201,15 +225,32 @@ impl Service<Request<Incoming>> for Answering {
 async fn answer(
     app: Router,
     site: &Site,
-    request: Request<Incoming>,
+    end: &End,
+    mut request: Request<Incoming>,
 ) -> (Response, Option<OwnedSemaphorePermit>) {
     let door = &site.door;
-    if let Err(denied) = allowed(site, &request) {
-        return (denied.into_response(), None);
-    }
+    let change = Change::of(&request);
+    let asker = match allowed(site, &request).and_then(|()| welcome(site, end, &request)) {
+        Ok(asker) => asker,
+        Err(denied) => {
+            site.refusals.note(end, &change, &denied.1);
+            return (denied.into_response(), None);
+        }
+    };
+    let author = asker.to_string();
+    request.extensions_mut().insert(asker);
     let _at_work = door.work().await;
     let app = TowerToHyperService::new(app);
     let Ok(response) = app.call(request).await;
+    if change.changes {
+        let status = response.status().as_u16();
+        tracing::info!(
+            author,
+            what = change.what,
+            status,
+            "asked to change something"
+        );
+    }
     if response.body().size_hint().lower() <= WHOLE_BYTES {
         return (response, None);
     }
@@ -231,6 +272,67 @@ fn allowed(site: &Site, request: &Request<Incoming>) -> Result<(), Problem> {
         Problem(denied.status(), denied.to_string())
     })
 }
+
+/// Who asks, where they may what they ask for.
+fn welcome(site: &Site, end: &End, request: &Request<Incoming>) -> Result<Asker, Problem> {
+    let asker = match end {
+        End::Unix(asker) => asker.clone(),
+        End::Tcp(from) => {
+            let now = time_text(SystemTime::now());
+            let asker = who::over_tcp(&*site.server, &from.to_string(), request.headers(), &now);
+            asker.map_err(|stopped| {
+                site.door.count(Reason::Token);
+                Problem(stopped.status, stopped.why)
+            })?
+        }
+    };
+    let needed = who::needed(request.method(), request.uri().path());
+    if !asker.may(needed) {
+        site.door.count(Reason::Role);
+        let how = match (end, site.server.tokens().is_some()) {
+            (End::Tcp(_), false) => ": without `api-tokens` TCP serves readers only",
+            _ => "",
+        };
+        let why = format!("{asker} may not: the role {needed} is needed{how}");
+        return Err(Problem(StatusCode::FORBIDDEN, why));
+    }
+    if matches!(end, End::Tcp(_)) && Change::of(request).changes {
+        json_only(request)?;
+    }
+    Ok(asker)
+}
+
+/// A page of somewhere else cannot send this without being asked first (CORS).
+fn json_only(request: &Request<Incoming>) -> Result<(), Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().map(str::trim) == Some("application/json") {
+        return Ok(());
+    }
+    let text = "a change is asked for with Content-Type: application/json".to_owned();
+    Err(Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+}
+
+/// What a request is, for the log.
+pub(super) struct Change {
+    pub(super) changes: bool,
+    pub(super) what: String,
+}
+
+impl Change {
+    fn of(request: &Request<Incoming>) -> Self {
+        let (method, uri) = (request.method(), request.uri());
+        let asks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let path = uri.path_and_query().map_or("", |it| it.as_str());
+        Change {
+            changes: !asks && !path.starts_with("/v1/plan") && !path.starts_with("/v1/check"),
+            what: format!("{method} {path}").chars().take(WHAT_MAX).collect(),
+        }
+    }
+}
+
+/// Characters of a request that the log names.
+const WHAT_MAX: usize = 300;
 
 /// A body, and what it holds until its reader has it. It goes out in pieces: what is handed over whole
 /// would lie in front of the socket, counted by nobody.

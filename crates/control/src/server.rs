@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thruway_api::{
@@ -10,6 +11,7 @@ use thruway_api::{
     Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport,
     Wanted,
 };
+use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
 
 /// An answer that is being made.
@@ -97,6 +99,9 @@ pub struct NetworkFigures {
 pub trait RouteServer: Send + Sync + 'static {
     /// Names that requests over TCP may give the server, besides its addresses (`api-hosts`).
     fn api_hosts(&self) -> Vec<String>;
+
+    /// Who may come over TCP; `None`: there are no tokens, and who comes from the machine itself may ask.
+    fn tokens(&self) -> Option<Arc<Tokens>>;
 
     /// The whole server.
     fn status(&self) -> Answer<'_, Status>;

@@ -2,40 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use thruway_tokens::{Role, Unwelcome};
 
-/// What somebody may do; each may what those before it may.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Ask.
-    #[default]
-    Read,
-    /// Reset sessions, turn the switch.
-    Operate,
-    /// Change the configuration.
-    Admin,
-}
-
-impl Role {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Role::Read => "read",
-            Role::Operate => "operate",
-            Role::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use super::server::RouteServer;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -53,15 +23,70 @@ impl Asker {
     pub(super) fn may(&self, needed: Role) -> bool {
         self.role >= needed
     }
-
-    pub(super) fn role(&self) -> Role {
-        self.role
-    }
 }
 
 impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+/// Why somebody may not.
+pub(super) struct Stopped {
+    pub(super) status: StatusCode,
+    pub(super) why: String,
+}
+
+/// Who asks over TCP: whoever shows a token, and from the machine itself anybody who only reads, where there are
+/// no tokens.
+pub(super) fn over_tcp(
+    server: &dyn RouteServer,
+    from: &str,
+    headers: &HeaderMap,
+    now: &str,
+) -> Result<Asker, Stopped> {
+    let Some(tokens) = server.tokens() else {
+        // The address is one of the machine's own: others are refused at the start.
+        return Ok(Asker::new(from.to_owned(), Role::Read));
+    };
+    let stopped = |why: &str| Stopped {
+        status: StatusCode::UNAUTHORIZED,
+        why: why.to_owned(),
+    };
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(first), None) = (shown.next(), shown.next()) else {
+        return Err(stopped(
+            "a token is needed: Authorization: Bearer TOKEN (`thruway token add` makes one)",
+        ));
+    };
+    let text = first.to_str().unwrap_or_default();
+    let secret = text
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, secret)| secret.trim());
+    let secret = secret.ok_or_else(|| stopped("Authorization names no bearer token"))?;
+    match tokens.find(secret, now) {
+        Ok(token) => Ok(Asker::new(
+            format!("{} from {from}", token.name),
+            token.role,
+        )),
+        Err(Unwelcome::Expired) => Err(stopped("the token has expired")),
+        Err(Unwelcome::Unknown) => Err(stopped("nobody knows this token")),
+    }
+}
+
+/// What a request takes.
+pub(super) fn needed(method: &Method, path: &str) -> Role {
+    let asks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    match path {
+        // It holds what the configuration holds, keys included.
+        "/v1/configuration" => Role::Admin,
+        _ if asks => Role::Read,
+        // They change nothing.
+        "/v1/plan" | "/v1/check" => Role::Read,
+        "/v1/exchange" => Role::Operate,
+        path if path.starts_with("/v1/peers/") => Role::Operate,
+        _ => Role::Admin,
     }
 }
 
@@ -82,6 +107,25 @@ pub(super) fn user_name(uid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_each_request_takes() {
+        for (method, path, role) in [
+            (Method::GET, "/v1/peers", Role::Read),
+            (Method::GET, "/metrics", Role::Read),
+            (Method::GET, "/v1/configuration", Role::Admin),
+            (Method::HEAD, "/v1/configuration", Role::Admin),
+            (Method::POST, "/v1/plan", Role::Read),
+            (Method::POST, "/v1/peers/c1/reset", Role::Operate),
+            (Method::POST, "/v1/exchange", Role::Operate),
+            (Method::POST, "/v1/reload", Role::Admin),
+            (Method::POST, "/v1/rollback", Role::Admin),
+            (Method::POST, "/v1/confirm", Role::Admin),
+            (Method::DELETE, "/v1/anything", Role::Admin),
+        ] {
+            assert_eq!(needed(&method, path), role, "{method} {path}");
+        }
+    }
 
     #[test]
     fn roles_are_an_order_and_users_have_names() {

@@ -137,6 +137,10 @@ impl RouteServer for StandIn {
         vec!["rs.example".to_owned()]
     }
 
+    fn tokens(&self) -> Option<std::sync::Arc<thruway_tokens::Tokens>> {
+        None
+    }
+
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(async { Ok(status()) })
     }

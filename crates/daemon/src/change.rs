@@ -14,7 +14,7 @@ use thruway_history::{Boot, Entry, Kind, NewEntry, Pending, Running, Store, dige
 use tokio::sync::Notify;
 
 use super::daemon::Daemon;
-use super::state_file::time_text;
+use thruway_api::time_text;
 
 /// Names that a line of the history holds; of more it says how many.
 const NAMES_MAX: usize = 4;

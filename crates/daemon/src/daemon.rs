@@ -10,6 +10,7 @@ use thruway_api::Status;
 use thruway_config::Config;
 use thruway_engine::{PeerDirectory, PeerIdPool};
 use thruway_rib::PeerId;
+use thruway_tokens::Tokens;
 
 use super::change::Changes;
 use super::clock::Clock;
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) peers: BTreeMap<String, (PeerId, IpAddr)>,
     pub(super) names: HashMap<PeerId, Arc<str>>,
     pub(super) directory: Arc<PeerDirectory>,
+    /// Who may come over TCP.
+    pub(super) tokens: Option<Arc<Tokens>>,
 }
 
 /// What a daemon is made of.
@@ -58,6 +61,7 @@ pub(super) struct Foundation {
     pub(super) config: Arc<Config>,
     pub(super) refused: Arc<AtomicU64>,
     pub(super) changes: Changes,
+    pub(super) tokens: Option<Arc<Tokens>>,
 }
 
 impl Daemon {
@@ -69,6 +73,7 @@ impl Daemon {
             peers: BTreeMap::new(),
             names: HashMap::new(),
             directory,
+            tokens: base.tokens,
         };
         Arc::new(Daemon {
             bus: base.bus,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use thruway_api::time_text;
 use thruway_config::Config;
 use thruway_exchange::{SetBy, Switch, SwitchState};
 use thruway_hosts::HostsHandle;
@@ -116,7 +117,7 @@ impl Position {
         let state = state.filter(|_| switch.by_command());
         let since = match &switch.set_by {
             SetBy::Command { at } => at.clone(),
-            SetBy::File => state_file::time_text(SystemTime::now()),
+            SetBy::File => time_text(SystemTime::now()),
         };
         Position {
             switch,

@@ -15,6 +15,7 @@ mod change;
 mod clock;
 mod daemon;
 mod describe;
+mod entry;
 mod exchange;
 mod limits;
 mod local;

@@ -20,9 +20,9 @@ use thruway_wire::Family;
 use super::daemon::Daemon;
 use super::exchange::Exchange;
 use super::local::kernel_table;
-use super::state_file::time_text;
 use super::switch::file_of;
 use super::view::Snapshot;
+use thruway_api::time_text;
 
 /// The running network, or why there is none.
 pub(super) fn running(daemon: &Daemon) -> Result<(&Exchange, Arc<Config>), Refused> {

@@ -15,7 +15,7 @@ use super::daemon::{Daemon, State};
 use super::local::{self, LOCAL_ADDR, LOCAL_NAME};
 use super::view::Snapshot;
 use super::worker::Order;
-use super::{peers, sink};
+use super::{entry, peers, sink};
 
 /// What happens to a peer or range.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,12 +80,19 @@ impl Daemon {
     pub(super) async fn put(&self, new: Config, diff: &Diff) -> Result<ReloadReport> {
         let old = self.config();
         refuse_restart(diff)?;
+        // What can be wrong is found before anything is in force.
+        let tokens = entry::tokens(&new.server)?;
+        entry::open_socket_to(&new.server)?;
         let snapshot = self.snapshot().await?;
         let dynamic = Dynamic::all(&snapshot);
         let mut report = self.apply(Some(&old), &new, &diff.policies, &dynamic)?;
         report.warnings = new.warnings.iter().map(ToString::to_string).collect();
         let new = Arc::new(new);
-        self.state().config = Arc::clone(&new);
+        {
+            let mut state = self.state();
+            state.config = Arc::clone(&new);
+            state.tokens = tokens;
+        }
         if old.server.log != new.server.log {
             super::serve::set_log_level(new.server.log);
         }

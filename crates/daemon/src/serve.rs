@@ -16,7 +16,6 @@ use thruway_engine::{
 };
 use thruway_net::{ListenOptions, TransportChoice};
 use thruway_rib::WorkerId;
-use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt;
@@ -33,7 +32,7 @@ use super::reload::listener_keys;
 use super::stderr::Stderr;
 use super::strangers::Strangers;
 use super::worker::{Order, Parts, WorkerHandle};
-use super::{log, panic, port, worker};
+use super::{entry, log, panic, port, worker};
 
 /// How long sessions may take to close at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -162,9 +161,10 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
         config: Arc::clone(&config),
         refused,
         changes,
+        tokens: entry::tokens(&config.server)?,
     };
     let daemon = Daemon::new(base);
-    let unix = bind_socket(&config.server.api_socket)?;
+    let unix = entry::bind(&config.server)?;
     let tcp = match config.server.api {
         None => None,
         Some(addr) => {
@@ -276,15 +276,6 @@ async fn listen_at(options: &ListenOptions, bus: &Bus) -> Result<SocketAddr> {
         }
         tokio::time::sleep(PORT_RETRY).await;
     }
-}
-
-fn bind_socket(path: &Path) -> Result<UnixListener> {
-    // A socket that a dead server left is in the way; one that answers is somebody's.
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(anyhow!("another server answers at {}", path.display()));
-    }
-    let _ = std::fs::remove_file(path);
-    UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))
 }
 
 async fn run_until_signal(daemon: &Daemon, news: &mut mpsc::Receiver<Event>) -> Result<()> {

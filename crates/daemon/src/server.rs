@@ -1,6 +1,7 @@
 //! The API's questions, answered by the running server.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use anyhow::Result;
 use thruway_api::{
@@ -13,6 +14,7 @@ use thruway_control::{
 use thruway_engine::status::PeerStatus;
 use thruway_engine::{self as engine, Command};
 use thruway_rib::{Filter, NotAdvertised, Query, RouteRow};
+use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
 
 use super::answers::{Answers, Ready};
@@ -222,6 +224,10 @@ impl Daemon {
 impl RouteServer for Daemon {
     fn api_hosts(&self) -> Vec<String> {
         self.config().server.api_hosts.clone()
+    }
+
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.state().tokens.clone()
     }
 
     fn status(&self) -> Answer<'_, Status> {

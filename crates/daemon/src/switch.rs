@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use thruway_api::{SwitchPeer, SwitchReport};
+use thruway_api::{SwitchPeer, SwitchReport, time_text};
 use thruway_config::{Config, Peer as PeerFile, Target};
 use thruway_engine::limits::SETTLE_ROUNDS;
 use thruway_engine::status::PeerStatus;
@@ -64,7 +64,7 @@ impl Daemon {
         let file_said = config.exchange.as_ref().is_some_and(|file| file.enabled);
         let state = SwitchState {
             enabled,
-            set_at: state_file::time_text(SystemTime::now()),
+            set_at: time_text(SystemTime::now()),
             file_said,
         };
         let path = config.server.state.clone();

@@ -5,3 +5,4 @@ mod check;
 pub mod demo;
 pub mod serve;
 pub mod show;
+pub mod token;

@@ -39,6 +39,8 @@ enum Command {
     Diff(thruway::show::DiffArgs),
     /// Go back to a configuration of the history.
     Rollback(thruway::show::RollbackArgs),
+    /// Who may use the API over TCP: make, list and revoke tokens.
+    Token(thruway::token::TokenArgs),
     /// Reset a peer's session, softly or not.
     Reset(thruway::show::ResetArgs),
     /// Watch a server carry a table between real BGP sessions on loopback.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::History(args) => thruway::show::history(&args).map(done),
         Command::Diff(args) => thruway::show::diff(&args),
         Command::Rollback(args) => thruway::show::rollback(&args).map(done),
+        Command::Token(args) => thruway::token::token(&args).map(done),
         Command::Reset(args) => thruway::show::reset(&args).map(done),
         Command::Demo(args) => thruway::demo::run(&args).map(done),
         Command::Check(args) => thruway::show::check(&args),

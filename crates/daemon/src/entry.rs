@@ -1,0 +1,72 @@
+//! The ways into the API as the configuration has them: the socket's mode and group, and the file of tokens.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::fs::Mode;
+use thruway_config::Server;
+use thruway_tokens::Tokens;
+use tokio::net::UnixListener;
+
+/// Who may come over TCP; `None`: there is no file.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(super) fn tokens(server: &Server) -> Result<Option<Arc<Tokens>>> {
+    let Some(path) = &server.api_tokens else {
+        return Ok(None);
+    };
+    let tokens = Tokens::load(path).context("api-tokens")?;
+    Ok(Some(Arc::new(tokens)))
+}
+
+/// Listens at the Unix socket, for those whom its mode and group let in.
+///
+/// # Errors
+/// Another server answers there, or what the system says.
+pub(super) fn bind(server: &Server) -> Result<UnixListener> {
+    let path = &server.api_socket;
+    // A socket that a dead server left is in the way; one that answers is somebody's.
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(anyhow!("another server answers at {}", path.display()));
+    }
+    let _ = fs::remove_file(path);
+    // Until its mode is set nobody else comes in.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let bound = bound.with_context(|| format!("cannot listen at {}", path.display()))?;
+    open_socket_to(server)?;
+    Ok(bound)
+}
+
+/// Puts mode and group of the socket in force.
+///
+/// # Errors
+/// There is no such group, or what the system says.
+pub(super) fn open_socket_to(server: &Server) -> Result<()> {
+    let path = &server.api_socket;
+    let what = |key: &str| format!("{key}: {}", path.display());
+    let group = server.api_socket_group.as_deref().map(group).transpose()?;
+    if let Some(group) = group {
+        chown(path, None, Some(group)).with_context(|| what("api-socket-group"))?;
+    }
+    let mode = Permissions::from_mode(server.api_socket_mode);
+    fs::set_permissions(path, mode).with_context(|| what("api-socket-mode"))
+}
+
+/// A group's number.
+fn group(name: &str) -> Result<u32> {
+    let known = fs::read_to_string(Path::new("/etc/group")).unwrap_or_default();
+    let found = known.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())
+    });
+    match found.flatten().or_else(|| name.parse().ok()) {
+        Some(group) => Ok(group),
+        None => bail!("api-socket-group: there is no group {name}"),
+    }
+}
