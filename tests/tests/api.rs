@@ -234,110 +234,135 @@ fn failures_are_json() {
     }
 }
 
+/// A server that knows a token of each role, one that is over, and nobody else.
+struct Guarded {
+    api: Api,
+    admin: Vec<String>,
+    reader: String,
+    operator: String,
+    late: String,
+}
+
+impl Guarded {
+    fn start() -> Self {
+        let api = Api::with_tokens("log = \"debug\"", &clients(1, OPEN));
+        let file = api.tokens.path().join("tokens");
+        let reader = token(&file, &["add", "grafana"]);
+        let operator = token(
+            &file,
+            &["add", "shift", "--role", "operate", "--expires", "1d"],
+        );
+        let over = ["--role", "admin", "--expires", "2020-01-01T00:00:00Z"];
+        let late = token(&file, &[&["add", "gone"], &over[..]].concat());
+        let admin = api.own.clone();
+        let mut guarded = Guarded {
+            api,
+            admin,
+            reader,
+            operator,
+            late,
+        };
+        // The server reads the file again when it is asked to.
+        let reader = bearer(&guarded.reader);
+        guarded.ask(&reader, "GET /v1/status").fails(401);
+        let admin = guarded.admin.clone();
+        assert_eq!(guarded.ask(&admin, "POST /v1/reload").status, 200);
+        guarded
+    }
+
+    fn ask(&mut self, own: &[String], line: &str) -> Answer {
+        self.api.own = own.to_vec();
+        let host = self.api.host();
+        self.api.ask(line, &[&host])
+    }
+}
+
+fn bearer(token: &str) -> Vec<String> {
+    vec![format!("Authorization: Bearer {token}"), JSON.to_owned()]
+}
+
+const RESET: &str = "POST /v1/peers/c1/reset?kind=soft-out";
+
 #[test]
 fn tokens_say_who_may_what() {
-    let mut api = Api::with_tokens("log = \"debug\"", &clients(1, OPEN));
-    let speaker = api.rig.connect(1);
-    let (host, file) = (api.host(), api.tokens.path().join("tokens"));
-    let bearer = |token: &str| vec![format!("Authorization: Bearer {token}"), JSON.to_owned()];
-    let reader = token(&file, &["add", "grafana"]);
-    let operator = token(
-        &file,
-        &["add", "shift", "--role", "operate", "--expires", "1d"],
-    );
-    let late = token(
-        &file,
-        &[
-            "add",
-            "gone",
-            "--role",
-            "admin",
-            "--expires",
-            "2020-01-01T00:00:00Z",
-        ],
-    );
-    // The server reads the file again when it is asked to.
-    let admin = std::mem::replace(&mut api.own, bearer(&reader));
-    api.ask("GET /v1/status", &[&host]).fails(401);
-    api.own = admin.clone();
-    assert_eq!(api.ask("POST /v1/reload", &[&host]).status, 200);
-    let reset = "POST /v1/peers/c1/reset?kind=soft-out";
-    let all = [
+    let mut guarded = Guarded::start();
+    let speaker = guarded.api.rig.connect(1);
+    let roles = [
+        bearer(&guarded.reader),
+        bearer(&guarded.operator),
+        guarded.admin.clone(),
+    ];
+    for (line, wanted) in [
         ("GET /v1/status", [200, 200, 200]),
         ("GET /metrics", [200, 200, 200]),
         ("GET /v1/history", [200, 200, 200]),
         ("GET /v1/configuration", [403, 403, 200]),
-        (reset, [403, 200, 200]),
+        (RESET, [403, 200, 200]),
         ("POST /v1/reload", [403, 403, 200]),
         ("POST /v1/rollback?number=1", [403, 403, 200]),
         ("POST /v1/confirm", [403, 403, 400]),
-    ];
-    for (line, wanted) in all {
-        for (own, status) in [bearer(&reader), bearer(&operator), admin.clone()]
-            .into_iter()
-            .zip(wanted)
-        {
-            api.own = own;
-            let answer = api.ask(line, &[&host]);
+    ] {
+        for (own, status) in roles.iter().zip(wanted) {
+            let answer = guarded.ask(own, line);
             assert_eq!(answer.status, status, "{line}: {}", answer.body);
         }
     }
     for (own, why) in [
         (Vec::new(), "a token is needed"),
-        (bearer(&late), "expired"),
+        (bearer(&guarded.late), "expired"),
         (bearer("thruway_00"), "nobody knows"),
         (
             vec!["Authorization: Basic eDp5".to_owned()],
             "no bearer token",
         ),
     ] {
-        api.own = own;
         for line in ["GET /v1/status", "POST /v1/reload", "GET /nothing"] {
-            let error = api.ask(line, &[&host]).fails(401);
+            let error = guarded.ask(&own, line).fails(401);
             assert!(error.contains(why), "{error}");
         }
     }
-    assert_eq!((api.refused("token"), api.refused("role")), (13, 9));
-    // Who changed something, and who was refused, is in the log.
-    let log = api.rig.log();
-    for (line, words) in [
-        (
-            "asked to change something",
-            ["boss from 127.0.0.1", "POST /v1/reload"],
-        ),
-        (
-            "refused",
-            ["POST /v1/rollback?number=1", "the role admin is needed"],
-        ),
-    ] {
-        let there = log
-            .lines()
-            .any(|it| it.contains(line) && words.iter().all(|word| it.contains(word)));
-        assert!(there, "{line} {words:?}\n{log}");
-    }
-    assert!(
-        !log.contains(&reader) && !log.contains(&late),
-        "no token in the log"
-    );
-    // A file that others may write lets nobody else in, and what was in force goes on.
-    token(&file, &["revoke", "shift"]);
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(&file, mode).expect("its mode");
-    api.own = admin.clone();
-    assert!(
-        api.ask("POST /v1/reload", &[&host])
-            .fails(400)
-            .contains("chmod 600")
-    );
-    api.own = bearer(&operator);
-    assert_eq!(api.ask(reset, &[&host]).status, 200, "not yet");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&file, mode).expect("its mode");
-    api.own = admin;
-    assert_eq!(api.ask("POST /v1/reload", &[&host]).status, 200);
-    api.own = bearer(&operator);
-    api.ask(reset, &[&host]).fails(401);
+    let refused = |reason| guarded.api.refused(reason);
+    assert_eq!((refused("token"), refused("role")), (13, 9));
     assert!(speaker.ended().is_none());
+    // Who changed something, and who was refused, is in the log; what they showed is not.
+    let log = guarded.api.rig.log();
+    for words in [
+        [
+            "asked to change something",
+            "boss from 127.0.0.1",
+            "POST /v1/reload",
+        ],
+        [
+            "refused",
+            "POST /v1/rollback?number=1",
+            "the role admin is needed",
+        ],
+    ] {
+        let mut lines = log.lines();
+        let there = lines.any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(there, "{words:?}\n{log}");
+    }
+    assert!(!log.contains(&guarded.reader) && !log.contains(&guarded.late));
+}
+
+#[test]
+fn tokens_are_read_again_and_a_bad_file_changes_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut guarded = Guarded::start();
+    let file = guarded.api.tokens.path().join("tokens");
+    let (admin, operator) = (guarded.admin.clone(), bearer(&guarded.operator));
+    let set_mode = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&file, mode).expect("its mode");
+    };
+    token(&file, &["revoke", "shift"]);
+    set_mode(0o644);
+    let error = guarded.ask(&admin, "POST /v1/reload").fails(400);
+    assert!(error.contains("chmod 600"), "{error}");
+    guarded.ask(&operator, RESET).fails(404);
+    set_mode(0o600);
+    assert_eq!(guarded.ask(&admin, "POST /v1/reload").status, 200);
+    guarded.ask(&operator, RESET).fails(401);
 }
 
 #[test]

@@ -196,6 +196,3 @@ fn place<T: Copy + Default>(list: &mut Vec<[T; 2]>, peer: PeerId, family: usize)
     }
     list.get_mut(peer.index())?.get_mut(family)
 }
-
-#[cfg(test)]
-mod tests;

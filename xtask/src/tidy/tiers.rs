@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::shell;
 
 /// (room, the rooms that it may use). Downward edges only, and only these.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("wire", &[]),
     ("policy", &["wire"]),
     ("session", &["wire"]),
@@ -19,7 +19,9 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("replay", &["wire", "net"]),
     ("dump", &["wire", "replay"]),
     ("api", &["wire", "exchange"]),
-    ("control", &["wire", "api"]),
+    ("tokens", &[]),
+    ("history", &[]),
+    ("control", &["wire", "api", "tokens"]),
     ("hosts", &["wire", "api"]),
     (
         "config",
@@ -29,13 +31,13 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         "daemon",
         &[
             "wire", "policy", "exchange", "session", "rib", "engine", "net", "api", "config",
-            "control", "hosts",
+            "control", "hosts", "history", "tokens",
         ],
     ),
     (
         "thruway",
         &[
-            "wire", "policy", "exchange", "api", "config", "daemon", "dump", "replay",
+            "wire", "policy", "exchange", "api", "config", "daemon", "dump", "replay", "tokens",
         ],
     ),
 ];

@@ -1,3 +1,5 @@
+//! The folder, whole and damaged.
+
 use super::*;
 use crate::Kind;
 
