@@ -55,6 +55,12 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Something would change.
     pub changes: bool,
+    /// The number of what runs; 0 where no history is kept.
+    #[serde(default)]
+    pub running: u64,
+    /// Of a rollback: the number of what it goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<u64>,
     /// Every key that changes, with its values.
     pub keys: Vec<PlannedKey>,
     /// What would become of routes: each session for which something would.

@@ -74,6 +74,12 @@ pub struct ReloadReport {
     pub changed: Vec<String>,
     /// How many are as they were.
     pub unchanged: usize,
+    /// Keys of `[server]` that are others.
+    #[serde(default)]
+    pub server: Vec<String>,
+    /// Peers and ranges whose sessions ended for it, and come back.
+    #[serde(default)]
+    pub ended: Vec<String>,
     /// What changed of the virtual network besides its sessions.
     pub exchange: Vec<String>,
     /// What the switch did, where its position changed.

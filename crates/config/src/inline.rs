@@ -20,6 +20,8 @@ pub struct SelfContained {
     pub text: String,
     /// It holds keys of TCP MD5.
     pub has_keys: bool,
+    /// It named files, which stand in their place now.
+    pub inlined: bool,
 }
 
 /// Why a configuration cannot be made one text.
@@ -47,6 +49,15 @@ pub fn self_contained(path: &Path) -> Result<SelfContained, InlineError> {
         why: why.to_string(),
     };
     let text = super::load::read_bounded(path).map_err(|error| fault(path, &error))?;
+    // Large ones are all members of sets: what names no file need not be read twice.
+    if !text.contains("file") {
+        let has_keys = text.contains("md5");
+        return Ok(SelfContained {
+            text,
+            has_keys,
+            inlined: false,
+        });
+    }
     let mut table: Table = toml::from_str(&text).map_err(|error| fault(path, &error))?;
     let has_keys = has_key(&Value::Table(table.clone()), "md5");
     let whole = std::path::absolute(path).map_err(|error| fault(path, &error))?;
@@ -67,7 +78,11 @@ pub fn self_contained(path: &Path) -> Result<SelfContained, InlineError> {
         false => text,
         true => toml::to_string(&table).map_err(|error| fault(path, &error))?,
     };
-    Ok(SelfContained { text, has_keys })
+    Ok(SelfContained {
+        text,
+        has_keys,
+        inlined: named,
+    })
 }
 
 fn has_key(value: &Value, wanted: &str) -> bool {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shown::Shown;
-use super::{Exchange, Peer, Server};
+use super::{Exchange, HostsConfig, MaxPrefixes, Peer, Server};
 
 /// When a changed key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -160,7 +160,22 @@ pub(super) const PEER: &[Key<Peer>] = &[
     key!("import", Routes, import.policy),
     key!("export", Routes, export.policy),
     key!("max-prefixes", AtOnce, import.max_prefixes),
-    key!("max-advertised", Routes, export.max_advertised),
+    key!(
+        "max-advertised",
+        Routes,
+        |old, new| old.export.max_advertised == new.export.max_advertised,
+        |of| {
+            // What is advertised was accepted in any case.
+            let plain = |limit: MaxPrefixes| MaxPrefixes {
+                accepted_only: false,
+                ..limit
+            };
+            of.export
+                .max_advertised
+                .map(|limit| limit.map(plain))
+                .shown()
+        }
+    ),
     key!(
         "interpret-communities",
         Routes,
@@ -224,11 +239,26 @@ pub(super) const EXCHANGE: &[Key<Exchange>] = &[
     key!("enabled", Routes, enabled),
     key!("preference", Routes, preference),
     key!("max-paths", Routes, max_paths),
-    key!("hosts", Routes, |old, new| old.hosts == new.hosts, |of| of
-        .hosts
-        .as_ref()
-        .map(|hosts| hosts.table)
-        .shown()),
+    key!(
+        "hosts",
+        Routes,
+        |old, new| old.hosts == new.hosts,
+        |of| match &of.hosts {
+            None => "none".to_owned(),
+            Some(hosts) => {
+                let HostsConfig {
+                    table,
+                    protocol,
+                    metric,
+                    keep_on_exit,
+                    ..
+                } = hosts;
+                format!(
+                    "table {table}, protocol {protocol}, metric {metric}, keep-on-exit {keep_on_exit}"
+                )
+            }
+        }
+    ),
     key!(
         "gateway",
         AtOnce,

@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::files::Files;
+use super::inline::{SelfContained, self_contained};
 use super::limits::{CONFIG_LEN_MAX, SYNTAX_ERRORS_MAX, SYNTAX_ERRORS_TEXT_MAX};
 use super::peer::{Group, read_groups, read_peers};
 use super::policy::{self, RawPolicy};
@@ -87,12 +88,62 @@ impl Config {
         Ok(self.becomes(new))
     }
 
+    /// Reads the file anew with all that it names, once: what is checked and what is remembered is one text.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn reload_whole(&self) -> Result<(Config, Diff, SelfContained), ConfigErrors> {
+        let (new, whole) = whole(&self.path, self.version.wrapping_add(1))?;
+        let (new, diff) = self.becomes(new);
+        Ok((new, diff, whole))
+    }
+
+    /// The same at the start.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_whole(path: &Path) -> Result<(Config, SelfContained), ConfigErrors> {
+        whole(path, 1)
+    }
+
     fn becomes(&self, mut new: Config) -> (Config, Diff) {
         let diff = Diff::new(self, &new);
         new.policies.keep(&self.policies, |name| {
             !diff.policies.iter().any(|other| other == name)
         });
         (new, diff)
+    }
+}
+
+fn whole(path: &Path, version: u32) -> Result<(Config, SelfContained), ConfigErrors> {
+    match self_contained(path) {
+        Ok(whole) if !whole.inlined => {
+            let config = parse(path, &whole.text, version, Files::Beside)?;
+            Ok((config, whole))
+        }
+        Ok(whole) => {
+            // The files' own lines are named where something is wrong with them.
+            let config = load(path, version)?;
+            match parse(path, &whole.text, version, Files::Nowhere) {
+                Ok(same) => Ok((
+                    Config {
+                        warnings: config.warnings,
+                        ..same
+                    },
+                    whole,
+                )),
+                Err(errors) => Err(errors),
+            }
+        }
+        Err(error) => {
+            load(path, version)?;
+            Err(ConfigErrors(vec![Problem {
+                file: Arc::new(path.into()),
+                line: 0,
+                key: String::new(),
+                message: error.to_string(),
+            }]))
+        }
     }
 }
 
@@ -110,6 +161,11 @@ fn load(path: &Path, version: u32) -> Result<Config, ConfigErrors> {
 
 pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
+    // A pipe would keep its reader for ever.
+    if !std::fs::metadata(path)?.is_file() {
+        let message = "it is no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     File::open(path)?
         .take(CONFIG_LEN_MAX + 1)
         .read_to_string(&mut text)?;

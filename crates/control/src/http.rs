@@ -24,7 +24,7 @@ use super::door::{Reason, Site};
 use super::events;
 use super::limits::{BODY_TIME, COMMENT_MAX, CONFIRM_SECONDS_MAX, PIECE_BYTES, PROPOSAL_MAX};
 use super::problem::{Parameters, PathParts, Problem, bad};
-use super::server::{ChangeRequest, Found, RouteServer, Routes};
+use super::server::{ChangeRequest, Found, Refused, RouteServer, Routes};
 use super::who::Asker;
 
 /// The routes of the API, for those who come one way.
@@ -257,6 +257,8 @@ async fn reset(
 #[serde(deny_unknown_fields)]
 struct ChangeParameters {
     number: Option<u64>,
+    /// What is thought to run: where it does not, nothing is done.
+    running: Option<u64>,
     /// Seconds.
     confirm: Option<u64>,
     #[serde(default)]
@@ -271,7 +273,7 @@ impl ChangeParameters {
                 "confirm: {seconds} s is not within 1 and {CONFIRM_SECONDS_MAX}"
             )));
         }
-        if self.comment.len() > COMMENT_MAX || self.comment.contains(char::is_control) {
+        if self.comment.len() > COMMENT_MAX || self.comment.contains(is_no_text) {
             return Err(bad(format!(
                 "the comment is one line of up to {COMMENT_MAX} bytes"
             )));
@@ -280,8 +282,23 @@ impl ChangeParameters {
             author: asker.to_string(),
             comment: self.comment.clone(),
             confirm: self.confirm.map(Duration::from_secs),
+            running: self.running,
         })
     }
+}
+
+/// True for what moves a cursor, breaks a line or turns the direction of a text.
+fn is_no_text(it: char) -> bool {
+    it.is_control()
+        || matches!(it, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}')
+}
+
+/// Does something to its end, also where whoever asked goes away in the middle.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Said<T> {
+    let done = tokio::spawn(work).await;
+    Ok(Json(done.map_err(anyhow::Error::from)??))
 }
 
 async fn reload(
@@ -289,8 +306,11 @@ async fn reload(
     Extension(asker): Extension<Asker>,
     Parameters(parameters): Parameters<ChangeParameters>,
 ) -> Said<ReloadReport> {
+    if parameters.number.is_some() || parameters.running.is_some() {
+        return Err(bad("a reload takes no number"));
+    }
     let change = parameters.request(&asker)?;
-    Ok(Json(server.reload(change).await?))
+    to_the_end(async move { server.reload(change).await }).await
 }
 
 /// `POST /v1/rollback`.
@@ -300,7 +320,7 @@ async fn rollback(
     Parameters(parameters): Parameters<ChangeParameters>,
 ) -> Said<ReloadReport> {
     let change = parameters.request(&asker)?;
-    Ok(Json(server.rollback(parameters.number, change).await?))
+    to_the_end(async move { server.rollback(parameters.number, change).await }).await
 }
 
 /// `GET /v1/rollback`: what it would do.
@@ -313,7 +333,8 @@ async fn rollback_plan(
 }
 
 async fn confirm(State(server): Shared, Extension(asker): Extension<Asker>) -> Said<ConfirmReport> {
-    Ok(Json(server.confirm(&asker.to_string()).await?))
+    let author = asker.to_string();
+    to_the_end(async move { server.confirm(&author).await }).await
 }
 
 async fn history(State(server): Shared) -> Said<HistoryView> {
@@ -347,11 +368,17 @@ async fn plan(State(site): State<Site>, request: Request) -> Said<Plan> {
     Ok(Json(checking.await.map_err(anyhow::Error::from)??))
 }
 
+/// True for the media type of JSON.
+pub(super) fn is_json(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
 /// The body, where it comes in time.
 async fn proposal(site: &Site, request: Request) -> Result<Proposal, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().map(str::trim) != Some("application/json") {
+    if !is_json(kind) {
         let text = "the body must be JSON: Content-Type: application/json".to_owned();
         return Err(Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
@@ -391,7 +418,8 @@ async fn switch(
     State(server): Shared,
     Parameters(parameters): Parameters<SwitchParameters>,
 ) -> Said<SwitchReport> {
-    Ok(Json(server.switch(parameters.enabled).await?))
+    let enabled = parameters.enabled;
+    to_the_end(async move { server.switch(enabled).await }).await
 }
 
 #[derive(Deserialize)]
@@ -427,17 +455,30 @@ async fn metrics(State(site): State<Site>) -> Result<Response, Problem> {
 async fn stream_events(State(site): State<Site>) -> Result<Response, Problem> {
     use tokio::sync::broadcast::error::RecvError;
     let start = (events::listen(), site.door.stream()?);
-    let pieces = futures_util::stream::unfold(start, |(mut heard, place)| async move {
-        let line = match heard.recv().await {
-            Ok(line) => line,
-            Err(RecvError::Lagged(missed)) => {
-                let mut text = Vec::new();
-                push_line(&mut text, &serde_json::json!({ "missed": missed }));
-                text.into()
+    let (server, known) = (Arc::clone(&site.server), site.server.tokens());
+    let is_known = move || {
+        let tokens = server.tokens();
+        tokens.as_ref().map(Arc::as_ptr) == known.as_ref().map(Arc::as_ptr)
+    };
+    let over_tcp = site.door.name == "tcp";
+    let pieces = futures_util::stream::unfold(start, move |(mut heard, place)| {
+        // Who may listen is asked again when the tokens are others.
+        let ends = over_tcp && !is_known();
+        async move {
+            if ends {
+                return None;
             }
-            Err(RecvError::Closed) => return None,
-        };
-        Some((Ok::<_, Infallible>(line), (heard, place)))
+            let line = match heard.recv().await {
+                Ok(line) => line,
+                Err(RecvError::Lagged(missed)) => {
+                    let mut text = Vec::new();
+                    push_line(&mut text, &serde_json::json!({ "missed": missed }));
+                    text.into()
+                }
+                Err(RecvError::Closed) => return None,
+            };
+            Some((Ok::<_, Infallible>(line), (heard, place)))
+        }
     });
     Ok(lines(Body::from_stream(pieces)))
 }

@@ -33,7 +33,7 @@ use super::limits::{
     ACCEPT_REST, BACKLOG, BUFFER_BYTES, KEEPALIVE, PIECE_BYTES, SEND_BUFFER_BYTES,
     TCP_CONNECTIONS_MAX, UNIX_CONNECTIONS_MAX, WHOLE_BYTES,
 };
-use super::problem::Problem;
+use super::problem::{Problem, Why};
 use super::refusals::Refusals;
 use super::server::RouteServer;
 use super::timed::{Beat, Pulse, Timed};
@@ -244,10 +244,13 @@ async fn answer(
     let Ok(response) = app.call(request).await;
     if change.changes {
         let status = response.status().as_u16();
+        let why = response.extensions().get::<Why>();
+        let why = why.map_or("", |why| why.0.as_str());
         tracing::info!(
             author,
             what = change.what,
             status,
+            why,
             "asked to change something"
         );
     }
@@ -306,7 +309,7 @@ fn welcome(site: &Site, end: &End, request: &Request<Incoming>) -> Result<Asker,
 fn json_only(request: &Request<Incoming>) -> Result<(), Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().map(str::trim) == Some("application/json") {
+    if http::is_json(kind) {
         return Ok(());
     }
     let text = "a change is asked for with Content-Type: application/json".to_owned();
@@ -326,9 +329,25 @@ impl Change {
         let path = uri.path_and_query().map_or("", |it| it.as_str());
         Change {
             changes: !asks && !path.starts_with("/v1/plan") && !path.starts_with("/v1/check"),
-            what: format!("{method} {path}").chars().take(WHAT_MAX).collect(),
+            what: without_tokens(&format!("{method} {path}"))
+                .chars()
+                .take(WHAT_MAX)
+                .collect(),
         }
     }
+}
+
+/// A token in the wrong place must not reach the log.
+fn without_tokens(text: &str) -> String {
+    let mut parts = text.split("thruway_");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|it: char| it.is_ascii_hexdigit());
+        let cut = part.len() - rest.len() >= 16;
+        out += if cut { "thruway_(a token)" } else { "thruway_" };
+        out += if cut { rest } else { part };
+    }
+    out
 }
 
 /// Characters of a request that the log names.
@@ -394,6 +413,13 @@ impl HttpBody for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_stay_out_of_the_log() {
+        let text = format!("POST /v1/reload?t=thruway_{}&x=thruway_1", "0a".repeat(32));
+        let shown = "POST /v1/reload?t=thruway_(a token)&x=thruway_1";
+        assert_eq!(without_tokens(&text), shown);
+    }
 
     #[test]
     fn a_host_with_many_addresses_is_one() {

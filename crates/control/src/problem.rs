@@ -13,9 +13,15 @@ use super::server::Refused;
 /// An answer that went wrong.
 pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
 
+/// Beside an answer: what went wrong, for the log.
+#[derive(Clone)]
+pub(super) struct Why(pub(super) String);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let why = Why(self.1.clone());
         let mut response = (self.0, Json(Failure { error: self.1 })).into_response();
+        response.extensions_mut().insert(why);
         if self.0 == StatusCode::SERVICE_UNAVAILABLE {
             let again = HeaderValue::from_static(RETRY_AFTER);
             response.headers_mut().insert(header::RETRY_AFTER, again);

@@ -26,6 +26,8 @@ pub struct ChangeRequest {
     pub comment: String,
     /// It is taken back after so long, unless somebody confirms it.
     pub confirm: Option<Duration>,
+    /// The number of what is thought to run: where it does not, nothing is done.
+    pub running: Option<u64>,
 }
 
 /// Why there is no answer.

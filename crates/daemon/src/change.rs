@@ -4,6 +4,7 @@
 //! starts with what ran before, or with the file. One change waits for its confirmation at a time.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,23 +17,25 @@ use tokio::sync::Notify;
 use super::daemon::Daemon;
 use thruway_api::time_text;
 
+/// After a change could not be taken back, until that is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Names that a line of the history holds; of more it says how many.
 const NAMES_MAX: usize = 4;
 
 /// What is known of the configurations that were in force.
 pub(super) struct Changes {
     /// `None`: the folder cannot be written, and nothing is remembered.
-    store: Option<Store>,
+    store: Option<Arc<Store>>,
     inner: std::sync::Mutex<Inner>,
     /// Something waits, or waits no more.
     moved: Notify,
 }
 
-#[derive(Default)]
 struct Inner {
     /// The number of what runs; 0: it has none.
     number: u64,
-    /// The digest of its text.
+    /// Its text, and the digest of that.
+    text: Arc<str>,
     sha256: String,
     /// The digest of the file that was passed over.
     taken_back: Option<String>,
@@ -44,6 +47,8 @@ struct Inner {
 struct Waiting {
     pending: Pending,
     until: Instant,
+    /// What it goes back to: whatever becomes of the folder.
+    before: Arc<str>,
 }
 
 /// Where a new configuration comes from.
@@ -68,20 +73,38 @@ pub(super) struct Start {
 
 /// The folder of a configuration file's history: beside the switch's state.
 fn folder(path: &Path) -> PathBuf {
-    // As far as it can be read: a file with faults still has a history.
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let table: toml::Table = toml::from_str(&text).unwrap_or_default();
-    let state = table
-        .get("server")
-        .and_then(|server| server.get("state"))
-        .and_then(toml::Value::as_str);
-    let beside = |name: &Path| path.parent().unwrap_or(Path::new("")).join(name);
-    let mut folder = match state {
-        Some(state) => beside(Path::new(state)).with_extension("").into_os_string(),
+    let mut folder = match state_key(&text) {
+        Some(state) => {
+            let path = path.parent().unwrap_or(Path::new("")).join(state);
+            let ending = path.extension().is_some_and(|it| it == "state");
+            if ending {
+                path.with_extension("")
+            } else {
+                path
+            }
+            .into_os_string()
+        }
         None => path.as_os_str().to_owned(),
     };
     folder.push(".history");
     folder.into()
+}
+
+/// What a configuration says of `state`, also where the rest of it makes no sense: a file with faults still has
+/// a history.
+fn state_key(text: &str) -> Option<String> {
+    if let Ok(table) = toml::from_str::<toml::Table>(text) {
+        let state = table.get("server")?.get("state")?.as_str()?;
+        return Some(state.to_owned());
+    }
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| {
+        let rest = line.strip_prefix("state").map(str::trim_start);
+        rest.is_some_and(|rest| rest.starts_with('='))
+    })?;
+    let table: toml::Table = toml::from_str(line).ok()?;
+    Some(table.get("state")?.as_str()?.to_owned())
 }
 
 /// Reads what to start with: the file, unless what it says was taken back.
@@ -90,12 +113,11 @@ fn folder(path: &Path) -> PathBuf {
 /// What is wrong with the file.
 pub(super) fn start(path: &Path) -> Result<Start> {
     let mut warnings = Vec::new();
-    let store = match Store::open(&folder(path)) {
+    let none = "no history is kept, and no change can wait for its confirmation";
+    let store = match Store::open(&folder(path), |why| warnings.push(format!("{none}: {why}"))) {
         Ok(store) => Some(store),
         Err(error) => {
-            warnings.push(format!(
-                "no history is kept, and no change can wait for its confirmation: {error}"
-            ));
+            warnings.push(format!("{none}: {error}"));
             None
         }
     };
@@ -133,7 +155,13 @@ pub(super) fn start(path: &Path) -> Result<Start> {
         },
         Boot::File => load(path)?,
     };
-    let inner = first(store.as_ref(), path, &text, kept, &mut warnings);
+    let store = store.filter(Store::is_writable).map(Arc::new);
+    if let Some(store) = &store {
+        let damaged = store.list().map(|(_, damaged)| damaged);
+        let damaged = damaged.unwrap_or_default().into_iter();
+        warnings.extend(damaged.map(|it| format!("the history: {}", it.why)));
+    }
+    let inner = first(store.as_deref(), path, &text, kept, &mut warnings);
     Ok(Start {
         config,
         changes: Changes {
@@ -146,9 +174,8 @@ pub(super) fn start(path: &Path) -> Result<Start> {
 }
 
 fn load(path: &Path) -> Result<(Config, String, bool)> {
-    let config = Config::load(path).map_err(|errors| anyhow!("{errors}"))?;
-    let text = self_contained(path)?.text;
-    Ok((config, text, false))
+    let (config, whole) = Config::load_whole(path).map_err(|errors| anyhow!("{errors}"))?;
+    Ok((config, whole.text, false))
 }
 
 /// Writes down what a server starts with, where it is not what is known to run.
@@ -161,8 +188,11 @@ fn first(
 ) -> Inner {
     let sha256 = digest(text);
     let mut inner = Inner {
+        number: 0,
+        text: text.into(),
         sha256: sha256.clone(),
-        ..Inner::default()
+        taken_back: None,
+        waits: None,
     };
     let Some(store) = store else { return inner };
     let known = store.running().ok().flatten();
@@ -182,6 +212,7 @@ fn first(
         comment: String::new(),
         kind: Kind::Start,
         what: format!("started with {}", path.display()),
+        undone: None,
     };
     let number = match inner.number {
         0 => store.append(new, text).map(|entry| entry.number),
@@ -201,6 +232,22 @@ fn first(
     inner
 }
 
+/// Does something long on a thread of its own. It ends with it, so that what the allocator keeps for a thread does
+/// not stay: a configuration may be large, and is read once.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let (answer, waits) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || {
+            let _ = answer.send(work());
+            thruway_net::give_back_all_memory();
+        })
+        .context("cannot start a thread")?;
+    waits.await.context("reading the configuration")
+}
+
 impl Changes {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner
@@ -212,10 +259,21 @@ impl Changes {
         self.lock().waits.clone()
     }
 
-    fn store(&self) -> Result<&Store> {
+    fn store(&self) -> Result<&Arc<Store>> {
         self.store.as_ref().context(
             "no history is kept: the folder beside the switch's state cannot be written (the log of the start says why)",
         )
+    }
+
+    /// Refuses a change that was asked for with another one in mind.
+    fn refuse_other(&self, change: &ChangeRequest) -> Result<()> {
+        let number = self.lock().number;
+        match change.running {
+            Some(running) if running != number => bail!(
+                "configuration {number} runs now, not {running}: look again what the change would do"
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a change beside one that waits.
@@ -248,6 +306,13 @@ impl Changes {
     }
 }
 
+impl Changes {
+    /// The number of what runs.
+    pub(super) fn number(&self) -> u64 {
+        self.lock().number
+    }
+}
+
 impl Waiting {
     fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
@@ -267,15 +332,11 @@ impl Daemon {
     pub(crate) async fn reload(&self, change: &ChangeRequest) -> Result<ReloadReport> {
         let _alone = self.changing.lock().await;
         self.changes.refuse_beside()?;
+        self.changes.refuse_other(change)?;
         let running = self.config();
-        let read = move || -> Result<_> {
-            let (config, diff) = running.reload().map_err(|errors| anyhow!("{errors}"))?;
-            let text = self_contained(&running.path)?.text;
-            Ok((config, diff, text))
-        };
-        let (config, diff, text) = tokio::task::spawn_blocking(read)
-            .await
-            .context("reading the configuration")??;
+        let read = move || running.reload_whole();
+        let (config, diff, whole) = aside(read).await?.map_err(|errors| anyhow!("{errors}"))?;
+        let text = whole.text;
         let source = Source {
             config,
             diff,
@@ -297,18 +358,20 @@ impl Daemon {
         change: &ChangeRequest,
     ) -> Result<ReloadReport> {
         let _alone = self.changing.lock().await;
-        if number.is_none() && self.changes.waiting().is_some() {
-            return self
-                .go_back(&format!("taken back by {}", change.author), &change.author)
-                .await;
+        self.changes.refuse_other(change)?;
+        if let Some(waiting) = self.changes.waiting()
+            && number.is_none_or(|number| number == waiting.pending.back_to)
+        {
+            let why = format!("taken back by {}", change.author);
+            return self.go_back(&why, &change.author).await;
         }
         self.changes.refuse_beside()?;
-        let source = self.older(number, change)?;
+        let source = self.older(number, change).await?;
         self.make(source, change).await
     }
 
     /// A configuration of the history, against the one in force.
-    fn older(&self, number: Option<u64>, change: &ChangeRequest) -> Result<Source> {
+    async fn older(&self, number: Option<u64>, change: &ChangeRequest) -> Result<Source> {
         let store = self.changes.store()?;
         let number = match number {
             Some(number) => number,
@@ -316,10 +379,15 @@ impl Daemon {
         };
         let (entry, text) = store.read(number)?;
         let running = self.config();
-        let (config, diff) = running
-            .reload_from(&text)
+        let path = running.path.clone();
+        let read = move || {
+            let read = running.reload_from(&text);
+            read.map(|(config, diff)| (config, diff, text))
+        };
+        let (config, diff, text) = aside(read)
+            .await?
             .map_err(|errors| anyhow!("configuration {number} is no good any more: {errors}"))?;
-        let file = self_contained(&running.path).ok();
+        let file = self_contained(&path).ok();
         let file = file.map(|whole| digest(&whole.text));
         Ok(Source {
             config,
@@ -334,14 +402,17 @@ impl Daemon {
         })
     }
 
-    /// The last configuration that is another one than what runs.
+    /// The last configuration that is another one than what runs, and was not taken back.
     fn before(&self, store: &Store) -> Result<u64> {
         let (number, sha256) = {
             let inner = self.changes.lock();
             (inner.number, inner.sha256.clone())
         };
         let (entries, _) = store.list()?;
-        let older = |entry: &&Entry| entry.number < number && entry.sha256 != sha256;
+        let undone: Vec<u64> = entries.iter().filter_map(|entry| entry.undone).collect();
+        let older = |entry: &&Entry| {
+            entry.number < number && entry.sha256 != sha256 && !undone.contains(&entry.number)
+        };
         let found = entries.iter().rev().find(older);
         found
             .map(|entry| entry.number)
@@ -350,12 +421,12 @@ impl Daemon {
 
     /// Remembers a change and puts it in force.
     async fn make(&self, source: Source, change: &ChangeRequest) -> Result<ReloadReport> {
-        super::reload::refuse_restart(&source.diff)?;
+        let tokens = Daemon::prepare(&source.config, &source.diff)?;
         let sha256 = digest(&source.text);
         let same = sha256 == self.changes.lock().sha256;
         let what = what(&source.diff);
         if source.diff.is_empty() && same {
-            let mut report = self.put(source.config, &source.diff).await?;
+            let mut report = self.put(source.config, &source.diff, tokens).await?;
             report.number = Some(self.changes.lock().number);
             tracing::info!(
                 author = change.author,
@@ -364,20 +435,25 @@ impl Daemon {
             return Ok(report);
         }
         let number = self.remember(&source, &what, change)?;
-        let (kind, passed_over) = (source.kind, source.passed_over);
-        let put = self.put(source.config, &source.diff).await;
+        let Source {
+            config,
+            diff,
+            text,
+            kind,
+            passed_over,
+            ..
+        } = source;
+        let put = self.put(config, &diff, tokens).await;
+        // What ran before is gone, and most of what was read with it.
+        thruway_net::give_back_all_memory();
         let mut report = match put {
             Ok(report) => report,
             Err(error) => {
-                // Nothing of it is in force, so nothing waits.
-                if let Some(store) = &self.changes.store {
-                    let _ = store.clear_pending();
-                }
-                self.changes.lock().waits = None;
+                self.forget(number);
                 return Err(error);
             }
         };
-        let waits = self.in_force(number, sha256, passed_over);
+        let waits = self.in_force(number, (text, sha256), passed_over);
         report.number = number;
         report.confirm_seconds = waits.map(|waiting| waiting.seconds());
         tracing::info!(
@@ -390,6 +466,16 @@ impl Daemon {
             "configuration changed"
         );
         Ok(report)
+    }
+
+    /// Nothing of a change is in force, so nothing waits, and nobody goes back to it.
+    fn forget(&self, number: Option<u64>) {
+        self.changes.lock().waits = None;
+        self.changes.moved.notify_waiters();
+        if let Some(store) = &self.changes.store {
+            let _ = store.clear_pending();
+            number.into_iter().for_each(|number| store.forget(number));
+        }
     }
 
     /// Writes a change down. Its number, where a history is kept.
@@ -405,6 +491,7 @@ impl Daemon {
             let waiting = self.wait_for(store, source, change, confirm)?;
             store.set_pending(&waiting.pending).context(nothing)?;
             self.changes.lock().waits = Some(waiting);
+            self.changes.moved.notify_waiters();
         }
         let new = NewEntry {
             at: time_text(SystemTime::now()),
@@ -412,12 +499,12 @@ impl Daemon {
             comment: source.comment.clone(),
             kind: source.kind,
             what: what.to_owned(),
+            undone: None,
         };
         match store.append(new, &source.text) {
             Ok(entry) => Ok(Some(entry.number)),
             Err(error) => {
-                self.changes.lock().waits = None;
-                let _ = store.clear_pending();
+                self.forget(None);
                 Err(anyhow!(error).context(nothing))
             }
         }
@@ -430,11 +517,12 @@ impl Daemon {
         change: &ChangeRequest,
         confirm: Duration,
     ) -> Result<Waiting> {
-        let (back_to, before) = {
+        let (back_to, before, text) = {
             let inner = self.changes.lock();
-            (inner.number, inner.taken_back.clone())
+            let text = Arc::clone(&inner.text);
+            (inner.number, inner.taken_back.clone(), text)
         };
-        // What it goes back to must be there when it is needed.
+        // A restart must find what it goes back to.
         store
             .read(back_to)
             .context("there is nothing to go back to")?;
@@ -456,6 +544,7 @@ impl Daemon {
                 author: change.author.clone(),
             },
             until: Instant::now() + confirm,
+            before: text,
         })
     }
 
@@ -463,22 +552,25 @@ impl Daemon {
     fn in_force(
         &self,
         number: Option<u64>,
-        sha256: String,
+        (text, sha256): (String, String),
         taken_back: Option<String>,
     ) -> Option<Waiting> {
         let waits = {
             let mut inner = self.changes.lock();
             inner.number = number.unwrap_or(0);
+            inner.text = text.into();
             inner.sha256 = sha256;
             inner.taken_back.clone_from(&taken_back);
             inner.waits.clone()
         };
-        self.changes.moved.notify_waiters();
         if waits.is_none()
             && let (Some(store), Some(number)) = (&self.changes.store, number)
-            && let Err(error) = store.set_running(&Running { number, taken_back })
         {
-            tracing::error!("the history: {error}; a restart takes the file");
+            // One that was left behind by a disk that was full would take this one back.
+            let written = store.set_running(&Running { number, taken_back });
+            if let Err(error) = written.and_then(|()| store.clear_pending()) {
+                tracing::error!("the history: {error}; a restart takes the file");
+            }
         }
         waits
     }
@@ -537,24 +629,56 @@ impl Daemon {
             return;
         }
         if let Err(error) = self.go_back("nobody confirmed it in time", "thruway").await {
-            tracing::error!("the change that nobody confirmed stays in force: {error:#}");
-            // Not again and again: a restart takes it back.
-            self.changes.lock().waits = None;
+            tracing::error!("the change that nobody confirmed cannot be taken back yet: {error:#}");
+            if let Some(waits) = &mut self.changes.lock().waits {
+                waits.until = Instant::now() + AGAIN;
+            }
             self.changes.moved.notify_waiters();
         }
     }
 
-    /// Takes back the change that waits.
+    /// Takes back the change that waits. Nothing but a worker that is gone may stand in the way.
     async fn go_back(&self, why: &str, author: &str) -> Result<ReloadReport> {
-        let waiting = self.changes.waiting();
-        let pending = waiting.context("no change waits")?.pending;
-        let store = self.changes.store()?;
-        let (entry, text) = store.read(pending.back_to)?;
-        let (config, diff) = self
-            .config()
-            .reload_from(&text)
+        let waiting = self.changes.waiting().context("no change waits")?;
+        let Waiting {
+            pending, before, ..
+        } = waiting;
+        let (running, text) = (self.config(), Arc::clone(&before));
+        let read = move || running.reload_from(&text);
+        let (config, diff) = aside(read)
+            .await?
             .map_err(|errors| anyhow!("configuration {}: {errors}", pending.back_to))?;
-        let mut report = self.put(config, &diff).await?;
+        let tokens = super::entry::tokens(&config.server).unwrap_or_else(|error| {
+            tracing::error!("the tokens stay as they are: {error:#}");
+            self.state().tokens.clone()
+        });
+        let mut report = self.put(config, &diff, tokens).await?;
+        thruway_net::give_back_all_memory();
+        let number = self.remember_back(&pending, &before, why, author);
+        {
+            let mut inner = self.changes.lock();
+            inner.waits = None;
+            inner.number = number;
+            inner.sha256 = digest(&before);
+            inner.text = before;
+            inner.taken_back.clone_from(&pending.taken_back);
+        }
+        self.changes.moved.notify_waiters();
+        tracing::warn!(
+            change = pending.number,
+            back_to = pending.back_to,
+            why,
+            "configuration taken back"
+        );
+        report.number = Some(number);
+        Ok(report)
+    }
+
+    /// Writes down that a change was taken back; the number of what runs.
+    fn remember_back(&self, pending: &Pending, before: &str, why: &str, author: &str) -> u64 {
+        let Some(store) = &self.changes.store else {
+            return pending.back_to;
+        };
         let new = NewEntry {
             at: time_text(SystemTime::now()),
             author: author.to_owned(),
@@ -564,8 +688,9 @@ impl Daemon {
                 "back to {}, change {}: {why}",
                 pending.back_to, pending.number
             ),
+            undone: Some(pending.number),
         };
-        let number = match store.append(new, &text) {
+        let number = match store.append(new, before) {
             Ok(entry) => entry.number,
             Err(error) => {
                 tracing::error!("the history: {error}");
@@ -580,22 +705,7 @@ impl Daemon {
         if let Err(error) = written.and_then(|()| store.clear_pending()) {
             tracing::error!("the history: {error}; a restart takes the change back once more");
         }
-        {
-            let mut inner = self.changes.lock();
-            inner.waits = None;
-            inner.number = number;
-            inner.sha256 = entry.sha256;
-            inner.taken_back = pending.taken_back;
-        }
-        self.changes.moved.notify_waiters();
-        tracing::warn!(
-            change = pending.number,
-            back_to = pending.back_to,
-            why,
-            "configuration taken back"
-        );
-        report.number = Some(number);
-        Ok(report)
+        number
     }
 
     /// What runs; and whether the file says something else.
@@ -612,8 +722,9 @@ impl Daemon {
     ///
     /// # Errors
     /// None are kept, or the folder cannot be read.
-    pub(crate) fn history(&self) -> Result<HistoryView> {
-        let (entries, damaged) = self.changes.store()?.list()?;
+    pub(crate) async fn history(&self) -> Result<HistoryView> {
+        let store = Arc::clone(self.changes.store()?);
+        let (entries, damaged) = aside(move || store.list()).await??;
         let running = self.changes.lock().number;
         let entries = entries.into_iter().map(|entry| HistoryEntry {
             running: entry.number == running,
@@ -626,10 +737,7 @@ impl Daemon {
         });
         Ok(HistoryView {
             entries: entries.collect(),
-            damaged: damaged
-                .into_iter()
-                .map(|it| format!("{}: {}", it.file, it.why))
-                .collect(),
+            damaged: damaged.into_iter().map(|it| it.why).collect(),
         })
     }
 
@@ -643,7 +751,7 @@ impl Daemon {
                 let whole = self_contained(&self.config().path).map_err(Refused::bad)?;
                 Ok(whole.text)
             }
-            Some(0) => self.configuration(Some(self.changes.lock().number)),
+            Some(0) => Ok(self.changes.lock().text.to_string()),
             Some(number) => match self.changes.store()?.read(number) {
                 Ok((_, text)) => Ok(text),
                 Err(error) => Err(Refused::Unknown(error.to_string())),
@@ -651,17 +759,18 @@ impl Daemon {
         }
     }
 
-    /// The text of what a rollback goes to.
-    ///
-    /// # Errors
-    /// There is none.
-    pub(crate) fn rollback_text(&self, number: Option<u64>) -> Result<String, Refused> {
-        let number = match (number, self.changes.waiting()) {
-            (Some(number), _) => number,
-            (None, Some(waiting)) => waiting.pending.back_to,
-            (None, None) => self.before(self.changes.store()?)?,
+    /// What a rollback goes to, and its text.
+    fn rollback_text(&self, number: Option<u64>) -> Result<(u64, String), Refused> {
+        if let Some(waiting) = self.changes.waiting()
+            && number.is_none_or(|number| number == waiting.pending.back_to)
+        {
+            return Ok((waiting.pending.back_to, waiting.before.to_string()));
+        }
+        let number = match number {
+            Some(number) => number,
+            None => self.before(self.changes.store()?)?,
         };
-        self.configuration(Some(number))
+        Ok((number, self.configuration(Some(number))?))
     }
 }
 
@@ -713,8 +822,12 @@ impl Daemon {
         &self,
         number: Option<u64>,
     ) -> Result<thruway_api::Plan, Refused> {
-        let text = self.rollback_text(number)?;
-        let (new, diff) = self.config().reload_from(&text).map_err(Refused::bad)?;
-        super::plan::of_change(self, &self.config(), &new, &diff, None).await
+        let (number, text) = self.rollback_text(number)?;
+        let (old, running) = (self.config(), self.config());
+        let read = move || running.reload_from(&text);
+        let (new, diff) = aside(read).await?.map_err(Refused::bad)?;
+        let mut plan = super::plan::of_change(self, &old, &new, &diff, None).await?;
+        plan.back_to = Some(number);
+        Ok(plan)
     }
 }

@@ -1,7 +1,7 @@
 //! The ways into the API as the configuration has them: the socket's mode and group, and the file of tokens.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +33,13 @@ pub(super) fn bind(server: &Server) -> Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(anyhow!("another server answers at {}", path.display()));
     }
-    let _ = fs::remove_file(path);
+    match fs::symlink_metadata(path) {
+        Ok(about) if about.file_type().is_socket() => {
+            let _ = fs::remove_file(path);
+        }
+        Ok(_) => bail!("api-socket: {} is there, and is no socket", path.display()),
+        Err(_) => {}
+    }
     // Until its mode is set nobody else comes in.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
@@ -43,6 +49,15 @@ pub(super) fn bind(server: &Server) -> Result<UnixListener> {
     Ok(bound)
 }
 
+/// Says what of a configuration's ways in cannot be put in force.
+///
+/// # Errors
+/// There is no such group, or what is wrong with the file of tokens.
+pub(super) fn check(server: &Server) -> Result<Option<Arc<Tokens>>> {
+    server.api_socket_group.as_deref().map(group).transpose()?;
+    tokens(server)
+}
+
 /// Puts mode and group of the socket in force.
 ///
 /// # Errors
@@ -50,10 +65,12 @@ pub(super) fn bind(server: &Server) -> Result<UnixListener> {
 pub(super) fn open_socket_to(server: &Server) -> Result<()> {
     let path = &server.api_socket;
     let what = |key: &str| format!("{key}: {}", path.display());
-    let group = server.api_socket_group.as_deref().map(group).transpose()?;
-    if let Some(group) = group {
-        chown(path, None, Some(group)).with_context(|| what("api-socket-group"))?;
-    }
+    let group = match server.api_socket_group.as_deref() {
+        Some(name) => group(name)?,
+        // What a key gave goes with it.
+        None => fs::metadata("/proc/self").context("who we are")?.gid(),
+    };
+    chown(path, None, Some(group)).with_context(|| what("api-socket-group"))?;
     let mode = Permissions::from_mode(server.api_socket_mode);
     fs::set_permissions(path, mode).with_context(|| what("api-socket-mode"))
 }

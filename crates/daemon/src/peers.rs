@@ -16,15 +16,15 @@ use thruway_wire::FamilySet;
 const DEFAULT_LOCAL_PREF: u32 = 100;
 
 /// A peer of the configuration under its number. `None` for a range.
-pub(super) fn peer(config: &Config, peer: &Peer, id: PeerId) -> Option<PeerConfig> {
+pub(super) fn peer(config: &Config, reflects: bool, peer: &Peer, id: PeerId) -> Option<PeerConfig> {
     match peer.target {
-        Target::Address(addr) => Some(engine_peer(config, peer, id, addr)),
+        Target::Address(addr) => Some(engine_peer(config, reflects, peer, (id, addr))),
         Target::Range { .. } => None,
     }
 }
 
 /// A range of the configuration. `None` for a single peer.
-pub(super) fn range(config: &Config, peer: &Peer) -> Option<RangeConfig> {
+pub(super) fn range(config: &Config, reflects: bool, peer: &Peer) -> Option<RangeConfig> {
     let Target::Range { prefix, peers_max } = peer.target else {
         return None;
     };
@@ -34,11 +34,27 @@ pub(super) fn range(config: &Config, peer: &Peer) -> Option<RangeConfig> {
         prefix,
         asns: peer.asn.clone(),
         peers_max,
-        template: Box::new(engine_peer(config, peer, PeerId::default(), nobody)),
+        template: Box::new(engine_peer(
+            config,
+            reflects,
+            peer,
+            (PeerId::default(), nobody),
+        )),
     })
 }
 
-fn engine_peer(config: &Config, peer: &Peer, id: PeerId, addr: SocketAddr) -> PeerConfig {
+/// True where the server reflects routes between internal peers: one of them is its client.
+pub(super) fn reflects(config: &Config) -> bool {
+    let mut peers = config.peers.iter();
+    peers.any(|peer| peer.role == thruway_engine::PeerRole::ReflectorClient)
+}
+
+fn engine_peer(
+    config: &Config,
+    reflects: bool,
+    peer: &Peer,
+    (id, addr): (PeerId, SocketAddr),
+) -> PeerConfig {
     PeerConfig {
         id,
         name: peer.name.as_str().into(),
@@ -55,7 +71,7 @@ fn engine_peer(config: &Config, peer: &Peer, id: PeerId, addr: SocketAddr) -> Pe
         hygiene: hygiene(config, peer),
         limits: peer.import.max_prefixes.map(limit),
         max_advertised: peer.export.max_advertised.map(limit),
-        export: export(config, peer),
+        export: export(config, reflects, peer),
         shutdown: peer.shutdown,
     }
 }
@@ -176,12 +192,8 @@ fn same_as(config: &Config, peer: &Peer) -> Arc<[IpAddr]> {
         .collect()
 }
 
-fn export(config: &Config, peer: &Peer) -> ExportConfig {
+fn export(config: &Config, reflects: bool, peer: &Peer) -> ExportConfig {
     let export = &peer.export;
-    let reflects = config
-        .peers
-        .iter()
-        .any(|other| other.role == thruway_engine::PeerRole::ReflectorClient);
     let internal = matches!(
         peer.role,
         thruway_engine::PeerRole::Internal | thruway_engine::PeerRole::ReflectorClient

@@ -24,6 +24,7 @@ use thruway_rib::{
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::{Family, NextHop, Prefix};
 
+use super::change::aside;
 use super::daemon::Daemon;
 use super::describe::action_name;
 use super::local::LOCAL_NAME;
@@ -50,11 +51,11 @@ pub(super) async fn plan(daemon: &Daemon, proposal: Proposal) -> Result<Plan, Re
         Some(text) => running.reload_from(&text),
         None => running.reload(),
     };
-    let (new, diff) = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(anyhow::Error::from)?
-        .map_err(Refused::bad)?;
-    of_change(daemon, &old, &new, &diff, proposal.peer.as_deref()).await
+    let (new, diff) = aside(read).await?.map_err(Refused::bad)?;
+    let plan = of_change(daemon, &old, &new, &diff, proposal.peer.as_deref()).await;
+    drop(new);
+    thruway_net::give_back_all_memory();
+    plan
 }
 
 /// What a change from one configuration to another would do; with the routes of one peer.
@@ -71,6 +72,13 @@ pub(super) async fn of_change(
         .transpose()?;
     let mut plan = described(&snapshot, diff);
     let on = network(daemon, old, new, &mut plan).await?;
+    plan.running = daemon.changes.number();
+    if let Err(error) = Daemon::prepare(new, diff)
+        && plan.restart.is_empty()
+    {
+        plan.notes
+            .push(format!("the running server refuses this: {error:#}"));
+    }
     if !plan.restart.is_empty() {
         let note = "the running server refuses this file; it takes a restart".to_owned();
         plan.notes.push(note);
@@ -85,6 +93,11 @@ pub(super) async fn of_change(
         };
         let answer = question.ask(listed).await?;
         answer.into_plan(&question, &mut plan);
+    }
+    for name in plan.added.clone() {
+        let text =
+            format!("{name} is new: what it announces and is told is known when its session is up");
+        plan.notes.push(text);
     }
     plan.changes = !diff.is_empty() || plan.switch.is_some();
     Ok(plan)
@@ -123,7 +136,13 @@ fn described(snapshot: &Snapshot, diff: &Diff) -> Plan {
             .collect(),
         reset: changes(snapshot, &diff.reset),
         in_place: changes(snapshot, &diff.in_place),
-        keys: diff.keys.iter().map(planned_key).collect(),
+        // Some keys stand for tables whose short form may be the same.
+        keys: diff
+            .keys
+            .iter()
+            .filter(|change| change.from != change.to)
+            .map(planned_key)
+            .collect(),
         ..Plan::default()
     }
 }
@@ -467,6 +486,8 @@ impl Answer {
                 routes.session.clone_from(&session);
                 plan.routes.push(routes);
             }
+            let accepted = peer.ipv4.accepted + peer.ipv6.accepted;
+            plan.notes.extend(away(outlook, accepted));
             plan.notes.extend(notes(outlook, status));
         }
         plan.routes
@@ -474,6 +495,7 @@ impl Answer {
         plan.limits = self.limits;
         if let Some(listed) = self.listed {
             (plan.listed, plan.not_listed) = listed.into_rows();
+            list_under_limit(plan);
         }
     }
 
@@ -507,11 +529,50 @@ impl Answer {
             withdrawn: export.withdrawn,
             accepted_now: now.accepted,
             accepted_then: accepted_then(now, &import),
-            newly_accepted: import.accepted + import.new,
+            newly_accepted: import.accepted,
             newly_rejected: import.rejected,
             accepted_changed: import.changed,
             gone: import.gone,
             ..PlannedRoutes::default()
+        }
+    }
+}
+
+/// Under a limit the numbers are known, and not which routes they are: the list holds what may come.
+fn list_under_limit(plan: &mut Plan) {
+    for family in ["ipv4", "ipv6"] {
+        let is = |route: &thruway_api::PlannedRoute, mark: char| {
+            let of = route.network.family().to_string() == family;
+            of && route.direction == "advertised" && route.mark == mark
+        };
+        let listed =
+            |plan: &Plan, mark| plan.listed.iter().filter(|it| is(it, mark)).count() as u64;
+        let (candidates, going) = (listed(plan, '+'), listed(plan, '-'));
+        let Some(limited) = plan.limits.iter().find(|limit| {
+            limit.key == "max-advertised" && limit.action == "block" && limit.family == family
+        }) else {
+            continue;
+        };
+        let peer = limited.peer.clone();
+        let row = plan
+            .routes
+            .iter()
+            .find(|row| row.peer == peer && row.family == family);
+        let Some((announced, withdrawn)) = row.map(|row| (row.announced, row.withdrawn)) else {
+            continue;
+        };
+        if announced == 0 && candidates > 0 {
+            plan.listed.retain(|route| !is(route, '+'));
+        } else if announced < candidates {
+            plan.notes.push(format!(
+                "{peer}: max-advertised lets {announced} of the {candidates} {family} routes marked + through: the first"
+            ));
+        }
+        if withdrawn > going {
+            plan.notes.push(format!(
+                "{peer}: max-advertised takes back {} more {family} routes: the latest",
+                withdrawn - going
+            ));
         }
     }
 }
@@ -532,6 +593,17 @@ fn within_limit(
     routes.announced = routes.announced.min(room);
     routes.withdrawn += kept.saturating_sub(max);
     routes.advertised_then = (now.advertised + routes.announced).saturating_sub(routes.withdrawn);
+}
+
+/// What a session that starts anew means besides.
+fn away(outlook: &Outlook, accepted: u64) -> Option<String> {
+    let anew = outlook.comes == Some(Comes::Reset) && outlook.refused.is_none();
+    (anew && outlook.established && accepted > 0).then(|| {
+        format!(
+            "{}: its {accepted} routes are away until its session is back, unless a graceful restart keeps them",
+            outlook.name
+        )
+    })
 }
 
 /// What cannot be known of a session that starts anew.

@@ -1,5 +1,6 @@
 //! The configuration into force: all of it at the start, the difference at each reload.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use thruway_config::{Config, Diff, Peer as PeerFile, Target};
 use thruway_engine::{Command, ConfigChange, PeerConfig, PeerDirectory, RangeConfig};
 use thruway_exchange::HOST_POLICY;
 use thruway_rib::PeerId;
+use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
 
 use super::daemon::{Daemon, State};
+use super::limits::PEERS_MAX;
 use super::local::{self, LOCAL_ADDR, LOCAL_NAME};
 use super::view::Snapshot;
 use super::worker::Order;
@@ -63,6 +66,47 @@ struct Plan {
     ranges_gone: Vec<String>,
 }
 
+impl Plan {
+    /// What becomes of a peer that came by a range. Where its range goes or shrinks its session ends, and comes back
+    /// where something else takes it.
+    fn of_dynamic(&self, peer: &Dynamic) -> Option<ConfigChange> {
+        let change = |then: Option<PeerConfig>, anew| ConfigChange {
+            peer: peer.id,
+            then: then.map(Box::new),
+            anew,
+        };
+        let under = |range: &RangeConfig| peers::of_range(range, peer.id, &peer.name, peer.addr);
+        let own = self.ranges.iter().find(|(it, _)| it.name == peer.range);
+        match own {
+            Some((_, Change::None)) => return None,
+            Some((range, Change::Added | Change::Changed)) => {
+                return Some(change(Some(under(range)), false));
+            }
+            Some((_, Change::Moved)) | None => {}
+        }
+        let single = self.singles.iter().map(|(single, _)| single);
+        let single = {
+            let mut singles = single;
+            singles.find(|single| single.addr.ip() == peer.addr.ip())
+        };
+        if let Some(single) = single {
+            let id = peer.id;
+            return Some(change(
+                Some(PeerConfig {
+                    id,
+                    ..single.clone()
+                }),
+                true,
+            ));
+        }
+        let host = Prefix::host(peer.addr.ip());
+        let ranges = self.ranges.iter().map(|(range, _)| range);
+        let takes = ranges.filter(|range| range.prefix.covers(host));
+        let longest = takes.max_by_key(|range| range.prefix.prefix_len());
+        Some(change(longest.map(under), true))
+    }
+}
+
 impl Daemon {
     /// Puts the first configuration in force.
     pub(super) fn install(&self) -> Result<()> {
@@ -72,17 +116,33 @@ impl Daemon {
         Ok(())
     }
 
+    /// What can be wrong with a new configuration is found before anything of it is in force.
+    ///
+    /// # Errors
+    /// What takes a restart, a group that is not there, what is wrong with the file of tokens, or too many peers.
+    pub(super) fn prepare(new: &Config, diff: &Diff) -> Result<Option<Arc<Tokens>>> {
+        refuse_restart(diff)?;
+        if new.peers.len() > usize::from(PEERS_MAX) {
+            bail!("{} peers, {PEERS_MAX} at most", new.peers.len());
+        }
+        entry::check(&new.server)
+    }
+
     /// Puts the difference to a new configuration in force: all of it, or nothing. Whoever calls is alone
     /// ([`Daemon::changing`]).
     ///
     /// # Errors
-    /// What takes a restart, or that a worker is gone.
-    pub(super) async fn put(&self, new: Config, diff: &Diff) -> Result<ReloadReport> {
+    /// That a worker is gone.
+    pub(super) async fn put(
+        &self,
+        new: Config,
+        diff: &Diff,
+        tokens: Option<Arc<Tokens>>,
+    ) -> Result<ReloadReport> {
         let old = self.config();
-        refuse_restart(diff)?;
-        // What can be wrong is found before anything is in force.
-        let tokens = entry::tokens(&new.server)?;
-        entry::open_socket_to(&new.server)?;
+        if let Err(error) = entry::open_socket_to(&new.server) {
+            tracing::error!("the API's socket stays as it is: {error:#}");
+        }
         let snapshot = self.snapshot().await?;
         let dynamic = Dynamic::all(&snapshot);
         let mut report = self.apply(Some(&old), &new, &diff.policies, &dynamic)?;
@@ -96,6 +156,12 @@ impl Daemon {
         if old.server.log != new.server.log {
             super::serve::set_log_level(new.server.log);
         }
+        report.server = diff.server.iter().map(|key| (*key).to_owned()).collect();
+        report.ended = diff
+            .reset
+            .iter()
+            .map(|change| change.name.clone())
+            .collect();
         report.exchange = diff.exchange.iter().map(|key| (*key).to_owned()).collect();
         report.switch = self.network_reloaded(&new).await?;
         Ok(report)
@@ -140,31 +206,22 @@ impl Daemon {
         let state = self.state();
         let nobody = |known: Option<(PeerId, IpAddr)>| Ok(known.map_or(NOBODY, |(id, _)| id));
         let plan = self.changes(&state, Some(old), new, policies, nobody)?;
-        let singles = plan.singles.into_iter().filter(|(peer, change)| {
+        let singles = plan.singles.iter().filter(|(peer, change)| {
             peer.id != NOBODY && matches!(change, Change::Changed | Change::Moved)
         });
         let mut changes: Vec<ConfigChange> = singles
             .map(|(peer, _)| ConfigChange {
                 peer: peer.id,
-                then: Some(Box::new(peer)),
+                then: Some(Box::new(peer.clone())),
+                anew: false,
             })
             .collect();
-        let goes = |peer| ConfigChange { peer, then: None };
-        changes.extend(plan.gone.iter().map(|(_, id, _)| goes(*id)));
-        for peer in dynamic {
-            let range = plan.ranges.iter().find(|(it, _)| it.name == peer.range);
-            match range {
-                Some((_, Change::None)) => {}
-                None | Some((_, Change::Moved)) => changes.push(goes(peer.id)),
-                Some((range, _)) => {
-                    let config = peers::of_range(range, peer.id, &peer.name, peer.addr);
-                    changes.push(ConfigChange {
-                        peer: peer.id,
-                        then: Some(Box::new(config)),
-                    });
-                }
-            }
-        }
+        changes.extend(plan.gone.iter().map(|(_, id, _)| ConfigChange {
+            peer: *id,
+            then: None,
+            anew: false,
+        }));
+        changes.extend(dynamic.iter().filter_map(|peer| plan.of_dynamic(peer)));
         Ok(changes)
     }
 
@@ -178,21 +235,29 @@ impl Daemon {
         number: impl Fn(Option<(PeerId, IpAddr)>) -> Result<PeerId>,
     ) -> Result<Plan> {
         let mut singles = Vec::new();
+        let by_name: HashMap<&str, &PeerFile> = old
+            .map_or(&[][..], |old| &old.peers)
+            .iter()
+            .map(|file| (file.name.as_str(), file))
+            .collect();
+        let of_old = |name: &str| by_name.get(name).copied();
+        let policies: HashSet<&str> = policies.iter().map(String::as_str).collect();
+        let reflects = peers::reflects(new);
         for file in &new.peers {
             let Target::Address(addr) = file.target else {
                 continue;
             };
             let known = state.peers.get(&file.name).copied();
             let known = known.filter(|(_, old)| *old == addr.ip());
-            let before = old.and_then(|old| find_file(old, &file.name));
-            let change = change(before.filter(|_| known.is_some()), file, policies);
+            let before = of_old(&file.name);
+            let change = change(before.filter(|_| known.is_some()), file, &policies);
             let id = number(known)?;
-            singles.extend(peers::peer(new, file, id).map(|peer| (peer, change)));
+            singles.extend(peers::peer(new, reflects, file, id).map(|peer| (peer, change)));
         }
         if new.exchange.is_some() {
             let known = state.peers.get(LOCAL_NAME).copied();
             let id = number(known)?;
-            let changed = policies.iter().any(|name| name == HOST_POLICY);
+            let changed = policies.contains(HOST_POLICY);
             let change = match known {
                 None => Change::Added,
                 Some(_) if changed => Change::Changed,
@@ -202,13 +267,12 @@ impl Daemon {
         }
         let mut ranges = Vec::new();
         for file in &new.peers {
-            let before = old.and_then(|old| find_file(old, &file.name));
-            let before = before.filter(|file| is_range(file));
-            let change = change(before, file, policies);
-            ranges.extend(peers::range(new, file).map(|range| (range, change)));
+            let before = of_old(&file.name).filter(|file| is_range(file));
+            let change = change(before, file, &policies);
+            ranges.extend(peers::range(new, reflects, file).map(|range| (range, change)));
         }
-        let stays = |id: PeerId| singles.iter().any(|(peer, _)| peer.id == id);
-        let gone = state.peers.iter().filter(|(_, (id, _))| !stays(*id));
+        let stay: HashSet<PeerId> = singles.iter().map(|(peer, _)| peer.id).collect();
+        let gone = state.peers.iter().filter(|(_, (id, _))| !stay.contains(id));
         let before = old.map_or(&[][..], |old| &old.peers);
         let ranges_gone = before.iter().filter(|file| is_range(file)).filter(|file| {
             let stays = |(range, _): &(RangeConfig, Change)| *range.name == file.name;
@@ -335,7 +399,7 @@ fn count(report: &mut ReloadReport, name: String, change: Change) {
     }
 }
 
-fn change(before: Option<&PeerFile>, now: &PeerFile, policies: &[String]) -> Change {
+fn change(before: Option<&PeerFile>, now: &PeerFile, policies: &HashSet<&str>) -> Change {
     match before {
         None => Change::Added,
         Some(before) if !now.target.takes_all_of(&before.target) => Change::Moved,
@@ -360,17 +424,12 @@ pub(super) fn listener_keys(config: &Config) -> Vec<thruway_net::Md5Key> {
         .collect()
 }
 
-/// A peer or range of the file.
-pub(super) fn find_file<'a>(config: &'a Config, name: &str) -> Option<&'a PeerFile> {
-    config.peers.iter().find(|file| file.name == name)
-}
-
-fn uses(file: &PeerFile, policies: &[String]) -> bool {
+fn uses(file: &PeerFile, policies: &HashSet<&str>) -> bool {
     let names = [&file.import.policy, &file.export.policy];
     names
         .into_iter()
         .flatten()
-        .any(|name| policies.contains(name))
+        .any(|name| policies.contains(name.as_str()))
 }
 
 pub(super) fn refuse_restart(diff: &Diff) -> Result<()> {

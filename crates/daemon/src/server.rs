@@ -295,7 +295,7 @@ impl RouteServer for Daemon {
     }
 
     fn history(&self) -> Answer<'_, HistoryView> {
-        Box::pin(async { Daemon::history(self).map_err(|error| refused(&error)) })
+        Box::pin(async { Daemon::history(self).await.map_err(|error| refused(&error)) })
     }
 
     fn configuration(&self, number: Option<u64>) -> Answer<'_, ConfigurationText> {

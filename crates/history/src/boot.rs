@@ -26,15 +26,25 @@ impl Store {
     pub fn boot(&self, file: Option<&str>, at: &str, mut warn: impl FnMut(String)) -> Boot {
         let pending = self.pending().unwrap_or_else(|error| {
             warn(error.to_string());
+            self.drop_damaged(&error);
             None
         });
-        if let Some(pending) = pending {
-            return self.take_back(&pending, at, &mut warn);
-        }
         let running = self.running().unwrap_or_else(|error| {
             warn(error.to_string());
+            self.drop_damaged(&error);
             None
         });
+        let ran = running.as_ref().map_or(0, |running| running.number);
+        match pending {
+            // What ran later was meant to stay: the file of one that waits could not be removed then.
+            Some(pending) if pending.number <= ran => {
+                if let Err(error) = self.clear_pending() {
+                    warn(error.to_string());
+                }
+            }
+            Some(pending) => return self.take_back(&pending, at, &mut warn),
+            None => {}
+        }
         let Some(Running {
             number,
             taken_back: Some(passed_over),
@@ -76,6 +86,7 @@ impl Store {
                 "back to {}: the server ended before change {} was confirmed",
                 pending.back_to, pending.number
             ),
+            undone: Some(pending.number),
         };
         // In this order: a crash in between takes it back once more.
         let number = match self.append(new, text) {
@@ -106,7 +117,7 @@ mod tests {
 
     fn store(texts: &[&str]) -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let store = Store::open(folder.path(), |_| ()).unwrap();
         for text in texts {
             let new = NewEntry {
                 at: String::new(),
@@ -114,6 +125,7 @@ mod tests {
                 comment: String::new(),
                 kind: Kind::Reload,
                 what: String::new(),
+                undone: None,
             };
             store.append(new, text).unwrap();
         }
@@ -166,6 +178,27 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_left_behind_takes_nothing_back() {
+        let (_folder, store) = store(&["old", "new", "newer"]);
+        let pending = Pending {
+            number: 2,
+            back_to: 1,
+            confirmed: None,
+            taken_back: None,
+            until: 0,
+            author: String::new(),
+        };
+        store.set_pending(&pending).unwrap();
+        let running = Running {
+            number: 3,
+            taken_back: None,
+        };
+        store.set_running(&running).unwrap();
+        assert_eq!(boot(&store, "newer"), (None, Vec::new()));
+        assert_eq!(store.pending().unwrap(), None);
+    }
+
+    #[test]
     fn a_damaged_history_is_no_reason_not_to_start() {
         let (folder, store) = store(&["old"]);
         let running = Running {
@@ -185,5 +218,6 @@ mod tests {
         }
         let (found, warnings) = boot(&store, "new");
         assert_eq!((found, warnings.len()), (None, 2));
+        assert_eq!(boot(&store, "new"), (None, Vec::new()), "once");
     }
 }

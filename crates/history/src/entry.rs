@@ -45,6 +45,9 @@ pub struct Entry {
     pub kind: Kind,
     /// What changed, in a line.
     pub what: String,
+    /// The change that this took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<u64>,
     /// Of its text.
     pub sha256: String,
 }
@@ -62,6 +65,8 @@ pub struct NewEntry {
     pub kind: Kind,
     /// What changes, in a line.
     pub what: String,
+    /// The change that this takes back.
+    pub undone: Option<u64>,
 }
 
 /// A file that makes no sense.

@@ -19,4 +19,4 @@ mod store;
 
 pub use boot::Boot;
 pub use entry::{Damaged, Entry, Kind, NewEntry, Pending, Running};
-pub use store::{ENTRIES_MAX, HistoryError, Store, digest};
+pub use store::{ENTRIES_MAX, HistoryError, OCTETS_MAX, Store, digest};

@@ -1,8 +1,8 @@
 //! The folder.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,8 +14,13 @@ use crate::{Damaged, Entry, NewEntry, Pending, Running};
 
 /// Configurations that are kept; the oldest goes first.
 pub const ENTRIES_MAX: usize = 50;
+/// Octets that their files take together; the oldest goes first, but two stay.
+pub const OCTETS_MAX: u64 = 128 << 20;
 /// Octets of a file of the folder at most.
 const FILE_MAX: u64 = 64 << 20;
+
+/// What no number comes to: a file with a larger one is not ours.
+const NUMBER_END: u64 = 1_000_000_000_000;
 
 const HEAD: &str = "#!thruway-history ";
 const RUNNING: &str = "running";
@@ -40,15 +45,21 @@ pub enum HistoryError {
         /// What is wrong.
         why: String,
     },
+    /// Another server holds the folder.
+    #[error("{}: another server uses it", .0.display())]
+    Held(PathBuf),
     /// There is no such configuration.
     #[error("there is no configuration {0} in the history")]
     Unknown(u64),
 }
 
-/// The history of one server.
-#[derive(Clone, Debug)]
+/// The history of one server, which holds it alone as long as this is there.
+#[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// Locked; `None`: there is no folder.
+    _lock: Option<File>,
+    writable: bool,
 }
 
 /// The digest of a text, in hex.
@@ -59,22 +70,61 @@ pub fn digest(text: &str) -> String {
 }
 
 impl Store {
-    /// The history in a folder, which is made where it is not there.
+    /// The history in a folder, which is made where it is not there. Where nothing can be written it can still
+    /// be read: `warn` hears why.
     ///
     /// # Errors
-    /// The folder cannot be made or written.
-    pub fn open(folder: &Path) -> Result<Self, HistoryError> {
+    /// Another server holds it: then nothing of it may be touched.
+    pub fn open(folder: &Path, mut warn: impl FnMut(String)) -> Result<Self, HistoryError> {
         let fault = |error| HistoryError::Io {
             path: folder.into(),
             error,
         };
-        fs::create_dir_all(folder).map_err(fault)?;
-        fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(fault)?;
+        if !folder.exists()
+            && let Err(error) = make(folder)
+        {
+            warn(fault(error).to_string());
+        }
+        let lock = File::open(folder).ok();
+        if let Some(lock) = &lock
+            && let Err(TryLockError::WouldBlock) = lock.try_lock()
+        {
+            return Err(HistoryError::Held(folder.into()));
+        }
         // What can be written today may be written when it counts.
-        tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
-        Ok(Store {
+        let writable = match tempfile::NamedTempFile::new_in(folder) {
+            Ok(_) => true,
+            Err(error) => {
+                if folder.exists() {
+                    warn(fault(error).to_string());
+                }
+                false
+            }
+        };
+        let store = Store {
             folder: folder.into(),
-        })
+            _lock: lock,
+            writable,
+        };
+        store.clear_up();
+        Ok(store)
+    }
+
+    /// True where it could be written when it was opened.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// What a write that was cut off left behind.
+    fn clear_up(&self) {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for file in files {
+            let name = file.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(".tmp")) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
     }
 
     /// The folder.
@@ -131,6 +181,7 @@ impl Store {
             comment,
             kind,
             what,
+            undone,
         } = new;
         let entry = Entry {
             number: self.next()?,
@@ -139,6 +190,7 @@ impl Store {
             comment,
             kind,
             what,
+            undone,
             sha256: digest(text),
         };
         let head = serde_json::to_string(&entry).map_err(|error| HistoryError::Io {
@@ -148,6 +200,24 @@ impl Store {
         self.write(&name(entry.number), &[HEAD, &head, "\n", text])?;
         self.prune(entry.number);
         Ok(entry)
+    }
+
+    /// Forgets a configuration that never came into force.
+    pub fn forget(&self, number: u64) {
+        let _ = fs::remove_file(self.folder.join(name(number)));
+    }
+
+    /// Forgets a small file that makes no sense: nobody can use it.
+    pub(crate) fn drop_damaged(&self, error: &HistoryError) {
+        match error {
+            HistoryError::Damaged { path, .. } => {
+                let _ = fs::remove_file(path);
+            }
+            HistoryError::Io { path, error } if error.kind() == io::ErrorKind::InvalidData => {
+                let _ = fs::remove_file(path);
+            }
+            _ => {}
+        }
     }
 
     /// The number that the next configuration gets.
@@ -212,10 +282,15 @@ impl Store {
             error,
         };
         let mut numbers = Vec::new();
-        for file in fs::read_dir(&self.folder).map_err(fault)? {
+        let files = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
+            files => files.map_err(fault)?,
+        };
+        for file in files {
             let file = file.map_err(fault)?.file_name();
             let number = file.to_str().and_then(|it| it.strip_suffix(".toml"));
-            numbers.extend(number.and_then(|it| it.parse::<u64>().ok()));
+            let number = number.and_then(|it| it.parse::<u64>().ok());
+            numbers.extend(number.filter(|number| *number < NUMBER_END));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -226,8 +301,18 @@ impl Store {
         let pending = self.pending().ok().flatten().map(|it| it.back_to);
         let running = self.running().ok().flatten().map(|it| it.number);
         let numbers = self.numbers().unwrap_or_default();
-        let most = numbers.len().saturating_sub(ENTRIES_MAX);
-        for number in numbers.into_iter().take(most) {
+        let size = |number: &u64| {
+            let about = fs::metadata(self.folder.join(name(*number)));
+            about.map_or(0, |about| about.len())
+        };
+        let mut octets: u64 = numbers.iter().map(size).sum();
+        let mut left = numbers.len();
+        for number in numbers {
+            if left <= ENTRIES_MAX && (octets <= OCTETS_MAX || left <= 2) {
+                return;
+            }
+            left -= 1;
+            octets = octets.saturating_sub(size(&number));
             let needed = [Some(latest), pending, running].contains(&Some(number));
             if !needed {
                 let _ = fs::remove_file(self.folder.join(name(number)));
@@ -262,6 +347,13 @@ impl Store {
     /// Writes a file so that a crash leaves the old one or the new one.
     fn write(&self, file: &str, parts: &[&str]) -> Result<(), HistoryError> {
         let path = self.folder.join(file);
+        if !self.folder.exists() {
+            // Somebody took it away: what is to be remembered from now on has a place again.
+            make(&self.folder).map_err(|error| HistoryError::Io {
+                path: self.folder.clone(),
+                error,
+            })?;
+        }
         let written = (|| {
             // Its owner alone may read it: what `tempfile` makes by itself.
             let mut temporary = tempfile::NamedTempFile::new_in(&self.folder)?;
@@ -286,11 +378,23 @@ impl Store {
     }
 }
 
+/// Makes the folder, for its owner alone.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 fn name(number: u64) -> String {
     format!("{number:06}.toml")
 }
 
 fn bounded(path: &Path) -> io::Result<String> {
+    // A pipe would keep its reader for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is no regular file",
+        ));
+    }
     let mut text = String::new();
     let read = File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
     if read as u64 >= FILE_MAX {

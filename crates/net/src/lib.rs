@@ -30,7 +30,7 @@ pub use exit::exit_now;
 pub use faulty::{Faults, Faulty};
 pub use links::Links;
 pub use md5::md5_key_limit;
-pub use memory::give_back_memory;
+pub use memory::{give_back_all_memory, give_back_memory};
 pub use open::open;
 pub use transport::{
     AcceptOptions, Accepted, Close, ConnId, ConnectOptions, Counters, Event, ListenOptions,

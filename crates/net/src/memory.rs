@@ -7,3 +7,9 @@ pub fn give_back_memory() {
     // SAFETY: it takes a flag and may be called from any thread at any time.
     unsafe { libmimalloc_sys::mi_collect(false) }
 }
+
+/// The same, and what was freed a moment ago too: after something large and rare, a reload for instance.
+pub fn give_back_all_memory() {
+    // SAFETY: it takes a flag and may be called from any thread at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}

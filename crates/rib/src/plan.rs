@@ -67,7 +67,7 @@ pub struct Proposal {
 /// What would become of the paths of a peer and family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportCount {
-    /// Accepted that were not.
+    /// Accepted that were not, new ones included.
     pub accepted: u64,
     /// Rejected that were accepted.
     pub rejected: u64,

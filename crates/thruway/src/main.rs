@@ -1,5 +1,6 @@
 //! `thruway`: a BGP route server and its tools.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,7 +58,21 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => {
+            let _ = said.print();
+            let command = std::env::args().nth(1).unwrap_or_default();
+            // There 2 says that something would change.
+            let compares = ["plan", "diff", "rollback"].contains(&command.as_str());
+            return match (said.use_stderr(), compares) {
+                (false, _) => ExitCode::SUCCESS,
+                (true, true) => ExitCode::FAILURE,
+                (true, false) => ExitCode::from(2),
+            };
+        }
+    };
+    let result = match cli.command {
         Command::Serve(args) => thruway::serve::serve(&args).map(done),
         Command::Show(args) => thruway::show::show(&args).map(done),
         Command::Explain(args) => thruway::show::explain(&args).map(done),
@@ -67,7 +82,7 @@ fn main() -> ExitCode {
         Command::Confirm(args) => thruway::show::confirm(&args).map(done),
         Command::History(args) => thruway::show::history(&args).map(done),
         Command::Diff(args) => thruway::show::diff(&args),
-        Command::Rollback(args) => thruway::show::rollback(&args).map(done),
+        Command::Rollback(args) => thruway::show::rollback(&args),
         Command::Token(args) => thruway::token::token(&args).map(done),
         Command::Reset(args) => thruway::show::reset(&args).map(done),
         Command::Demo(args) => thruway::demo::run(&args).map(done),
@@ -80,7 +95,14 @@ fn main() -> ExitCode {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {error:#}");
+        // What an argument or a server's text holds must not write to the terminal by itself.
+        let text = format!("{error:#}");
+        let plain = |it: char| it.is_control() && it != '\n' && it != '\t';
+        let text: String = text
+            .chars()
+            .map(|it| if plain(it) { '?' } else { it })
+            .collect();
+        let _ = writeln!(std::io::stderr(), "error: {text}");
         ExitCode::FAILURE
     })
 }
@@ -89,5 +111,9 @@ fn main() -> ExitCode {
 /// behind the client's.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    let json = error.downcast_ref::<serde_json::Error>();
+    let kind = io
+        .map(std::io::Error::kind)
+        .or(json.and_then(serde_json::Error::io_error_kind));
+    kind == Some(std::io::ErrorKind::BrokenPipe)
 }

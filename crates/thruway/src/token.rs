@@ -71,6 +71,10 @@ fn moment(text: &str) -> Result<String, String> {
 /// # Errors
 /// What is wrong with the file or the name.
 pub fn token(args: &TokenArgs) -> Result<()> {
+    let _alone = match args.what {
+        What::List => None,
+        _ => Some(thruway_tokens::alone(&args.file)?),
+    };
     let mut tokens = match args.file.try_exists() {
         Ok(false) if matches!(args.what, What::Add { .. }) => Tokens::default(),
         _ => Tokens::load(&args.file)?,
@@ -86,6 +90,12 @@ pub fn token(args: &TokenArgs) -> Result<()> {
                 .add(name, *role, expires.clone())
                 .map_err(|why| anyhow!(why))?;
             tokens.save(&args.file)?;
+            if expires
+                .as_deref()
+                .is_some_and(|at| at <= &*time_text(SystemTime::now()))
+            {
+                let _ = writeln!(std::io::stderr(), "warning: it has expired already");
+            }
             if args.json {
                 let value = serde_json::json!({ "name": name, "role": role, "expires": expires, "token": secret });
                 writeln!(out, "{value}")?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -127,10 +127,21 @@ impl Tokens {
     /// It cannot be read, others may read or write it, or it makes no sense.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         let fault = |why: &dyn fmt::Display| TokenError::new(path, why);
-        let file = File::open(path).map_err(|error| fault(&error))?;
-        let about = file.metadata().map_err(|error| fault(&error))?;
+        // A pipe would keep its reader for ever.
+        let about = fs::metadata(path).map_err(|error| fault(&error))?;
         if !about.is_file() {
             return Err(fault(&"it is no regular file"));
+        }
+        let file = File::open(path).map_err(|error| fault(&error))?;
+        let about = file.metadata().map_err(|error| fault(&error))?;
+        let own = fs::metadata("/proc/self")
+            .map_err(|error| fault(&error))?
+            .uid();
+        if about.uid() != 0 && about.uid() != own {
+            return Err(fault(&format_args!(
+                "it belongs to user {}, who could let anybody in",
+                about.uid()
+            )));
         }
         let mode = about.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
@@ -179,16 +190,15 @@ impl Tokens {
     pub fn save(&self, path: &Path) -> Result<(), TokenError> {
         let written = (|| {
             let text = toml::to_string(self).map_err(io::Error::other)?;
-            let folder = match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
+            // Through a link, to what it names.
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            let path = path.as_path();
+            let folder = folder(path);
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             // Whose the file is stays as it is.
             if let Ok(about) = fs::metadata(path) {
-                use std::os::unix::fs::MetadataExt;
                 std::os::unix::fs::fchown(file.as_file(), Some(about.uid()), Some(about.gid()))?;
             }
             file.persist(path).map_err(|error| error.error)?;
@@ -247,6 +257,25 @@ impl Tokens {
     }
 }
 
+/// Keeps others from changing a file of tokens at the same time, until it is dropped.
+///
+/// # Errors
+/// Its folder cannot be opened.
+pub fn alone(path: &Path) -> Result<File, TokenError> {
+    let folder = folder(path);
+    let fault = |error: io::Error| TokenError::new(folder, error);
+    let lock = File::open(folder).map_err(fault)?;
+    lock.lock().map_err(fault)?;
+    Ok(lock)
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 impl Token {
     /// True from its end on; both are RFC 3339 in UTC, whose texts are in the order of their times.
     #[must_use]
@@ -284,7 +313,18 @@ pub fn check_time(text: &str) -> Result<(), String> {
         b'd' => found.is_ascii_digit(),
         other => found == *other,
     };
-    if text.len() == pattern.len() && text.bytes().zip(pattern).all(fits) {
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok();
+    let within = |from: usize, low: u32, high: u32| {
+        part(from, from + 2).is_some_and(|value| (low..=high).contains(&value))
+    };
+    if text.len() == pattern.len()
+        && text.bytes().zip(pattern).all(fits)
+        && within(5, 1, 12)
+        && within(8, 1, 31)
+        && within(11, 0, 23)
+        && within(14, 0, 59)
+        && within(17, 0, 59)
+    {
         return Ok(());
     }
     Err(format!("`{text}` is no moment: 2027-01-01T00:00:00Z"))
@@ -341,6 +381,11 @@ mod tests {
             (&one.repeat(2), 0o600, "twice"),
             ("[[token]]\nname = 'a'\nsha256 = 'x'", 0o600, "no digest"),
             (&format!("{one}expires = 'tomorrow'"), 0o600, "no moment"),
+            (
+                &format!("{one}expires = '2027-13-01T00:00:00Z'"),
+                0o600,
+                "no moment",
+            ),
             (&format!("{one}rule = 'admin'"), 0o600, "rule"),
             (&format!("{one}role = 'root'"), 0o600, "root"),
             ("[[token]", 0o600, "line 1"),

@@ -14,4 +14,6 @@
 
 mod file;
 
-pub use file::{NAME_MAX, Role, TOKENS_MAX, Token, TokenError, Tokens, Unwelcome, check_time};
+pub use file::{
+    NAME_MAX, Role, TOKENS_MAX, Token, TokenError, Tokens, Unwelcome, alone, check_time,
+};

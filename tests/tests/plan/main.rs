@@ -390,6 +390,7 @@ impl Next {
         let change = |(at, config): (usize, &PeerConfig)| ConfigChange {
             peer: config.id,
             then: (self.removed != Some(at)).then(|| Box::new(config.clone())),
+            anew: false,
         };
         configs.map(change).collect()
     }

@@ -41,6 +41,8 @@ pub struct ConfigChange {
     pub peer: PeerId,
     /// Its configuration then; `None`: it is removed.
     pub then: Option<Box<PeerConfig>>,
+    /// Its session ends in any case, and comes back under that configuration.
+    pub anew: bool,
 }
 
 /// What would become of one peer.
@@ -138,6 +140,7 @@ impl Worker {
         };
         let comes = config.map(|config| match change {
             None => Comes::InPlace,
+            Some(change) if change.anew && peer.up.is_some() => Comes::Reset,
             Some(_) => peer.under(config),
         });
         let up = peer.up.as_ref();

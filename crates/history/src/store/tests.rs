@@ -1,5 +1,7 @@
 //! The folder, whole and damaged.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::Kind;
 
@@ -10,12 +12,13 @@ fn new(what: &str) -> NewEntry {
         comment: String::new(),
         kind: Kind::Reload,
         what: what.to_owned(),
+        undone: None,
     }
 }
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("history")).unwrap();
+    let store = Store::open(&folder.path().join("history"), |why| panic!("{why}")).unwrap();
     (folder, store)
 }
 
@@ -103,4 +106,34 @@ fn nothing_is_left_of_a_write_that_fails() {
     assert!(error.contains("000002.toml"), "{error}");
     let files = fs::read_dir(store.folder()).unwrap().count();
     assert_eq!(files, 2, "no temporary file");
+}
+
+#[test]
+fn one_server_holds_a_history() {
+    let (_folder, store) = store();
+    let second = Store::open(store.folder(), |_| ());
+    assert!(matches!(second, Err(HistoryError::Held(_))));
+    let path = store.folder().to_owned();
+    fs::write(path.join(".tmpabc"), "cut off").unwrap();
+    drop(store);
+    let store = Store::open(&path, |why| panic!("{why}")).unwrap();
+    assert_eq!(
+        fs::read_dir(&path).unwrap().count(),
+        0,
+        "what was cut off is gone"
+    );
+    // It goes on where the folder was taken away, and knows no number that is none.
+    fs::remove_dir_all(&path).unwrap();
+    assert_eq!(store.append(new("one"), "a").unwrap().number, 1);
+    fs::write(path.join(format!("{}.toml", u64::MAX)), "").unwrap();
+    assert_eq!(store.append(new("two"), "b").unwrap().number, 2);
+}
+
+#[test]
+fn what_is_no_file_keeps_nobody() {
+    let (_folder, store) = store();
+    fs::create_dir(store.folder().join("000001.toml")).unwrap();
+    fs::create_dir(store.folder().join("running")).unwrap();
+    assert!(store.running().is_err());
+    assert_eq!(store.list().unwrap().1.len(), 1);
 }

@@ -238,8 +238,9 @@ impl Shard {
                 count.gone_accepted += u64::from(now.is_some());
                 false
             }
-            Some(_) if !was_there => {
+            Some(then) if !was_there => {
                 count.new += 1;
+                count.accepted += u64::from(then.is_some());
                 false
             }
             Some(then) if now.is_none() && then.is_some() => {

@@ -77,7 +77,11 @@ pub fn reload(args: &ReloadArgs) -> Result<()> {
     if args.server.json {
         return print_json(&report);
     }
-    print(&report_text(&report, args.all))
+    let mut text = report_text(&report, args.all);
+    if args.change.confirm.is_some() && report.confirm_seconds.is_none() {
+        text += "\nnothing changes, so nothing waits for a confirmation";
+    }
+    print(&text)
 }
 
 fn report_text(report: &ReloadReport, all: bool) -> String {
@@ -93,6 +97,12 @@ fn report_text(report: &ReloadReport, all: bool) -> String {
         names(&report.changed),
         report.unchanged
     );
+    if !report.ended.is_empty() {
+        text += &format!("\nsessions ended: {}", short(&report.ended, all));
+    }
+    if !report.server.is_empty() {
+        text += &format!("\nserver: {}", short(&report.server, all));
+    }
     if !report.exchange.is_empty() {
         text += &format!("\nvirtual network: {}", short(&report.exchange, all));
     }
@@ -252,7 +262,7 @@ pub struct RollbackArgs {
 ///
 /// # Errors
 /// What the server says, or that there is none.
-pub fn rollback(args: &RollbackArgs) -> Result<()> {
+pub fn rollback(args: &RollbackArgs) -> Result<ExitCode> {
     let client = args.server.client();
     let runtime = runtime()?;
     let number = args
@@ -260,21 +270,33 @@ pub fn rollback(args: &RollbackArgs) -> Result<()> {
         .map_or_else(String::new, |number| format!("number={number}"));
     let plan: Plan = runtime.block_on(client.get(&format!("/v1/rollback?{number}")))?;
     if args.plan {
-        return match args.server.json {
-            true => print_json(&plan),
-            false => print(&plan_text(&plan, args.all)),
-        };
+        match args.server.json {
+            true => print_json(&plan)?,
+            false => print(&plan_text(&plan, args.all))?,
+        }
+        let differs = if plan.changes { DIFFERS } else { 0 };
+        return Ok(ExitCode::from(differs));
     }
     if !args.server.json {
         print(&plan_text(&plan, args.all))?;
         print("")?;
     }
-    let path = format!("/v1/rollback?{}&{number}", args.change.parameters());
+    // What was shown is what is done, or nothing: a change that waits may have been taken back meanwhile.
+    let shown = plan
+        .back_to
+        .map_or(number, |number| format!("number={number}"));
+    let (how, running) = (args.change.parameters(), plan.running);
+    let path = format!("/v1/rollback?{how}&running={running}&{shown}");
     let report: ReloadReport = runtime.block_on(client.post(path.trim_end_matches('&')))?;
     if args.server.json {
-        return print_json(&serde_json::json!({ "plan": plan, "report": report }));
+        print_json(&serde_json::json!({ "plan": plan, "report": report }))?;
+    } else {
+        print(&report_text(&report, args.all))?;
+        print(
+            "the file stays as it is: `thruway diff` shows where it differs, `thruway reload` takes it again",
+        )?;
     }
-    print(&report_text(&report, args.all))
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use thruway_api::{
     AttributeChange, Client, LimitForecast, Move, Plan, PlannedKey, PlannedRoute, PlannedRoutes,
@@ -62,6 +62,10 @@ enum What {
 /// What is wrong with the file, or that no server answers.
 pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let client = args.server.client();
+    if let Some(file) = &args.file {
+        // Faults are named by the file's own name and lines.
+        Config::load(file).map_err(|errors| anyhow!("{errors}"))?;
+    }
     let proposal = Proposal {
         text: args
             .file

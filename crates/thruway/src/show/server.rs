@@ -12,7 +12,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "PATH", global = true, env = "THRUWAY_SOCKET")]
     socket: Option<PathBuf>,
     /// Ask by HTTP instead: ADDRESS:PORT of the server's `api`.
-    #[arg(long, value_name = "ADDR", global = true, conflicts_with = "socket")]
+    #[arg(long, value_name = "ADDR", global = true)]
     api: Option<String>,
     /// With --api: a file with the token that the server knows you by.
     #[arg(long, value_name = "FILE", global = true, env = "THRUWAY_TOKEN_FILE")]
