@@ -5,11 +5,12 @@ use serde_json::Value;
 use thruway_replay::speaker::Speaker;
 use thruway_tests::lab::{output, wait_until};
 use thruway_tests::on_both;
-use thruway_tests::rig::{OPEN, PATIENCE, Rig, client, client_addr};
+use thruway_tests::rig::{OPEN, PATIENCE, Rig, announce, client, client_addr};
 
 on_both! {
     each_key_does_what_is_said_of_it,
     a_range_goes_on_or_ends_as_is_said,
+    a_neighbour_of_a_range_rests_as_long_as_its_limit_says,
     a_key_of_tcp_md5_is_another_one_at_once,
 }
 
@@ -212,6 +213,30 @@ fn a_range_goes_on_or_ends_as_is_said(transport: &str) {
     wait_until("the range is full", PATIENCE, || {
         rig.log().contains("RangeFull")
     });
+}
+
+fn a_neighbour_of_a_range_rests_as_long_as_its_limit_says(transport: &str) {
+    let limit = |restart: &str| {
+        let keys = format!("limit = 1, action = \"restart\", restart-after = {restart}");
+        range("127.0.1.0/24", &format!("max-prefixes = {{ {keys} }}"))
+    };
+    let rig = Rig::start(transport, &limit("\"never\""));
+    let one = rig.connect(1);
+    announce(&one, 1, &["10.1.0.0/16", "10.2.0.0/16"], &[64_601]);
+    one.wait_until_ended(PATIENCE).expect("over the limit");
+    drop(one);
+    let again = rig.spawn(1, rig.client(1));
+    // Long enough for one that comes back at once, which is the fault.
+    assert!(
+        again
+            .established(std::time::Duration::from_secs(2))
+            .is_err()
+    );
+    assert_eq!(rig.peer("r-127.0.1.1")["state"], "Idle");
+    drop(again);
+    let done = rig.command("reset", &["r-127.0.1.1", "start"]).output();
+    assert!(done.expect("it runs").status.success());
+    let _one = rig.connect(1);
 }
 
 fn a_key_of_tcp_md5_is_another_one_at_once(transport: &str) {

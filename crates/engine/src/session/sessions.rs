@@ -232,8 +232,11 @@ impl Worker {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
+        // What a limit stopped rests as long as that says: a new one would come at once, and flap.
+        let rests = peer.limited && peer.session.state() == State::Idle;
         let idle = peer.range.is_some()
             && peer.leaving.is_none()
+            && !rests
             && peer.session.state() <= State::Active
             && peer.session.stale_families().is_empty();
         if idle {
