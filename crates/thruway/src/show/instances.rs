@@ -14,6 +14,7 @@ use thruway_api::{Client, Peer, Route, Status, encode};
 use thruway_wire::Prefix;
 
 use super::exchange::number;
+use super::server::client_to;
 use super::{parse_route, print, print_json, runtime};
 
 /// `thruway check instances`.
@@ -200,7 +201,7 @@ fn session(peer: &str, what: &'static str, a: Option<String>, b: Option<String>)
 
 impl Side {
     async fn open(address: &str) -> Result<Self> {
-        let client = Client::to(address);
+        let client = client_to(address);
         let status: Status = client
             .get("/v1/status")
             .await

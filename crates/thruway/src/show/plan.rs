@@ -13,6 +13,7 @@ use thruway_config::{Config, self_contained};
 
 use super::exchange::{number, prefixes};
 use super::instances::{InstancesArgs, instances};
+use super::server::client_to;
 use super::{ServerArgs, print, print_json, runtime, tables};
 use crate::check::{self, CheckArgs};
 
@@ -114,7 +115,7 @@ pub fn check(args: &CheckCommand) -> Result<ExitCode> {
             return Ok(code);
         }
     }
-    let client = Client::to(against);
+    let client = client_to(against);
     let proposal = Proposal {
         text: Some(text_of(&file.file, &client)?),
         peer: None,
@@ -248,7 +249,7 @@ fn routes(routes: &[PlannedRoutes], all: bool) -> String {
     let mut table = tables::table(&[
         "peer",
         "family",
-        "told now",
+        "advertised now",
         "then",
         "+",
         "~",

@@ -1,6 +1,7 @@
 //! Which server is asked.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use thruway_api::Client;
@@ -22,23 +23,32 @@ pub struct ServerArgs {
     pub json: bool,
 }
 
-impl ServerArgs {
-    /// The token, as far as it can be read: without one the server says what it needs.
-    fn token(&self) -> Option<String> {
-        let path = self.token_file.as_ref()?;
-        match std::fs::read_to_string(path) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(error) => {
-                eprintln!("warning: {}: {error}", path.display());
-                None
-            }
+/// Where the environment says in which file the token is.
+const TOKEN_FILE: &str = "THRUWAY_TOKEN_FILE";
+
+/// The token of a file, as far as it can be read: without one the server says what it needs.
+fn token(path: &Path) -> Option<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "warning: {}: {error}", path.display());
+            None
         }
     }
+}
 
+/// A server by its address, with the token that the environment names.
+pub(super) fn client_to(address: &str) -> Client {
+    let file = std::env::var_os(TOKEN_FILE).map(PathBuf::from);
+    Client::to(address).with_token(file.as_deref().and_then(token))
+}
+
+impl ServerArgs {
     /// The server that is meant: the default socket's, where nothing is said.
     pub(crate) fn client(&self) -> Client {
+        let token = || self.token_file.as_deref().and_then(token);
         match (&self.api, &self.socket) {
-            (Some(addr), _) => Client::over_tcp(addr).with_token(self.token()),
+            (Some(addr), _) => Client::over_tcp(addr).with_token(token()),
             (None, Some(path)) => Client::at(path),
             (None, None) => Client::at(&thruway_config::default_api_socket()),
         }
