@@ -322,14 +322,27 @@ impl Drop for Process {
 /// Asks `condition` until it is true. Other daemons tell nobody when they are ready, so this polls;
 /// what fails is a wait that never ends, not a slow machine.
 #[track_caller]
-pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, limit: Duration, condition: impl FnMut() -> bool) {
+    wait_slowly(what, limit, Duration::from_millis(50), condition);
+}
+
+/// The same with another pause between looks: one that a daemon takes long for keeps it from its work.
+///
+/// # Panics
+/// The time is over.
+pub fn wait_slowly(
+    what: &str,
+    limit: Duration,
+    pause: Duration,
+    mut condition: impl FnMut() -> bool,
+) {
     let end = Instant::now() + limit;
     while !condition() {
         assert!(
             Instant::now() < end,
             "waited {limit:?} in vain until {what}"
         );
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(pause);
     }
 }
 

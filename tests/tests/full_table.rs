@@ -15,7 +15,7 @@ use serde_json::Value;
 use thruway_tests::daemon::{Bird, Daemon, Kind, Neighbor, Speaker, Thruway};
 use thruway_tests::data::data_dir;
 use thruway_tests::dump::feeds;
-use thruway_tests::lab::{Host, Lab, wait_until};
+use thruway_tests::lab::{Host, Lab, wait_slowly, wait_until};
 use thruway_tests::route::{Table, differences};
 use thruway_wire::{Family, Prefix};
 
@@ -107,6 +107,8 @@ static DIRECT: Mutex<Vec<(Kind, Arc<Table>)>> = Mutex::new(Vec::new());
 /// A table has come to rest when so many looks, over so long a time, found the same.
 const STILL_LOOKS: u32 = 3;
 const STILL: Duration = Duration::from_secs(1);
+/// Between these looks.
+const LOOK: Duration = Duration::from_millis(500);
 /// How many routes the full table has.
 static ROUTES: OnceLock<usize> = OnceLock::new();
 
@@ -135,7 +137,8 @@ fn load_direct(kind: Kind, file: &PathBuf, routes: usize) -> Option<Table> {
 fn settled(daemon: &mut dyn Daemon, neighbor: IpAddr, routes: usize) -> Table {
     // GoBGP takes seconds for an answer, BIRD none: so both looks and time count.
     let (mut last, mut still, mut since) = (0, 0, Instant::now());
-    wait_until("the daemon has the table", Duration::from_secs(120), || {
+    let limit = Duration::from_secs(120);
+    wait_slowly("the daemon has the table", limit, LOOK, || {
         let asked = Instant::now();
         let count = daemon.count(Family::Ipv4, neighbor);
         if count != last || count + 100 <= routes {

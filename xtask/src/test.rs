@@ -19,7 +19,7 @@ const QUICK: [&str; 2] = ["sim", "behaviour"];
 #[derive(Args)]
 pub(crate) struct TestArgs {
     /// Seconds for each fuzz target; 0 leaves them out.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     fuzz_seconds: u32,
     /// Leaves out the tests against other daemons and the instruction counts, and so the packages
     /// they need.

@@ -1,11 +1,13 @@
 //! GoBGP.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
-use thruway_wire::{Community, ExtendedCommunity, Family, LargeCommunity};
+use thruway_wire::{Community, ExtendedCommunity, Family, LargeCommunity, Prefix};
 
 use super::{Daemon, Speaker};
 use crate::lab::{Host, Process, output, wait_until};
@@ -86,25 +88,30 @@ impl Daemon for GoBgp {
     fn table(&mut self, family: Family, neighbor: IpAddr) -> Table {
         let (addr, family) = (neighbor.to_string(), family.to_string());
         let text = self.ask(&["neighbor", &addr, "adj-in", "-j", "-a", &family]);
-        let Ok(Value::Object(prefixes)) = serde_json::from_str(&text) else {
+        let Ok(prefixes) = serde_json::from_str::<BTreeMap<Prefix, Vec<Printed>>>(&text) else {
             return Table::new();
         };
         let mut table = Table::new();
         for (prefix, paths) in prefixes {
-            let prefix = prefix.parse().expect("GoBGP prints prefixes");
-            for path in paths.as_array().into_iter().flatten() {
-                table.insert(prefix, parts(&path["attrs"]).route());
+            for path in paths {
+                table.insert(prefix, parts(&path.attrs).route());
             }
         }
         table
     }
 }
 
-fn parts(attrs: &Value) -> Parts {
+/// What counts of a path that GoBGP prints.
+#[derive(Deserialize)]
+struct Printed {
+    attrs: Vec<Value>,
+}
+
+fn parts(attrs: &[Value]) -> Parts {
     let mut parts = Parts::default();
     let number = |value: &Value| u32::try_from(value.as_u64().unwrap_or_default()).unwrap_or(0);
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    for attr in attrs.as_array().into_iter().flatten() {
+    for attr in attrs {
         match attr["type"].as_u64() {
             Some(1) => parts.origin = u8::try_from(number(&attr["value"])).unwrap_or(255),
             Some(2) => {
