@@ -141,6 +141,8 @@ pub struct Foresight {
     /// What prefixes are split over shards by.
     split: (u64, usize),
     cursor: crate::QueryCursor,
+    /// The shard as it would be, from slice to slice as long as it is the same shard.
+    shadow: Option<Box<shadow::Shadow>>,
     /// Of [`Proposal::routes`], those whose prefix the table does not know: the next to look at.
     fresh: usize,
     imports: Vec<[ImportCount; 2]>,
@@ -156,6 +158,7 @@ impl Foresight {
             proposal,
             split: (seed, shards.max(1)),
             cursor: crate::QueryCursor::default(),
+            shadow: None,
             fresh: 0,
             imports: Vec::new(),
             exports: Vec::new(),

@@ -253,6 +253,14 @@ impl Peers {
         shadow
     }
 
+    /// Each peer's profile, and what has become of its generations.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (Arc<PeerProfile>, [u32; 2])> + '_ {
+        self.iter().map(|peer| {
+            let lives = self.hot(peer.profile.id).map_or([0; 2], |hot| hot.lives);
+            (peer.profile.clone(), lives)
+        })
+    }
+
     /// The generation of what a peer advertises now.
     pub(crate) fn current(&self, peer: PeerId, family: usize) -> u8 {
         let of = self.get(peer).and_then(|peer| peer.families.get(family));

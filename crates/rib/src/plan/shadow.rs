@@ -13,9 +13,19 @@ use crate::table::paths::{Digest, Path, Tag};
 use crate::table::{Table, TableKey};
 use crate::{GroupId, GroupProfile, Handle, PeerId, PeerProfile, Shard, ShardConfig, WorkerId};
 
-/// What the shard would be, around one slot. Made anew for each slice: so peers that come and go between
-/// slices are as they are, and what it remembers has an end.
+/// What a slot whose answers are found anew takes of a slice's budget, beside one that is passed.
+const LOOK_SLOTS: u32 = 4;
+/// Slots that a shadow looks at before it is made anew, so that what it remembers has an end.
+const LOOKS_MAX: u32 = 8192;
+
+/// What the shard would be, around one slot. Made anew where peers have come, gone or changed since.
+#[derive(Debug)]
 pub(super) struct Shadow {
+    /// The live peers that it was made of.
+    of: Vec<Seen>,
+    /// Sets of the shard that are known here, by their numbers there.
+    brought: Vec<Handle>,
+    looks: u32,
     pub(super) core: Core,
     pub(super) groups: Vec<ShadowGroup>,
     v4: Table<Ipv4Prefix>,
@@ -26,7 +36,11 @@ pub(super) struct Shadow {
     pub(super) any_group: bool,
 }
 
+/// A live peer as it was: its profile, and what has become of its sessions.
+type Seen = (Arc<PeerProfile>, [u32; 2]);
+
 /// A proposed group.
+#[derive(Debug)]
 pub(super) struct ShadowGroup {
     pub(super) group: Group,
     /// Its members, by the group that they are in today.
@@ -36,7 +50,7 @@ pub(super) struct ShadowGroup {
 }
 
 /// What changes for a peer's paths.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Change {
     /// Those that stay.
     families: FamilySet,
@@ -90,6 +104,9 @@ impl Shadow {
             .map(|group| shadow_group(shard, group))
             .collect();
         Shadow {
+            of: shard.core.peers.seen().collect(),
+            brought: Vec::new(),
+            looks: 0,
             core,
             any_group: groups.iter().any(|group| group.differs) || !proposal.leaving.is_empty(),
             groups,
@@ -97,6 +114,29 @@ impl Shadow {
             v6: Table::new(0),
             changes,
         }
+    }
+
+    /// True where the shard is still what this was made of, and it has not seen too much of it.
+    pub(super) fn still_holds(&self, shard: &Shard) -> bool {
+        let same =
+            |((was, lives), (is, now)): (&Seen, Seen)| Arc::ptr_eq(was, &is) && *lives == now;
+        // A number may stand for another set by now.
+        let known = |handle: &Handle| {
+            let (here, there) = (self.core.sets.get(*handle), shard.core.sets.get(*handle));
+            here.zip(there)
+                .is_some_and(|(here, there)| here.is_same(there))
+        };
+        self.looks < LOOKS_MAX
+            && self.brought.iter().all(known)
+            && self.of.len() == shard.core.peers.seen().count()
+            && self.of.iter().zip(shard.core.peers.seen()).all(same)
+    }
+
+    /// Counts a slot that was looked at; what that takes of a slice's budget.
+    pub(super) fn looked(&mut self) -> u32 {
+        self.looks += 1;
+        // Each group finds its answer.
+        LOOK_SLOTS + u32::try_from(self.groups.len()).unwrap_or(u32::MAX) / 2
     }
 
     /// True where something changes for a peer's paths.
@@ -143,6 +183,7 @@ impl Shadow {
         if self.core.sets.get(handle).is_none()
             && let Some(set) = shard.core.sets.get(handle)
         {
+            self.brought.push(handle);
             self.core.sets.put(handle, set.clone());
         }
     }

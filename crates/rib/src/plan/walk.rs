@@ -20,9 +20,6 @@ use crate::table::Table;
 use crate::table::sets::Sets;
 use crate::{GroupProfile, Handle, PeerId, QueryCursor, Rejection, Shard, shard_of};
 
-/// What a slot whose answers are found anew takes of a slice's budget, beside one that is passed.
-const LOOK_SLOTS: u32 = 4;
-
 /// A route that a receiver has or would have: its identifier, its set, whose it is.
 type Route = (u32, Handle, PeerId);
 
@@ -38,17 +35,25 @@ impl Shard {
     /// Goes on with a walk, `budget` slots at most. True where it is complete.
     pub fn foresee(&self, walk: &mut Foresight, budget: u32) -> bool {
         let proposal = walk.proposal.clone();
-        let mut shadow = Shadow::new(self, &proposal);
+        let kept = walk.shadow.take().filter(|shadow| shadow.still_holds(self));
+        let mut shadow = kept.unwrap_or_else(|| Box::new(Shadow::new(self, &proposal)));
+        let done = self.foresee_slice(&mut shadow, walk, budget);
+        walk.shadow = (!done).then_some(shadow);
+        done
+    }
+
+    fn foresee_slice(&self, shadow: &mut Shadow, walk: &mut Foresight, budget: u32) -> bool {
+        let proposal = walk.proposal.clone();
         let mut budget = budget;
         let Tables { v4, v6 } = &self.tables;
         if walk.cursor.family == 0 {
-            if !self.foresee_slots(v4, &mut shadow, walk, &mut budget) {
+            if !self.foresee_slots(v4, shadow, walk, &mut budget) {
                 return false;
             }
             walk.cursor = QueryCursor { family: 1, slot: 0 };
         }
         if walk.cursor.family == 1 {
-            if !self.foresee_slots(v6, &mut shadow, walk, &mut budget) {
+            if !self.foresee_slots(v6, shadow, walk, &mut budget) {
                 return false;
             }
             walk.cursor = QueryCursor { family: 2, slot: 0 };
@@ -60,8 +65,8 @@ impl Shard {
             budget -= 1;
             walk.fresh += 1;
             match route.prefix {
-                Prefix::V4(prefix) => self.foresee_new(v4, &mut shadow, walk, prefix),
-                Prefix::V6(prefix) => self.foresee_new(v6, &mut shadow, walk, prefix),
+                Prefix::V4(prefix) => self.foresee_new(v4, shadow, walk, prefix),
+                Prefix::V6(prefix) => self.foresee_new(v6, shadow, walk, prefix),
             }
         }
         true
@@ -79,7 +84,7 @@ impl Shard {
                 return false;
             }
             let looked = self.foresee_slot(table, shadow, walk, walk.cursor.slot);
-            let cost = if looked { LOOK_SLOTS } else { 1 };
+            let cost = if looked { shadow.looked() } else { 1 };
             *budget = budget.saturating_sub(cost);
             walk.cursor.slot += 1;
         }
