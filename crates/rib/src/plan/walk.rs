@@ -105,7 +105,7 @@ impl Shard {
             return;
         }
         let verdicts = self.announced(shadow, walk, prefix);
-        self.weigh(table, shadow, walk, (prefix, None), &verdicts, true);
+        self.weigh(shadow, walk, (prefix, None), &verdicts, true);
     }
 
     /// Paths that peers would announce of a prefix.
@@ -169,14 +169,7 @@ impl Shard {
         if !differs && !shadow.any_group {
             return true;
         }
-        self.weigh(
-            table,
-            shadow,
-            walk,
-            (prefix, Some(slot)),
-            &verdicts,
-            differs,
-        );
+        self.weigh(shadow, walk, (prefix, Some(slot)), &verdicts, differs);
         true
     }
 
@@ -196,7 +189,6 @@ impl Shard {
     /// Counts what becomes of a prefix: of its paths, and of what receivers get of it.
     fn weigh<P: ShadowKey>(
         &self,
-        table: &Table<P>,
         shadow: &mut Shadow,
         walk: &mut Foresight,
         (prefix, live): (P, Option<u32>),
@@ -211,7 +203,7 @@ impl Shard {
         let slot = shadow.fill(prefix, verdicts);
         let mut groups = std::mem::take(&mut shadow.groups);
         for group in groups.iter_mut().filter(|group| differs || group.differs) {
-            self.weigh_group(table, shadow, walk, (prefix, live, slot), group);
+            self.weigh_group(shadow, walk, (prefix, live, slot), group);
         }
         shadow.groups = groups;
         if let Some(slot) = slot {
@@ -226,7 +218,6 @@ impl Shard {
                 }
             }
         }
-        let _ = table;
     }
 
     fn count_import(&self, shadow: &Shadow, walk: &mut Foresight, prefix: Prefix, path: &Verdict) {
@@ -288,7 +279,6 @@ impl Shard {
 
     fn weigh_group<P: ShadowKey>(
         &self,
-        table: &Table<P>,
         shadow: &mut Shadow,
         walk: &mut Foresight,
         (prefix, live, slot): (P, Option<u32>, Option<u32>),
@@ -327,7 +317,6 @@ impl Shard {
                 self.count_export(shadow, walk, prefix, *peer, Some(today), &now, Some(&then));
             }
         }
-        let _ = table;
     }
 
     /// True where all members of a group would have what they have.
