@@ -84,6 +84,8 @@ pub(crate) fn build(cargo: &mut Command) -> Result<&mut Command> {
     Ok(cargo
         .args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"])
         .args(["--target", &host()?])
+        // Where they are looked for, whatever the environment says.
+        .args(["--target-dir", "fuzz/target"])
         .env("RUSTFLAGS", INSTRUMENT))
 }
 

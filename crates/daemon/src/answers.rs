@@ -9,17 +9,17 @@ use thruway_control::{Answer, Routes};
 use thruway_rib::{Query, RouteRow};
 
 use super::bus::{Bus, Rows};
-use super::describe::Export;
+use super::describe::Receiver;
 use super::view::Names;
 
-/// A question, and what happens to its routes on their way to the peer that was advertised them.
-pub(super) type Question = (Query, Option<Export>);
+/// A question, and who was advertised its routes.
+pub(super) type Question = (Query, Option<Receiver>);
 
 /// Questions that are answered one after the other. What it holds for its reader is a few rows.
 pub(super) struct Answers {
     bus: Arc<Bus>,
     waiting: VecDeque<Question>,
-    current: Option<(Rows, Option<Export>)>,
+    current: Option<(Rows, Option<Receiver>)>,
     /// Found and not taken yet.
     rows: std::vec::IntoIter<RouteRow>,
     names: Arc<Names>,
@@ -40,10 +40,10 @@ impl Answers {
     async fn more(&mut self) -> Result<bool> {
         while self.rows.as_slice().is_empty() {
             let Some((rows, _)) = &mut self.current else {
-                let Some((query, export)) = self.waiting.pop_front() else {
+                let Some((query, receiver)) = self.waiting.pop_front() else {
                     return Ok(false);
                 };
-                self.current = Some((self.bus.query_in_turn(query)?, export));
+                self.current = Some((self.bus.query_in_turn(query)?, receiver));
                 continue;
             };
             match rows.next().await {
@@ -62,12 +62,9 @@ impl Routes for Answers {
 
     fn take(&mut self) -> Option<Route> {
         let row = self.rows.next()?;
-        let export = self
-            .current
-            .as_ref()
-            .and_then(|(_, export)| export.as_ref());
-        Some(match export {
-            Some(export) => export.route(&self.names, &row),
+        let current = self.current.as_ref();
+        Some(match current.and_then(|(_, receiver)| receiver.as_ref()) {
+            Some(receiver) => receiver.route(&self.names, &row),
             None => self.names.route(&row),
         })
     }

@@ -3,28 +3,22 @@
 use std::net::IpAddr;
 
 use thruway_api::{Peer, PeerLimit, PolicyHits, Route, RouteCounts, StatementHits};
-use thruway_config::{Config, MaxPrefixes, Peer as PeerFile};
+use thruway_config::{MaxPrefixes, Peer as PeerFile};
 use thruway_engine::PeerRole;
 use thruway_engine::status::PeerStatus;
 use thruway_exchange::Kind;
 use thruway_policy::Hits;
 use thruway_rib::{LimitAction, PeerId, RouteRow};
-use thruway_wire::attrs::{AttrSet, AttrSetBuf, AttrSetRef, code};
-use thruway_wire::{Asn, ExtendedCommunity, Family, Ipv6ExtendedCommunity, NextHop};
+use thruway_wire::Family;
 
 use super::daemon::Daemon;
 use super::local::LOCAL_NAME;
 use super::switch::file_of;
 use crate::view::{Names, Snapshot};
 
-/// LOCAL_PREF that an internal peer is advertised where a route has none.
-const DEFAULT_LOCAL_PREF: u32 = 100;
-
-/// What happens to routes on their way to one peer, after the table.
+/// A receiver of routes, for those that say what it was advertised.
 #[derive(Clone)]
-pub(crate) struct Export {
-    asn: Asn,
-    file: PeerFile,
+pub(crate) struct Receiver {
     /// Our end of its session.
     local: Option<IpAddr>,
 }
@@ -105,72 +99,24 @@ impl Daemon {
         let mut sites = config.peers.iter().filter_map(|file| file.site.as_deref());
         sites.any(|site| site == wanted)
     }
-
-    /// The export side of a peer. `None` for the network's own session, which gets routes as they are.
-    pub(crate) fn export_of(&self, peer: &PeerStatus) -> Option<Export> {
-        let config: &Config = &self.config();
-        let file = file_of(config, &peer.name, peer.range.as_deref())?;
-        Some(Export {
-            asn: config.server.asn,
-            file: file.clone(),
-            local: peer.ends.map(|(ours, _)| ours.ip()),
-        })
-    }
 }
 
-impl Export {
-    /// A route as the peer was told it: the table holds it before the group's own changes.
+impl Receiver {
+    pub(crate) fn new(peer: &PeerStatus) -> Self {
+        Receiver {
+            local: peer.ends.map(|(ours, _)| ours.ip()),
+        }
+    }
+
+    /// A route as it arrives there.
     pub(crate) fn route(&self, names: &Names, row: &RouteRow) -> Route {
-        let mut shown = row.clone();
-        let set = row.accepted.as_ref().unwrap_or(&row.attrs);
-        shown.accepted = Some(self.rewrite(set.as_ref(), row.prefix.family()));
-        let mut route = names.route(&shown);
-        route.changed = row.accepted.is_some();
+        let mut route = names.route(row);
+        route.changed = false;
         route.local_address = self.local;
         if names.is_local(row.peer) {
             route.source_peer = self.local;
         }
         route
-    }
-
-    fn rewrite(&self, told: AttrSetRef<'_>, family: Family) -> AttrSet {
-        let export = &self.file.export;
-        let mut set = AttrSetBuf::default();
-        set.copy_from(told);
-        if export.prepend_own_as {
-            set.prepend(self.asn, 1);
-        }
-        if export.next_hop_self {
-            let own = match (family, self.local) {
-                (Family::Ipv4, Some(IpAddr::V4(end))) => Some(export.own_v4.unwrap_or(end)),
-                (Family::Ipv4, _) => export.own_v4,
-                (Family::Ipv6, _) => None,
-            };
-            let own_v6 = match (family, self.local) {
-                (Family::Ipv6, Some(IpAddr::V6(end))) => Some(export.own_v6.unwrap_or(end)),
-                (Family::Ipv6, _) => export.own_v6,
-                (Family::Ipv4, _) => None,
-            };
-            let own = own.map(NextHop::V4).or(own_v6.map(NextHop::V6));
-            if own.is_some() {
-                set.set_next_hop(own);
-            }
-        }
-        if !export.send_med {
-            set.remove(code::MED);
-        }
-        match self.file.role {
-            PeerRole::RouteServerClient | PeerRole::External => {
-                set.remove(code::LOCAL_PREF);
-                set.retain_communities(|it: ExtendedCommunity| it.is_transitive());
-                set.retain_communities(|it: Ipv6ExtendedCommunity| it.is_transitive());
-            }
-            PeerRole::Internal | PeerRole::ReflectorClient | PeerRole::Local => {
-                let own = set.as_ref().local_pref();
-                set.set_local_pref(Some(own.unwrap_or(DEFAULT_LOCAL_PREF)));
-            }
-        }
-        AttrSet::new(set.as_ref())
     }
 }
 

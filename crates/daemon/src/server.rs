@@ -20,6 +20,7 @@ use thruway_wire::Prefix;
 use super::answers::{Answers, Ready};
 use super::bus::Rows;
 use super::daemon::Daemon;
+use super::describe::Receiver;
 use super::view::Snapshot;
 use super::{members, plan};
 
@@ -126,7 +127,7 @@ impl Daemon {
                         group,
                         filter,
                     };
-                    (query, self.export_of(status))
+                    (query, Some(Receiver::new(status)))
                 }
             };
             questions.push_back(question);

@@ -76,7 +76,7 @@ pub struct RouteRow {
     pub path_id: u32,
     /// The set as received; as sent, before the group's rewriting, in `Advertised`.
     pub attrs: AttrSet,
-    /// The set after import, where policy changed it.
+    /// The set after import, where policy changed it; as it arrives at the member, in `Advertised`.
     pub accepted: Option<AttrSet>,
     /// It is the best of all.
     pub best: bool,

@@ -341,9 +341,12 @@ pub fn fuzz_attr_edit(input: &[u8]) {
     let mut set = AttrSetBuf::new();
     let hop = NextHop::from_octets(&[bits, 1, 1, 1]);
     set.set_block(hop.filter(|_| bits & 2 != 0), block, bits & 1 == 0);
-    // A dump's set may hold an AGGREGATOR of AS 0, which no session lets through (RFC 7607 §2).
+    // A dump's set may hold an AS 0, which no session lets through (RFC 7607 §2) and no peer takes.
     if (set.as_ref().aggregator()).is_some_and(|(asn, _)| asn == Asn(0)) {
         set.remove(code::AGGREGATOR);
+    }
+    if set.as_ref().as_path().contains(Asn(0)) {
+        set.remove(code::AS_PATH);
     }
     assert_canonical(set.as_ref());
     while let Some((&[operation, small, a, b, c, d], behind)) = script.split_first_chunk() {

@@ -1,35 +1,24 @@
 //! The walk: slot by slot, what was advertised against what would be.
 
-use thruway_wire::attrs::{AttrSet, AttrSetBuf};
-use thruway_wire::limits::HEADER_LEN;
-use thruway_wire::update::{UpdateContext, UpdateView};
-use thruway_wire::{FamilySet, Nlri, Prefix, encode};
+use thruway_wire::Prefix;
+use thruway_wire::attrs::AttrSet;
 
 use crate::adj_rib_in::import::reason;
 use crate::adj_rib_in::peers::{Life, Peers};
 use crate::adj_rib_out::add_path::Sent;
-use crate::adj_rib_out::export::rewrite_of;
 use crate::adj_rib_out::group::Group;
 use crate::adj_rib_out::groups::Tables;
+use crate::adj_rib_out::on_wire::OnWire;
 use crate::adj_rib_out::one_path::Advertised;
 use crate::core::Core;
 use crate::limits::WORKERS_MAX;
 use crate::plan::shadow::{Shadow, ShadowGroup, ShadowKey, Verdict, same_bytes};
 use crate::plan::{Foresight, PlanRow, place};
 use crate::table::Table;
-use crate::table::sets::Sets;
-use crate::{GroupProfile, Handle, PeerId, QueryCursor, Rejection, Shard, shard_of};
+use crate::{Handle, PeerId, QueryCursor, Rejection, Shard, shard_of};
 
 /// A route that a receiver has or would have: its identifier, its set, whose it is.
 type Route = (u32, Handle, PeerId);
-
-/// One side of a comparison.
-#[derive(Clone, Copy)]
-struct Side<'a> {
-    sets: &'a Sets,
-    core: &'a Core,
-    profile: &'a GroupProfile,
-}
 
 impl Shard {
     /// Goes on with a walk, `budget` slots at most. True where it is complete.
@@ -214,7 +203,7 @@ impl Shard {
             for (peer, group) in &leaving.leaving {
                 if let Some(today) = self.groups.get(*group) {
                     let now = routes_now::<P>(today, live, *peer);
-                    self.count_export(shadow, walk, prefix, *peer, Some(today), &now, None);
+                    self.count_export(shadow, walk, prefix, *peer, (today, &now), None);
                 }
             }
         }
@@ -314,7 +303,7 @@ impl Shard {
                     routes_of(&one, *peer)
                 };
                 let then = (&group.group, then);
-                self.count_export(shadow, walk, prefix, *peer, Some(today), &now, Some(&then));
+                self.count_export(shadow, walk, prefix, *peer, (today, &now), Some(&then));
             }
         }
     }
@@ -345,27 +334,17 @@ impl Shard {
     }
 
     /// Counts what a receiver would have otherwise of a prefix.
-    #[allow(clippy::too_many_arguments, reason = "one comparison, in three places")]
     fn count_export<P: ShadowKey>(
         &self,
         shadow: &Shadow,
         walk: &mut Foresight,
         prefix: P,
         peer: PeerId,
-        today: Option<&Group>,
-        now: &[Route],
+        (today, now): (&Group, &[Route]),
         then: Option<&(&Group, Vec<Route>)>,
     ) {
-        let side_now = today.map(|today| Side {
-            sets: &self.core.sets,
-            core: &self.core,
-            profile: &today.profile,
-        });
-        let side_then = then.map(|(group, _)| Side {
-            sets: &shadow.core.sets,
-            core: &shadow.core,
-            profile: &group.profile,
-        });
+        let side_now = Some(OnWire::new(&self.core, &today.profile));
+        let side_then = then.map(|(group, _)| OnWire::new(&shadow.core, &group.profile));
         let next: &[Route] = then.map_or(&[], |(_, routes)| routes);
         let Some(count) = place(&mut walk.exports, peer, P::INDEX) else {
             return;
@@ -389,9 +368,9 @@ impl Shard {
                 _ => count.announced += 1,
             }
             if walk.proposal.list == Some(peer) {
-                let show = |side: Option<Side<'_>>, route: Option<Route>| {
+                let show = |side: Option<OnWire<'_>>, route: Option<Route>| {
                     let (_, handle, source) = route?;
-                    Some((source, side?.sent::<P>(handle, source)?))
+                    Some((source, side?.arriving::<P>(handle, source)?))
                 };
                 walk.rows.push(PlanRow::Export {
                     prefix: prefix.into(),
@@ -404,61 +383,21 @@ impl Shard {
     }
 }
 
-impl Side<'_> {
-    /// The UPDATE that brings a route.
-    fn octets<P: ShadowKey>(&self, handle: Handle, source: PeerId) -> Option<Vec<u8>> {
-        let set = self.sets.get(handle)?;
-        let rewrite = rewrite_of(self.profile, self.core, source);
-        let encoding = encode::Encoding {
-            add_path: false,
-            ..self.profile.encoding
-        };
-        let any = Nlri {
-            path_id: 0,
-            prefix: P::from_octets(&[0; 16], 0)?,
-        };
-        let mut out = Vec::new();
-        let set = set.as_ref();
-        encode::announce(&mut out, set, &rewrite, &encoding, std::iter::once(any)).ok()?;
-        Some(out)
-    }
-
-    /// The attributes as they arrive.
-    fn sent<P: ShadowKey>(&self, handle: Handle, source: PeerId) -> Option<AttrSet> {
-        let octets = self.octets::<P>(handle, source)?;
-        let context = UpdateContext {
-            as4: self.profile.encoding.as4,
-            external: self.profile.external,
-            families: FamilySet::ALL,
-            add_path: FamilySet::EMPTY,
-        };
-        let view = UpdateView::parse(octets.get(HEADER_LEN..)?, &context);
-        let (part, _) = view.announced().next()?;
-        let mut set = AttrSetBuf::default();
-        Some(AttrSet::new(view.canonical(part, &mut set)))
-    }
-}
-
-/// True where two sets are one.
+/// True where both are there and are one set.
 fn alike(a: Option<&AttrSet>, b: Option<&AttrSet>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => {
-            a.as_ref().bytes == b.as_ref().bytes && a.meta().next_hop_len == b.meta().next_hop_len
-        }
-        _ => false,
-    }
+    a.zip(b).is_some_and(|(a, b)| a.as_ref() == b.as_ref())
 }
 
 fn same_on_wire<P: ShadowKey>(
-    (side_now, now): (Option<Side<'_>>, Route),
-    (side_then, then): (Option<Side<'_>>, Route),
+    (side_now, now): (Option<OnWire<'_>>, Route),
+    (side_then, then): (Option<OnWire<'_>>, Route),
 ) -> bool {
     let (Some(side_now), Some(side_then)) = (side_now, side_then) else {
         return false;
     };
-    let sets = alike(side_now.sets.get(now.1), side_then.sets.get(then.1));
-    let plain = side_now.profile.cluster.is_none() && side_then.profile.cluster.is_none();
-    if sets && plain && same_bytes(side_now.profile, side_then.profile) {
+    let sets = alike(side_now.set(now.1), side_then.set(then.1));
+    let plain = side_now.profile().cluster.is_none() && side_then.profile().cluster.is_none();
+    if sets && plain && same_bytes(side_now.profile(), side_then.profile()) {
         return true;
     }
     side_now.octets::<P>(now.1, now.2) == side_then.octets::<P>(then.1, then.2)

@@ -10,6 +10,7 @@ use crate::adj_rib_in::peers::Life;
 use crate::adj_rib_out::export::{held_back, sendable};
 use crate::adj_rib_out::group::Group;
 use crate::adj_rib_out::groups::Tables;
+use crate::adj_rib_out::on_wire::OnWire;
 use crate::limits::ROW_SLOTS;
 use crate::table::paths::Path;
 use crate::table::{Table, TableKey};
@@ -242,8 +243,9 @@ impl Shard {
         let Some(prefix) = table.slot(slot).map(|slot| slot.prefix().into()) else {
             return;
         };
+        let wire = OnWire::new(&self.core, &group.profile);
         let mut push = |handle, source, path_id| {
-            let Some(attrs) = self.core.sets.get(handle).cloned() else {
+            let Some(attrs) = wire.set(handle).cloned() else {
                 return;
             };
             out.push(RouteRow {
@@ -251,7 +253,7 @@ impl Shard {
                 peer: source,
                 path_id,
                 attrs,
-                accepted: None,
+                accepted: wire.arriving::<P>(handle, source),
                 best: false,
                 stale: Staleness::Fresh,
                 rejection: None,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use thruway_policy::Policy;
-use thruway_wire::{FamilySet, Prefix};
+use thruway_wire::encode::NextHopRewrite;
+use thruway_wire::{Asn, FamilySet, NextHop, Prefix};
 
 use super::*;
 use crate::tests::{Bed, group, path, path6, profile, v4};
@@ -561,4 +562,28 @@ fn med_between_two_can_bring_back_a_third() {
         bed.turn();
         assert_eq!(best(&bed), 1, "{order:?}");
     }
+}
+
+#[test]
+fn what_was_advertised_is_shown_as_it_arrives() {
+    let mut plain = group(0);
+    plain.rewrite.prepend = Some(Asn(64512));
+    plain.rewrite.next_hop = NextHopRewrite::Own(Some([192, 0, 2, 9].into()), None);
+    plain.rewrite.med = false;
+    let mut bed = Bed::with(&peers(), plain);
+    let mut sent = path(&[64601]);
+    sent.set_med(Some(7));
+    bed.announce(1, "10.0.0.0/8", &sent);
+    bed.turn();
+    let query = Query::Advertised {
+        peer: PeerId(2),
+        group: GroupId(0),
+        filter: Filter::All(None),
+    };
+    let rows = rows(&bed, &query);
+    let arrives = rows[0].accepted.as_ref().unwrap().as_ref();
+    assert!(arrives.as_path().asns().eq([Asn(64512), Asn(64601)]));
+    assert_eq!(arrives.next_hop(), Some(NextHop::V4([192, 0, 2, 9].into())));
+    assert_eq!((arrives.med(), arrives.local_pref()), (None, None));
+    assert_eq!(rows[0].attrs.as_ref().med(), Some(7));
 }

@@ -226,10 +226,7 @@ impl Sets {
         let entries = self.owners.get(usize::from(owner));
         let same = |number| {
             let known = entries.and_then(|entries| entries.get(number)?.set.as_ref());
-            known.is_some_and(|known| {
-                known.as_ref().bytes == set.bytes
-                    && known.meta().next_hop_len == set.meta.next_hop_len
-            })
+            known.is_some_and(|known| known.as_ref() == set)
         };
         if let Some(number) = self.table.find(hash, same) {
             return Handle::new(owner, number);
