@@ -276,7 +276,10 @@ pub(super) struct Many<T>(pub(super) Vec<Spot<T>>);
 
 impl<T> Many<T> {
     pub(super) fn values(self) -> Vec<T> {
-        self.0.into_iter().map(|spot| spot.value).collect()
+        let mut values: Vec<T> = self.0.into_iter().map(|spot| spot.value).collect();
+        // It is collected where it lay with its lines, and half of that room would stay.
+        values.shrink_to_fit();
+        values
     }
 }
 

@@ -112,6 +112,13 @@ fn state_key(text: &str) -> Option<String> {
 /// # Errors
 /// What is wrong with the file.
 pub(super) fn start(path: &Path) -> Result<Start> {
+    let path = path.to_owned();
+    let (answer, waits) = std::sync::mpsc::sync_channel(1);
+    reader(move || answer.send(read_first(&path)))?;
+    waits.recv().context("reading the configuration")?
+}
+
+fn read_first(path: &Path) -> Result<Start> {
     let mut warnings = Vec::new();
     let none = "no history is kept, and no change can wait for its confirmation";
     let store = match Store::open(&folder(path), |why| warnings.push(format!("{none}: {why}"))) {
@@ -238,14 +245,18 @@ pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let (answer, waits) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("reader".to_owned())
-        .spawn(move || {
-            let _ = answer.send(work());
-            thruway_net::give_back_all_memory();
-        })
-        .context("cannot start a thread")?;
+    reader(move || answer.send(work()))?;
     waits.await.context("reading the configuration")
+}
+
+/// The thread for it.
+fn reader<T>(work: impl FnOnce() -> T + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name("reader".to_owned());
+    let started = thread.spawn(move || {
+        drop(work());
+        thruway_net::give_back_all_memory();
+    });
+    started.map(drop).context("cannot start a thread")
 }
 
 impl Changes {
@@ -444,8 +455,7 @@ impl Daemon {
             ..
         } = source;
         let put = self.put(config, &diff, tokens).await;
-        // What ran before is gone, and most of what was read with it.
-        thruway_net::give_back_all_memory();
+        self.give_back_memory().await;
         let mut report = match put {
             Ok(report) => report,
             Err(error) => {
@@ -466,6 +476,13 @@ impl Daemon {
             "configuration changed"
         );
         Ok(report)
+    }
+
+    /// What ran before is gone once no worker holds it, and most of what was read with it.
+    async fn give_back_memory(&self) {
+        // A worker that answers has done what it was told before.
+        let _ = self.snapshot().await;
+        thruway_net::give_back_all_memory();
     }
 
     /// Nothing of a change is in force, so nothing waits, and nobody goes back to it.
@@ -653,7 +670,7 @@ impl Daemon {
             self.state().tokens.clone()
         });
         let mut report = self.put(config, &diff, tokens).await?;
-        thruway_net::give_back_all_memory();
+        self.give_back_memory().await;
         let number = self.remember_back(&pending, &before, why, author);
         {
             let mut inner = self.changes.lock();

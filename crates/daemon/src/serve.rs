@@ -158,12 +158,14 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
         ids,
         listen: listen.clone(),
         shards,
-        config: Arc::clone(&config),
+        tokens: entry::tokens(&config.server)?,
+        // Nothing here keeps it: what a server started with goes with the first reload.
+        config,
         refused,
         changes,
-        tokens: entry::tokens(&config.server)?,
     };
     let daemon = Daemon::new(base);
+    let config = daemon.config();
     let unix = entry::bind(&config.server)?;
     let tcp = match config.server.api {
         None => None,
@@ -171,6 +173,8 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
             Some(thruway_control::bind(addr).with_context(|| format!("cannot listen at {addr}"))?)
         }
     };
+    let socket = config.server.api_socket.clone();
+    drop(config);
     let server: Arc<dyn RouteServer> = daemon.clone();
     thruway_control::open(&server, unix, tcp);
     if let Some(matrix) = daemon.matrix() {
@@ -191,7 +195,7 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
     // Before sessions end: their routes would leave the kernel one by one.
     daemon.stop_network().await;
     farewell(&daemon, &mut news).await;
-    let _ = std::fs::remove_file(&config.server.api_socket);
+    let _ = std::fs::remove_file(&socket);
     Ok(())
 }
 

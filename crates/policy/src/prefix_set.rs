@@ -378,10 +378,13 @@ impl<A: Bits> Cuts<A> {
         }
     }
 
-    fn index(self, default: bool) -> Pieces<A> {
+    fn index(mut self, default: bool) -> Pieces<A> {
+        // It may be one of thousands, and lives as long as the configuration does.
+        self.starts.shrink_to_fit();
         let mut masks = self.masks.clone();
         masks.sort_unstable();
         masks.dedup();
+        masks.shrink_to_fit();
         let place = |mask: &u128| masks.binary_search(mask).map_or(0, |place| place as u32);
         let mask_of = self.masks.iter().map(place).collect();
         let index = Index::build(&self.starts, 0..self.starts.len(), 0);
