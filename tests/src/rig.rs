@@ -200,6 +200,31 @@ impl Rig {
         self.show(&["peer", name])
     }
 
+    /// What is expected, as `NAME STATE`, and the status that `show expectations` ends with.
+    #[must_use]
+    pub fn expectations(&self) -> (Vec<String>, Option<i32>) {
+        let done = self.command("show", &["expectations", "--json"]).output();
+        let done = done.expect("thruway runs");
+        let view: Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
+        let all = view["expectations"].as_array().cloned().unwrap_or_default();
+        let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+        let one = |it: &Value| format!("{} {}", text(it, "name"), text(it, "state"));
+        (all.iter().map(one).collect(), done.status.code())
+    }
+
+    /// `/metrics`, over the Unix socket.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        use std::io::{Read, Write};
+        let socket = self.file("thruway.sock");
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("it listens");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        text
+    }
+
     /// Waits for a value in `show peer NAME --json`, at a JSON pointer.
     pub fn wait_peer(&self, name: &str, pointer: &str, wanted: impl Into<Value>) {
         let wanted = wanted.into();

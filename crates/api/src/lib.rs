@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod expect;
 mod history;
 mod hosts;
 mod network;
@@ -19,6 +20,7 @@ mod server;
 mod time;
 
 pub use client::{Client, encode};
+pub use expect::{Expectation, ExpectationState, Expectations, PlannedExpectation};
 pub use history::{
     ConfigurationText, ConfirmReport, HistoryEntry, HistoryView, PendingView, Revision,
 };

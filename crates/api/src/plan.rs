@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use thruway_exchange::Kind;
 use thruway_wire::Prefix;
 
+use crate::PlannedExpectation;
+
 /// A configuration that is not in force.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -69,6 +71,12 @@ pub struct Plan {
     pub listed: Vec<PlannedRoute>,
     /// Routes beyond those listed.
     pub not_listed: u64,
+    /// What becomes of each expectation.
+    #[serde(default)]
+    pub expectations: Vec<PlannedExpectation>,
+    /// Expectations that are new, gone or different.
+    #[serde(default)]
+    pub expect: Vec<String>,
 }
 
 /// A key that changes.

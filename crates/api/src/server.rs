@@ -86,6 +86,9 @@ pub struct ReloadReport {
     pub switch: Option<SwitchReport>,
     /// What an operator should know of the file.
     pub warnings: Vec<String>,
+    /// Expectations that it broke, by force.
+    #[serde(default)]
+    pub broken: Vec<String>,
     /// The number of what is in force now, where a history is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,

@@ -7,7 +7,7 @@ use thruway_policy::{PolicyDef, SetDefs};
 
 use super::keys::{EXCHANGE, Effect, Key, PEER, SERVER};
 use super::load::used_sets;
-use super::{Config, Peer};
+use super::{Config, Expect, Peer};
 
 /// The difference between a running configuration and a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +28,8 @@ pub struct Diff {
     pub in_place: Vec<PeerChange>,
     /// Names of policies that are new, gone or different, sets that they use included.
     pub policies: Vec<String>,
+    /// Names of expectations that are new, gone or different.
+    pub expect: Vec<String>,
     /// Every key that changes, with its values.
     pub keys: Vec<KeyChange>,
 }
@@ -62,6 +64,7 @@ impl Diff {
     pub fn new(old: &Config, new: &Config) -> Self {
         let mut diff = Diff {
             policies: policies(old, new),
+            expect: expectations(old, new),
             ..Diff::default()
         };
         for key in differing(SERVER, &old.server, &new.server) {
@@ -178,6 +181,17 @@ fn policies(old: &Config, new: &Config) -> Vec<String> {
         .filter(changed)
         .map(|name| (*name).to_owned())
         .collect()
+}
+
+/// Names of expectations that differ.
+fn expectations(old: &Config, new: &Config) -> Vec<String> {
+    let only_in = |some: &[Expect], others: &[Expect]| -> BTreeSet<String> {
+        let differ = some.iter().filter(|one| !others.contains(one));
+        differ.map(|one| one.name.clone()).collect()
+    };
+    let mut names = only_in(&old.expect, &new.expect);
+    names.extend(only_in(&new.expect, &old.expect));
+    names.into_iter().collect()
 }
 
 fn same_sets(policy: &PolicyDef, old: &SetDefs, new: &SetDefs) -> bool {

@@ -10,6 +10,7 @@
 
 mod diff;
 mod exchange;
+mod expect;
 mod files;
 mod inline;
 mod keys;
@@ -31,6 +32,7 @@ mod value;
 mod tests;
 
 pub use diff::{Diff, KeyChange, PeerChange};
+pub use expect::{Bounds, Claim, Expect, Who};
 pub use inline::{InlineError, SelfContained, self_contained};
 pub use keys::Effect;
 pub use model::{

@@ -21,8 +21,8 @@ use super::reader::{Reader, Section, Spot};
 use super::resolve::{self, Place};
 use super::suggest::hint;
 use super::{
-    Config, ConfigErrors, Diff, Exchange, Mode, Peer, Problem, Server, Target, exchange, server,
-    sets,
+    Config, ConfigErrors, Diff, Exchange, Mode, Peer, Problem, Server, Target, exchange, expect,
+    server, sets,
 };
 
 /// Tables of the whole file.
@@ -40,6 +40,7 @@ pub(super) const TOP_KEYS: &[&str] = &[
     "community-set",
     "as-set",
     "as-path-set",
+    "expect",
 ];
 
 impl Config {
@@ -252,6 +253,7 @@ fn read(top: &Section<'_>, version: u32, reader: &mut Reader) -> Option<Config> 
         (None, resolve::peers(raw, &groups, &server, reader))
     };
     check_unique(&peers, reader);
+    let expect = expect::read(top, &peers, server.mode, reader);
     check_policies(&peers, &policies, reader);
     warn_unused(top, &peers, &groups, &policies, &sets, reader);
     let defs = policy_defs(&policies, exchange.as_ref(), &peers, reader);
@@ -265,6 +267,7 @@ fn read(top: &Section<'_>, version: u32, reader: &mut Reader) -> Option<Config> 
         policies: compiled,
         policy_defs: defs,
         sets,
+        expect,
         warnings: Vec::new(),
     })
 }

@@ -12,7 +12,7 @@ use thruway_rib::{AddPathSend, DecisionConfig, LimitAction};
 use thruway_session::{RemoteAs, Role};
 use thruway_wire::{Asn, FamilySet, Prefix, RouterId};
 
-use super::Problem;
+use super::{Expect, Problem};
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub policy_defs: Vec<PolicyDef>,
     /// The sets that they refer to.
     pub sets: SetDefs,
+    /// `[[expect]]`: what must stay true, in the file's order.
+    pub expect: Vec<Expect>,
     /// What is legal but may not be meant.
     pub warnings: Vec<Problem>,
 }

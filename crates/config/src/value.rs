@@ -18,7 +18,7 @@ use toml::de::{DeInteger, DeValue};
 
 use super::reader::{FromValue, Reader, Spot, found};
 use super::suggest::hint;
-use super::{LogLevel, Mode, Transport};
+use super::{LogLevel, Mode, Transport, Who};
 
 type Value<'v> = Spanned<DeValue<'v>>;
 
@@ -120,6 +120,7 @@ macro_rules! texts {
     )*};
 }
 texts! {
+    Who: "a name",
     AnyCommunity: "a community",
     AsPathExpression: "an AS path expression",
     CommunityPattern: "a community or a pattern",

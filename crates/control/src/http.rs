@@ -14,8 +14,9 @@ use axum::{Extension, Router};
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use thruway_api::{
-    ConfigurationText, ConfirmReport, ExchangeView, Failure, HistoryView, HostsView, Peer,
-    PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Status, SwitchReport, Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, Expectations, Failure, HistoryView, HostsView,
+    Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Status, SwitchReport,
+    Wanted,
 };
 use thruway_wire::{Family, Prefix};
 use tokio::sync::OwnedSemaphorePermit;
@@ -42,6 +43,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/v1/rollback", get(rollback_plan).post(rollback))
         .route("/v1/history", get(history))
         .route("/v1/configuration", get(configuration))
+        .route("/v1/expectations", get(expectations))
         .route("/v1/exchange", get(exchange).post(switch))
         .route("/v1/hosts", get(hosts))
         .route("/v1/plan", post(plan))
@@ -263,6 +265,9 @@ struct ChangeParameters {
     confirm: Option<u64>,
     #[serde(default)]
     comment: String,
+    /// Also where it breaks what is expected.
+    #[serde(default)]
+    force: bool,
 }
 
 impl ChangeParameters {
@@ -283,6 +288,7 @@ impl ChangeParameters {
             comment: self.comment.clone(),
             confirm: self.confirm.map(Duration::from_secs),
             running: self.running,
+            force: self.force,
         })
     }
 }
@@ -339,6 +345,10 @@ async fn confirm(State(server): Shared, Extension(asker): Extension<Asker>) -> S
 
 async fn history(State(server): Shared) -> Said<HistoryView> {
     Ok(Json(server.history().await?))
+}
+
+async fn expectations(State(server): Shared) -> Said<Expectations> {
+    Ok(Json(server.expectations().await?))
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family as Metric;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use thruway_api::{Peer, RouteCounts, Status};
+use thruway_api::{ExpectationState, Expectations, Peer, RouteCounts, Status};
 
 use super::door::Site;
 use super::server::{Figures, NetworkFigures};
@@ -45,6 +45,11 @@ struct LimitLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpectationLabels {
+    expectation: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MemberLabels {
     name: String,
     kind: &'static str,
@@ -70,6 +75,7 @@ pub(super) fn text(site: &Site, figures: Figures) -> Result<String> {
     server(&figures, &mut registry);
     former(&figures, &mut registry);
     peers(figures.peers, &mut registry);
+    expectations(&figures.expectations, &mut registry);
     if let Some(figures) = &figures.network {
         network(figures, &mut registry);
     }
@@ -93,6 +99,41 @@ fn server(figures: &Figures, registry: &mut Registry) {
     registry.register("prefixes", "Prefixes with at least one path", prefixes);
     levels(status, registry);
     growing(figures, registry);
+}
+
+/// What must stay true: nothing where nothing is expected.
+fn expectations(expected: &Expectations, registry: &mut Registry) {
+    let (holds, broken) = (
+        Metric::<ExpectationLabels, Number>::default(),
+        Counter::<u64>::default(),
+    );
+    if expected.expectations.is_empty() {
+        return;
+    }
+    for one in &expected.expectations {
+        let labels = ExpectationLabels {
+            expectation: one.name.clone(),
+        };
+        let value = match one.state {
+            ExpectationState::Holds => 1,
+            ExpectationState::Broken => 0,
+            ExpectationState::Unjudged => continue,
+        };
+        holds.get_or_create(&labels).set(value);
+    }
+    broken
+        .inner()
+        .store(expected.broken_total, std::sync::atomic::Ordering::Relaxed);
+    registry.register(
+        "expectation_holds",
+        "1 where an expectation holds, 0 where it is broken",
+        holds,
+    );
+    registry.register(
+        "expectations_broken",
+        "How often one that held was broken",
+        broken,
+    );
 }
 
 /// What goes up and down.

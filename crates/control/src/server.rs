@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thruway_api::{
-    ConfigurationText, ConfirmReport, ExchangeView, HistoryView, HostsTotals, HostsView, Member,
-    Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport,
-    Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsTotals,
+    HostsView, Member, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route,
+    Status, SwitchReport, Wanted,
 };
 use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
@@ -28,6 +28,8 @@ pub struct ChangeRequest {
     pub confirm: Option<Duration>,
     /// The number of what is thought to run: where it does not, nothing is done.
     pub running: Option<u64>,
+    /// It is made although it breaks what is expected of the network.
+    pub force: bool,
 }
 
 /// Why there is no answer.
@@ -82,6 +84,8 @@ pub struct Figures {
     pub refused: u64,
     /// Every peer.
     pub peers: Vec<Peer>,
+    /// What must stay true.
+    pub expectations: Expectations,
     /// The virtual network, where there is one.
     pub network: Option<NetworkFigures>,
 }
@@ -149,6 +153,9 @@ pub trait RouteServer: Send + Sync + 'static {
 
     /// The text of one of them; 0: of what runs; `None`: of the file.
     fn configuration(&self, number: Option<u64>) -> Answer<'_, ConfigurationText>;
+
+    /// What must stay true of the network, and whether it is.
+    fn expectations(&self) -> Answer<'_, Expectations>;
 
     /// What a changed configuration would do.
     fn plan(&self, proposal: Proposal) -> Answer<'_, Plan>;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thruway_api::{
-    ConfigurationText, ConfirmReport, ExchangeView, HistoryView, HostsView, Peer, PeerTable, Plan,
-    Proposal, ReloadReport, Reset, ResetReport, Revision, Route, RouteCounts, Status, SwitchReport,
-    Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsView, Peer,
+    PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Revision, Route, RouteCounts,
+    Status, SwitchReport, Wanted,
 };
 use thruway_control::{Answer, ChangeRequest, Figures, Found, Refused, RouteServer, Routes};
 use thruway_wire::{Asn, Prefix, RouterId};
@@ -200,6 +200,10 @@ impl RouteServer for StandIn {
         refuse()
     }
 
+    fn expectations(&self) -> Answer<'_, Expectations> {
+        refuse()
+    }
+
     fn configuration(&self, _: Option<u64>) -> Answer<'_, ConfigurationText> {
         refuse()
     }
@@ -229,6 +233,7 @@ impl RouteServer for StandIn {
     fn figures(&self) -> Answer<'_, Figures> {
         Box::pin(async {
             Ok(Figures {
+                expectations: Expectations::default(),
                 status: status(),
                 refused: 6,
                 peers: vec![peer(1)],

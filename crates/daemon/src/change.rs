@@ -114,7 +114,7 @@ fn state_key(text: &str) -> Option<String> {
 pub(super) fn start(path: &Path) -> Result<Start> {
     let path = path.to_owned();
     let (answer, waits) = std::sync::mpsc::sync_channel(1);
-    reader(move || answer.send(read_first(&path)))?;
+    reader(move || drop(answer.send(read_first(&path))))?;
     waits.recv().context("reading the configuration")?
 }
 
@@ -435,7 +435,11 @@ impl Daemon {
         let tokens = Daemon::prepare(&source.config, &source.diff)?;
         let sha256 = digest(&source.text);
         let same = sha256 == self.changes.lock().sha256;
-        let what = what(&source.diff);
+        let broken = self.broken_by(&source, change).await?;
+        let mut what = what(&source.diff);
+        if !broken.is_empty() {
+            what += &format!("; by force, against {}", broken.join(", "));
+        }
         if source.diff.is_empty() && same {
             let mut report = self.put(source.config, &source.diff, tokens).await?;
             report.number = Some(self.changes.lock().number);
@@ -465,6 +469,7 @@ impl Daemon {
         };
         let waits = self.in_force(number, (text, sha256), passed_over);
         report.number = number;
+        report.broken = broken;
         report.confirm_seconds = waits.map(|waiting| waiting.seconds());
         tracing::info!(
             author = change.author,
@@ -476,6 +481,31 @@ impl Daemon {
             "configuration changed"
         );
         Ok(report)
+    }
+
+    /// What a change breaks of what is expected: by force, or not at all.
+    async fn broken_by(&self, source: &Source, change: &ChangeRequest) -> Result<Vec<String>> {
+        if source.config.expect.is_empty() {
+            return Ok(Vec::new());
+        }
+        let old = self.config();
+        let plan = super::plan::of_change(self, &old, &source.config, &source.diff, None);
+        let plan = plan.await.map_err(|refused| match refused {
+            Refused::Bad(why) | Refused::Unknown(why) => anyhow!(why),
+            Refused::Failed(error) => error,
+        });
+        let plan = plan.context("whether it breaks what is expected cannot be said")?;
+        let broken = || plan.expectations.iter().filter(|it| it.breaks);
+        if change.force || broken().next().is_none() {
+            return Ok(broken().map(|it| it.name.clone()).collect());
+        }
+        let texts: Vec<String> = broken()
+            .map(|it| format!("{}: {}", it.name, it.detail))
+            .collect();
+        bail!(
+            "it would break what is expected, so nothing of it is in force (`--force` does it all the same): {}",
+            texts.join("; ")
+        )
     }
 
     /// What ran before is gone once no worker holds it, and most of what was read with it.
@@ -818,6 +848,7 @@ fn what(diff: &Diff) -> String {
         .collect();
     part("changed", changed.len(), names(changed));
     part("policies", diff.policies.len(), strings(&diff.policies));
+    part("expectations", diff.expect.len(), strings(&diff.expect));
     part("server", diff.server.len(), names(diff.server.clone()));
     part(
         "exchange",

@@ -15,6 +15,7 @@ use thruway_tokens::Tokens;
 use super::change::Changes;
 use super::clock::Clock;
 use super::exchange::Exchange;
+use super::expect::watch::Watcher;
 use crate::bus::Bus;
 use crate::view::{Names, Snapshot};
 
@@ -37,6 +38,8 @@ pub(crate) struct Daemon {
     pub(super) changes: Changes,
     /// One change of what is in force at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
+    /// What is expected of the network.
+    pub(super) watcher: Watcher,
 }
 
 /// What changes with the configuration and with peers of ranges.
@@ -88,6 +91,7 @@ impl Daemon {
             exchange,
             changes: base.changes,
             changing: tokio::sync::Mutex::new(()),
+            watcher: Watcher::default(),
         })
     }
 

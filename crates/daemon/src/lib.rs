@@ -17,6 +17,7 @@ mod daemon;
 mod describe;
 mod entry;
 mod exchange;
+mod expect;
 mod limits;
 mod local;
 mod log;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use thruway_api::{
-    Effect, LimitForecast, Move, Plan, PlannedKey, PlannedRoutes, Proposal, RouteCounts,
-    SessionChange,
+    Effect, LimitForecast, Move, Plan, PlannedExpectation, PlannedKey, PlannedRoutes, Proposal,
+    RouteCounts, SessionChange,
 };
 use thruway_config::{Config, Diff, MaxPrefixes, Peer as PeerFile, PeerChange};
 use thruway_control::Refused;
@@ -19,7 +19,7 @@ use thruway_engine::status::PeerStatus;
 use thruway_engine::{Comes, Outlook, propose};
 use thruway_exchange::{HOST_POLICY, eligibility};
 use thruway_rib::{
-    Eligibility, ExportCount, Foreseen, ImportCount, LimitAction, PeerId, ProposedRoute,
+    Eligibility, ExportCount, Foreseen, ImportCount, LimitAction, PeerId, ProposedRoute, WatchCount,
 };
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::{Family, NextHop, Prefix};
@@ -27,6 +27,7 @@ use thruway_wire::{Family, NextHop, Prefix};
 use super::change::aside;
 use super::daemon::Daemon;
 use super::describe::action_name;
+use super::expect;
 use super::local::LOCAL_NAME;
 use super::members::matrix;
 use super::reload::Dynamic;
@@ -90,6 +91,7 @@ pub(super) async fn of_change(
             diff,
             snapshot: &snapshot,
             on,
+            asked: expect::asked(new, &snapshot),
         };
         let answer = question.ask(listed).await?;
         answer.into_plan(&question, &mut plan);
@@ -128,6 +130,7 @@ fn described(snapshot: &Snapshot, diff: &Diff) -> Plan {
         server: texts(&diff.server),
         exchange: texts(&diff.exchange),
         policies: policies(diff),
+        expect: diff.expect.clone(),
         added: diff.added.clone(),
         removed: diff
             .removed
@@ -251,6 +254,8 @@ struct Question<'a> {
     snapshot: &'a Snapshot,
     /// The switch's position then.
     on: Option<bool>,
+    /// What is expected then.
+    asked: Vec<expect::Asked<'a>>,
 }
 
 /// What workers and shards say to it.
@@ -261,6 +266,8 @@ struct Answer {
     down: BTreeMap<PeerId, String>,
     limits: Vec<LimitForecast>,
     listed: Option<Listed>,
+    /// What is watched, as it is and as it would be.
+    watched: [Vec<WatchCount>; 2],
 }
 
 /// All shards' counts.
@@ -324,6 +331,7 @@ impl Question<'_> {
             down: BTreeMap::new(),
             limits: Vec::new(),
             listed: None,
+            watched: Default::default(),
         };
         for _ in 0..ROUNDS_MAX {
             self.round(&mut answer, list).await?;
@@ -344,6 +352,8 @@ impl Question<'_> {
         let mut proposal = propose(&answer.outlooks, &down, eligibility);
         proposal.routes = self.network_routes();
         proposal.list = list;
+        proposal.watches = expect::watches(&self.asked);
+        let none = WatchCount::none(&proposal.watches);
         let mut listed = list.map(|_| Listed::new(self.snapshot.names()));
         let foreseen = self
             .daemon
@@ -358,6 +368,13 @@ impl Question<'_> {
         answer.counts = Counts::default();
         foreseen.iter().for_each(|part| answer.counts.add(part));
         answer.listed = listed;
+        answer.watched = [none.clone(), none];
+        for part in foreseen.iter().filter_map(|part| part.watched.as_ref()) {
+            let [now, then] = &mut answer.watched;
+            add(now, &part.now);
+            add(then, &part.then);
+            add(then, &part.now);
+        }
         Ok(())
     }
 
@@ -435,6 +452,13 @@ impl Question<'_> {
     }
 }
 
+/// Adds a shard's counts.
+fn add(sum: &mut [WatchCount], part: &[WatchCount]) {
+    sum.iter_mut()
+        .zip(part)
+        .for_each(|(sum, part)| sum.add(part));
+}
+
 fn received_then(now: &RouteCounts, import: &ImportCount) -> u64 {
     (now.received + import.new).saturating_sub(import.gone)
 }
@@ -492,11 +516,37 @@ impl Answer {
         }
         plan.routes
             .sort_by(|a, b| (&a.peer, &a.family).cmp(&(&b.peer, &b.family)));
+        plan.expectations = self.expectations(question);
         plan.limits = self.limits;
         if let Some(listed) = self.listed {
             (plan.listed, plan.not_listed) = listed.into_rows();
             list_under_limit(plan);
         }
+    }
+
+    /// What becomes of what is expected.
+    fn expectations(&self, question: &Question<'_>) -> Vec<PlannedExpectation> {
+        let ends = |outlook: &&Outlook| {
+            let gone = matches!(outlook.comes, None | Some(Comes::Stopped));
+            gone || outlook.refused.is_some() || self.down.contains_key(&outlook.peer)
+        };
+        let down = self
+            .outlooks
+            .iter()
+            .filter(ends)
+            .map(|it| it.peer)
+            .collect();
+        let Question {
+            old,
+            new,
+            snapshot,
+            asked,
+            ..
+        } = question;
+        let [now, then] = &self.watched;
+        let now = expect::judge(asked, now, old, snapshot, &BTreeSet::new());
+        let then = expect::judge(asked, then, new, snapshot, &down);
+        expect::planned(asked, now, then)
     }
 
     fn session(&self, outlook: &Outlook) -> Option<String> {

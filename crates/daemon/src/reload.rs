@@ -153,6 +153,7 @@ impl Daemon {
             state.config = Arc::clone(&new);
             state.tokens = tokens;
         }
+        self.watcher.look();
         if old.server.log != new.server.log {
             super::serve::set_log_level(new.server.log);
         }

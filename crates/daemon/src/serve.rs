@@ -32,7 +32,7 @@ use super::reload::listener_keys;
 use super::stderr::Stderr;
 use super::strangers::Strangers;
 use super::worker::{Order, Parts, WorkerHandle};
-use super::{entry, log, panic, port, worker};
+use super::{entry, expect, log, panic, port, worker};
 
 /// How long sessions may take to close at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -190,6 +190,7 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
     tracing::info!(?listen, workers, shards, transport = kind, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
     tokio::spawn(async { panic::here("control") });
+    tokio::spawn(expect::watch::run(Arc::clone(&daemon)));
     run_until_signal(&daemon, &mut news).await?;
     notify(&[sd_notify::NotifyState::Stopping]);
     // Before sessions end: their routes would leave the kernel one by one.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use thruway_api::{
-    ConfigurationText, ConfirmReport, ExchangeView, HistoryView, HostsView, Peer, PeerTable, Plan,
-    Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport, Wanted,
+    ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsView, Peer,
+    PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport,
+    Wanted,
 };
 use thruway_control::{
     Answer, ChangeRequest, Figures, Found, NetworkFigures, Refused, RouteServer, Routes,
@@ -217,6 +218,7 @@ impl Daemon {
             status: Daemon::status(self, &snapshot),
             refused: self.refused(),
             peers: self.describe_peers(&snapshot),
+            expectations: self.watcher.view(),
             network,
         })
     }
@@ -297,6 +299,10 @@ impl RouteServer for Daemon {
 
     fn history(&self) -> Answer<'_, HistoryView> {
         Box::pin(async { Daemon::history(self).await.map_err(|error| refused(&error)) })
+    }
+
+    fn expectations(&self) -> Answer<'_, Expectations> {
+        Box::pin(async { Ok(self.watcher.view()) })
     }
 
     fn configuration(&self, number: Option<u64>) -> Answer<'_, ConfigurationText> {

@@ -37,6 +37,7 @@ mod shard;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use adj_rib_in::import::Rejection;
 pub use adj_rib_out::packer::{Held, Packed, PackedCount, Packer};
@@ -49,7 +50,7 @@ pub use hash::shard_of;
 pub use ids::{GroupId, Handle, PeerClass, PeerId, ShardId, WorkerId};
 pub use plan::{
     ExportCount, Fate, Foreseen, Foresight, ImportCount, PlanRow, Proposal, ProposedGroup,
-    ProposedRoute,
+    ProposedRoute, Watchings,
 };
 pub use profile::{
     AddPathSend, AdvertisedLimit, DecisionConfig, Eligibility, GroupProfile, Hygiene, LimitAction,
@@ -62,3 +63,4 @@ pub use query::{
 };
 pub use shard::{Shard, ShardConfig};
 pub use table::intern::{InternStats, Interner};
+pub use watch::{Extent, PeerCount, Watch, WatchCount, Watched};

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::{FamilySet, Prefix};
 
-use crate::{GroupId, GroupProfile, PeerId, PeerProfile, Rejection};
+use crate::watch::{Watch, WatchCount, Watching};
+use crate::{GroupId, GroupProfile, PeerId, PeerProfile, Rejection, ShardId};
+
+pub(crate) use walk::routes_now;
 
 /// What becomes of a peer's paths.
 #[derive(Clone, Debug)]
@@ -62,6 +65,26 @@ pub struct Proposal {
     pub routes: Vec<ProposedRoute>,
     /// Whose routes are to be listed, not only counted.
     pub list: Option<PeerId>,
+    /// What is counted as it is, and as it would be.
+    pub watches: Vec<Watch>,
+    /// By shard, [`Shard::stirred`] of the last count: where it is the same, nothing is counted again.
+    pub stirred: Vec<Option<u64>>,
+}
+
+impl Proposal {
+    /// True where it would change nothing.
+    fn is_nothing(&self) -> bool {
+        let Proposal {
+            peers,
+            groups,
+            leaving,
+            routes,
+            list: _,
+            watches: _,
+            stirred: _,
+        } = self;
+        peers.is_empty() && groups.is_empty() && leaving.is_empty() && routes.is_empty()
+    }
 }
 
 /// What would become of the paths of a peer and family.
@@ -103,6 +126,21 @@ pub struct Foreseen {
     pub imports: Vec<(PeerId, [ImportCount; 2])>,
     /// By family, what is advertised to it.
     pub exports: Vec<(PeerId, [ExportCount; 2])>,
+    /// What is watched; `None` where it is as it was.
+    pub watched: Option<Watchings>,
+}
+
+/// What a shard has of each watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watchings {
+    /// Which shard.
+    pub shard: ShardId,
+    /// As it is.
+    pub now: Vec<WatchCount>,
+    /// What the proposal adds.
+    pub then: Vec<WatchCount>,
+    /// [`Shard::stirred`] when the count began.
+    pub stirred: Option<u64>,
 }
 
 /// A route of the listed peer that changes.
@@ -148,13 +186,26 @@ pub struct Foresight {
     imports: Vec<[ImportCount; 2]>,
     exports: Vec<[ExportCount; 2]>,
     rows: Vec<PlanRow>,
+    /// The count of what is watched as it is, while it goes on.
+    watching: Option<Watching>,
+    watched: Vec<WatchCount>,
+    watched_then: Vec<WatchCount>,
+    stirred: Option<u64>,
+    /// The shard, where what is watched was counted; `None`: it is as it was.
+    counted: Option<ShardId>,
 }
 
 impl Foresight {
     /// Nothing looked at yet. `seed` and `shards` are those that ingress splits prefixes by.
     #[must_use]
     pub fn new(proposal: Arc<Proposal>, seed: u64, shards: usize) -> Self {
+        let watched = WatchCount::none(&proposal.watches);
         Foresight {
+            watching: (!watched.is_empty()).then(Watching::default),
+            watched_then: watched.clone(),
+            watched,
+            stirred: None,
+            counted: None,
             proposal,
             split: (seed, shards.max(1)),
             cursor: crate::QueryCursor::default(),
@@ -189,6 +240,12 @@ impl Foresight {
         Foreseen {
             imports: some(&self.imports),
             exports: some(&self.exports),
+            watched: self.counted.map(|shard| Watchings {
+                shard,
+                now: self.watched.clone(),
+                then: self.watched_then.clone(),
+                stirred: self.stirred,
+            }),
         }
     }
 }

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             let _ = said.print();
             let command = std::env::args().nth(1).unwrap_or_default();
             // There 2 says that something would change.
-            let compares = ["plan", "diff", "rollback"].contains(&command.as_str());
+            let compares = ["plan", "diff", "rollback", "show"].contains(&command.as_str());
             return match (said.use_stderr(), compares) {
                 (false, _) => ExitCode::SUCCESS,
                 (true, true) => ExitCode::FAILURE,
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Serve(args) => thruway::serve::serve(&args).map(done),
-        Command::Show(args) => thruway::show::show(&args).map(done),
+        Command::Show(args) => thruway::show::show(&args),
         Command::Explain(args) => thruway::show::explain(&args).map(done),
         Command::Exchange(args) => thruway::show::exchange(&args).map(done),
         Command::Plan(args) => thruway::show::plan(&args),

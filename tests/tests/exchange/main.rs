@@ -2,6 +2,7 @@
 
 mod api;
 mod choice;
+mod expect;
 mod instances;
 mod limits;
 mod matrix;

@@ -6,6 +6,7 @@
 
 mod compare;
 mod policies;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,6 +25,7 @@ use thruway_tests::sim::model::octets;
 use thruway_tests::sim::rng::Rng;
 use thruway_tests::sim::world::{SERVER_AS, Shape, World};
 use thruway_wire::{Asn, Community, Family, FamilySet};
+use watched::Watching;
 
 /// Seeds that CI plays.
 const SEEDS: u64 = 200;
@@ -403,10 +405,13 @@ fn step(world: &mut World, rng: &mut Rng, policies: &Policies, what: &str) -> Se
     let listed = world.stations[rng.below(world.stations.len())].peer;
     let mut proposal = propose(&outlooks, &[], Some(next.matrix));
     proposal.list = Some(listed);
+    let watching = Watching::new(world, rng);
+    proposal.watches = watching.watches();
     let (foreseen, rows) = world.plan(proposal);
     let before = (told(world), taken(world));
     make(world, &next, &outlooks);
     let after = (told(world), taken(world));
+    watching.check(world, &foreseen, &before.0, what);
     let reset = |outlook: &&Outlook| outlook.comes == Some(Comes::Reset);
     let renumbered = outlooks.iter().filter(reset).any(|outlook| {
         let station = world.stations.iter().find(|it| it.peer == outlook.peer);

@@ -544,3 +544,85 @@ fn a_proposal_names_no_files_and_pipes_are_none() {
     let faults = Config::parse(&path, &set("pipe")).unwrap_err().to_string();
     assert_eq!(faults.matches("no regular file").count(), 3, "{faults}");
 }
+
+/// An expectation about the client of `peer_with`, with some lines of keys; they start in line 13.
+fn expect(keys: &str) -> String {
+    let peer = peer_with(
+        "name = \"c1\"\nrole = \"route-server-client\"\nimport = \"accept\"\nexport = \"accept\"",
+    );
+    format!("{peer}[[expect]]\nname = \"e\"\n{keys}\n")
+}
+
+#[test]
+fn an_expectation_says_one_thing_of_those_who_are_there() {
+    let wrong = |keys: &str| parse(&expect(keys)).unwrap_err().join("\n");
+    for (keys, text) in [
+        ("", "it needs one of `advertised-to`"),
+        (
+            "advertised-to = \"c1\"\nsessions = \"c1\"",
+            "it needs one of",
+        ),
+        (
+            "advertised-to = \"c2\"",
+            "no peer, NVA or gateway has the name `c2`; did you mean `c1`?",
+        ),
+        ("advertised-to = \"kind:nva\"", "mode `exchange`"),
+        ("advertised-to = \"kind:vnp\"", "no kind has the name `vnp`"),
+        ("accepted-from = \"c1\"", "needs `min` or `max`"),
+        (
+            "never-advertised-to = \"c1\"\nmax = 3",
+            "`min` and `max` go with",
+        ),
+        ("advertised-to = \"c1\"\nmin = 4\nmax = 3", "can never hold"),
+        (
+            "prefix = \"10.0.0.0/8\"\nwithin = \"10.0.0.0/8\"\nbest-from = \"c1\"",
+            "not both",
+        ),
+        (
+            "sessions = \"c1\"\nprefix = \"10.0.0.0/8\"",
+            "about no prefix",
+        ),
+        (
+            "best-from = \"c1\"\nlearned-from = \"c1\"",
+            "goes with `advertised-to`",
+        ),
+        ("advertised-to = []", "the list is empty"),
+        (
+            "advertisedto = \"c1\"",
+            "unknown key; did you mean `advertised-to`?",
+        ),
+    ] {
+        let found = wrong(keys);
+        assert!(found.contains(text), "{keys}: {found}");
+        assert!(found.starts_with("t.toml:1"), "the line: {found}");
+    }
+    let twice = format!(
+        "{}[[expect]]\nname = \"e\"\nsessions = \"c1\"\n",
+        expect("sessions = \"c1\"")
+    );
+    assert!(parse(&twice).unwrap_err()[0].contains("the same name"));
+}
+
+#[test]
+fn what_can_never_hold_is_said() {
+    let warned = |text: &str| {
+        let warnings = parse(text).unwrap().warnings;
+        warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_eq!(warned(&expect("advertised-to = \"c1\"")), "");
+    let deaf =
+        expect("advertised-to = \"c1\"").replace("export = \"accept\"", "export = \"reject\"");
+    assert!(warned(&deaf).contains("it can never hold of c1: nothing is advertised to `c1`"));
+    let mute = expect("accepted-from = \"all\"\nmin = 1")
+        .replace("import = \"accept\"", "import = \"reject\"");
+    assert!(warned(&mute).contains("nothing is accepted from `c1`"));
+    let both = format!(
+        "{}[[expect]]\nname = \"f\"\nwithin = \"10.0.0.0/8\"\nnever-advertised-to = \"all\"\n",
+        expect("prefix = \"10.1.0.0/16\"\nadvertised-to = \"c1\"")
+    );
+    assert!(warned(&both).contains("it and `f` can never both hold"));
+}

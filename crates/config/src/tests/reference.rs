@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::exchange::keys::{
     GatewayKeys, HostsKeys, NvaKeys, PeeredKeys, SESSION_KEYS, SwitchKeys, VnetKeys,
 };
+use super::super::expect::ExpectKeys;
 use super::super::load::TOP_KEYS;
 use super::super::peer::{
     AddPathKeys, MaxAdvertisedKeys, MaxPrefixKeys, Md5Keys, PeerKeys, PeerOnly, RestartKeys,
@@ -23,6 +24,7 @@ fn tables() -> Vec<(&'static str, Vec<&'static str>)> {
     let peer = [PeerOnly::KEYS, PeerKeys::KEYS].concat();
     vec![
         ("`[server]`", ServerKeys::KEYS.to_vec()),
+        ("`[[expect]]`", ExpectKeys::KEYS.to_vec()),
         ("`[vnet]`", VnetKeys::KEYS.to_vec()),
         ("`vnet.peered`", PeeredKeys::KEYS.to_vec()),
         ("`[route-exchange]`", SwitchKeys::KEYS.to_vec()),

@@ -7,6 +7,7 @@ use thruway_wire::{FamilySet, Ipv4Prefix, Ipv6Prefix, Nlri};
 
 use crate::adj_rib_in::peers::{Life, Peers};
 use crate::adj_rib_out::group::Group;
+use crate::adj_rib_out::groups::Tables;
 use crate::core::Core;
 use crate::plan::{Fate, Proposal, ProposedGroup};
 use crate::table::paths::{Digest, Path, Tag};
@@ -28,6 +29,8 @@ pub(super) struct Shadow {
     looks: u32,
     pub(super) core: Core,
     pub(super) groups: Vec<ShadowGroup>,
+    /// Whose routes receivers would be advertised of the slot, where that was found anew.
+    pub(super) told: Vec<(PeerId, Vec<PeerId>)>,
     v4: Table<Ipv4Prefix>,
     v6: Table<Ipv6Prefix>,
     /// By peer: what changes.
@@ -69,17 +72,27 @@ pub(super) struct Verdict {
 /// A family's table in the shadow.
 pub(super) trait ShadowKey: TableKey {
     fn room(shadow: &mut Shadow) -> (&mut Table<Self>, &mut Core, &mut Vec<ShadowGroup>);
+    /// The live one.
+    fn live(tables: &Tables) -> &Table<Self>;
 }
 
 impl ShadowKey for Ipv4Prefix {
     fn room(shadow: &mut Shadow) -> (&mut Table<Self>, &mut Core, &mut Vec<ShadowGroup>) {
         (&mut shadow.v4, &mut shadow.core, &mut shadow.groups)
     }
+
+    fn live(tables: &Tables) -> &Table<Self> {
+        &tables.v4
+    }
 }
 
 impl ShadowKey for Ipv6Prefix {
     fn room(shadow: &mut Shadow) -> (&mut Table<Self>, &mut Core, &mut Vec<ShadowGroup>) {
         (&mut shadow.v6, &mut shadow.core, &mut shadow.groups)
+    }
+
+    fn live(tables: &Tables) -> &Table<Self> {
+        &tables.v6
     }
 }
 
@@ -110,6 +123,7 @@ impl Shadow {
             core,
             any_group: groups.iter().any(|group| group.differs) || !proposal.leaving.is_empty(),
             groups,
+            told: Vec::new(),
             v4: Table::new(0),
             v6: Table::new(0),
             changes,

@@ -14,7 +14,8 @@ use crate::core::Core;
 use crate::limits::WORKERS_MAX;
 use crate::plan::shadow::{Shadow, ShadowGroup, ShadowKey, Verdict, same_bytes};
 use crate::plan::{Foresight, PlanRow, place};
-use crate::table::Table;
+use crate::table::{Table, TableKey};
+use crate::watch::{self, Facts};
 use crate::{Handle, PeerId, QueryCursor, Rejection, Shard, shard_of};
 
 /// A route that a receiver has or would have: its identifier, its set, whose it is.
@@ -23,12 +24,40 @@ type Route = (u32, Handle, PeerId);
 impl Shard {
     /// Goes on with a walk, `budget` slots at most. True where it is complete.
     pub fn foresee(&self, walk: &mut Foresight, budget: u32) -> bool {
+        if !self.watch_now(walk, budget) {
+            return false;
+        }
         let proposal = walk.proposal.clone();
+        if proposal.is_nothing() {
+            return true;
+        }
         let kept = walk.shadow.take().filter(|shadow| shadow.still_holds(self));
         let mut shadow = kept.unwrap_or_else(|| Box::new(Shadow::new(self, &proposal)));
         let done = self.foresee_slice(&mut shadow, walk, budget);
         walk.shadow = (!done).then_some(shadow);
         done
+    }
+
+    /// Goes on with the count of what is watched as it is. True where it is complete.
+    fn watch_now(&self, walk: &mut Foresight, budget: u32) -> bool {
+        let Some(watching) = &mut walk.watching else {
+            return true;
+        };
+        let stirred = self.stirred();
+        let known = walk.proposal.stirred.get(self.id().index()).copied();
+        let begun = walk.counted.is_some();
+        if begun || stirred.is_none() || known.flatten() != stirred {
+            if !begun {
+                walk.counted = Some(self.id());
+                walk.stirred = stirred;
+            }
+            let watches = &walk.proposal.watches;
+            if !self.watch(watching, watches, &mut walk.watched, budget) {
+                return false;
+            }
+        }
+        walk.watching = None;
+        true
     }
 
     fn foresee_slice(&self, shadow: &mut Shadow, walk: &mut Foresight, budget: u32) -> bool {
@@ -190,11 +219,20 @@ impl Shard {
             }
         }
         let slot = shadow.fill(prefix, verdicts);
+        let watches = walk.proposal.clone();
+        let watched = watches
+            .watches
+            .iter()
+            .any(|it| it.extent.has(prefix.into()));
+        shadow.told.clear();
         let mut groups = std::mem::take(&mut shadow.groups);
         for group in groups.iter_mut().filter(|group| differs || group.differs) {
             self.weigh_group(shadow, walk, (prefix, live, slot), group);
         }
         shadow.groups = groups;
+        if watched {
+            self.watch_then(shadow, walk, (prefix, live, slot));
+        }
         if let Some(slot) = slot {
             shadow.clear::<P>(slot);
         }
@@ -207,6 +245,53 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Counts what is watched of a prefix out as it is, and in as it would be.
+    fn watch_then<P: ShadowKey>(
+        &self,
+        shadow: &mut Shadow,
+        walk: &mut Foresight,
+        (prefix, live, slot): (P, Option<u32>, Option<u32>),
+    ) {
+        let proposal = walk.proposal.clone();
+        let told = |receiver| live.map_or_else(Vec::new, |live| self.told::<P>(live, receiver));
+        let mut candidates = Vec::new();
+        let (accepted, best) = match (live, P::live(&self.tables)) {
+            (Some(live), table) => watch::sources(&self.core, table, live, &mut candidates),
+            (None, _) => (Vec::new(), None),
+        };
+        let now = Facts {
+            prefix: prefix.into(),
+            accepted: &accepted,
+            best,
+            told: &told,
+        };
+        watch::count(&mut walk.watched_then, &proposal.watches, &now, -1);
+        let told_then = std::mem::take(&mut shadow.told);
+        let then = |receiver: (PeerId, Option<crate::GroupId>)| {
+            let is = |(peer, _): &&(PeerId, _)| *peer == receiver.0;
+            if proposal.leaving.iter().any(|it| it.0 == receiver.0) {
+                return Vec::new();
+            }
+            let known = told_then.iter().find(is);
+            known.map_or_else(
+                || told(receiver),
+                |(_, sources): &(_, Vec<PeerId>)| sources.clone(),
+            )
+        };
+        let (table, core, _) = P::room(shadow);
+        let (accepted, best) = match slot {
+            Some(slot) => watch::sources(core, table, slot, &mut candidates),
+            None => (Vec::new(), None),
+        };
+        let facts = Facts {
+            prefix: prefix.into(),
+            accepted: &accepted,
+            best,
+            told: &then,
+        };
+        watch::count(&mut walk.watched_then, &proposal.watches, &facts, 1);
     }
 
     fn count_import(&self, shadow: &Shadow, walk: &mut Foresight, prefix: Prefix, path: &Verdict) {
@@ -302,6 +387,10 @@ impl Shard {
                 } else {
                     routes_of(&one, *peer)
                 };
+                if !walk.watched.is_empty() {
+                    let sources = then.iter().map(|(_, _, source)| *source).collect();
+                    shadow.told.push((*peer, sources));
+                }
                 let then = (&group.group, then);
                 self.count_export(shadow, walk, prefix, *peer, (today, &now), Some(&then));
             }
@@ -404,7 +493,7 @@ fn same_on_wire<P: ShadowKey>(
 }
 
 /// What a member of a group was advertised of a slot.
-fn routes_now<P: ShadowKey>(group: &Group, slot: u32, peer: PeerId) -> Vec<Route> {
+pub(crate) fn routes_now<P: TableKey>(group: &Group, slot: u32, peer: PeerId) -> Vec<Route> {
     if group.is_many(P::INDEX) {
         let sent = group.sent.get(P::INDEX).map_or(&[][..], |it| it.get(slot));
         return routes_sent(sent, peer);

@@ -25,6 +25,9 @@ struct ChangeArgs {
     /// What to say of it in the history
     #[arg(long, value_name = "TEXT", default_value = "")]
     comment: String,
+    /// Make it although it breaks what is expected (`[[expect]]`); the history says so
+    #[arg(long)]
+    force: bool,
 }
 
 impl ChangeArgs {
@@ -33,6 +36,9 @@ impl ChangeArgs {
         let mut text = format!("comment={}", encode(&self.comment));
         if let Some(confirm) = self.confirm {
             text += &format!("&confirm={}", confirm.as_secs());
+        }
+        if self.force {
+            text += "&force=true";
         }
         text
     }
@@ -105,6 +111,9 @@ fn report_text(report: &ReloadReport, all: bool) -> String {
     }
     if !report.exchange.is_empty() {
         text += &format!("\nvirtual network: {}", short(&report.exchange, all));
+    }
+    if !report.broken.is_empty() {
+        text += &format!("\nexpectations broken: {}", short(&report.broken, all));
     }
     if let Some(number) = report.number {
         text += &format!("\nconfiguration: {number}");

@@ -2,12 +2,14 @@
 
 mod change;
 mod exchange;
+mod expect;
 mod instances;
 mod plan;
 mod server;
 mod tables;
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -21,6 +23,9 @@ pub use self::exchange::{ExchangeArgs, exchange};
 pub use self::instances::InstancesArgs;
 pub use self::plan::{CheckCommand, PlanArgs, check, plan};
 pub use self::server::ServerArgs;
+
+/// Something that is expected is broken.
+const BROKEN: u8 = 2;
 
 /// `thruway show`.
 #[derive(Args, Debug)]
@@ -57,6 +62,8 @@ enum What {
         /// Only within this prefix, or the longest match of an address.
         prefix: Option<String>,
     },
+    /// What must stay true of the network, and whether it is. Status 2: something is broken.
+    Expectations,
     /// What happens from now on, a line each, until interrupted.
     Events,
     /// Routes: all, those of one prefix, or of the best match of an address.
@@ -94,15 +101,19 @@ pub struct ExplainArgs {
     server: ServerArgs,
 }
 
-/// Runs `thruway show`.
+/// Runs `thruway show`: status 2 where something that is expected is broken.
 ///
 /// # Errors
 /// What the server says, or that there is none.
-pub fn show(args: &ShowArgs) -> Result<()> {
+pub fn show(args: &ShowArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let client = args.server.client();
         let json = args.server.json;
-        match &args.what {
+        let done = match &args.what {
+            What::Expectations => {
+                let all = expect::show(&client, json).await?;
+                return Ok(ExitCode::from(if all { 0 } else { BROKEN }));
+            }
             What::Status => status(&client, json).await,
             What::Peers => peers(&client, json).await,
             What::Exchange => exchange::show(&client, json).await,
@@ -135,7 +146,8 @@ pub fn show(args: &ShowArgs) -> Result<()> {
                 let path = with_filter(path, prefix.as_deref(), *longer, family.as_deref());
                 routes(&client, &path, json).await
             }
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     })
 }
 

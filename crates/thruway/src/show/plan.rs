@@ -171,6 +171,7 @@ pub(super) fn text(plan: &Plan, all: bool) -> String {
         (!names.is_empty()).then(|| format!("{what}: {}", short(names, all)))
     };
     lines.extend(listed("policies", &plan.policies));
+    lines.extend(listed("expectations changed", &plan.expect));
     lines.extend(listed("VNet prefixes added", &plan.vnet_added));
     lines.extend(listed("VNet prefixes removed", &plan.vnet_removed));
     if let Some(Move { from, to }) = &plan.switch {
@@ -198,6 +199,10 @@ pub(super) fn text(plan: &Plan, all: bool) -> String {
         if plan.not_listed > 0 {
             lines.push(format!("and {} more", number(plan.not_listed)));
         }
+    }
+    if !plan.expectations.is_empty() {
+        lines.push(String::new());
+        lines.extend(super::expect::planned(&plan.expectations));
     }
     let shown: Vec<&LimitForecast> = plan
         .limits
