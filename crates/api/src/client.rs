@@ -1,14 +1,17 @@
 //! Asks a running server, over its Unix socket or over TCP.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::{AlertDescription, ClientConfig};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 use crate::Failure;
 
@@ -16,6 +19,7 @@ use crate::Failure;
 pub struct Client {
     target: Target,
     token: Option<String>,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 enum Target {
@@ -39,6 +43,7 @@ impl Client {
         Client {
             target: Target::Tcp(address.to_owned()),
             token: None,
+            tls: None,
         }
     }
 
@@ -48,10 +53,16 @@ impl Client {
         Client { token, ..self }
     }
 
+    /// The same over TLS: whom it believes, and what it shows.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<ClientConfig>>) -> Self {
+        Client { tls, ..self }
+    }
+
     /// True where nobody else on the way reads what is said.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        matches!(self.target, Target::Socket(_))
+        matches!(self.target, Target::Socket(_)) || self.tls.is_some()
     }
 
     /// The server with this Unix socket.
@@ -60,6 +71,7 @@ impl Client {
         Client {
             target: Target::Socket(socket.to_owned()),
             token: None,
+            tls: None,
         }
     }
 
@@ -148,8 +160,17 @@ impl Client {
                     .await
                     .with_context(|| format!("no server answers at {addr}"))?;
                 // The server knows its addresses, but not every name of them.
-                let addr = stream.peer_addr()?.to_string();
-                exchange(stream, &addr, self.token.as_deref(), (method, path, body)).await?
+                let host = stream.peer_addr()?.to_string();
+                let (token, ask) = (self.token.as_deref(), (method, path, body));
+                match &self.tls {
+                    None => exchange(stream, &host, token, ask).await?,
+                    Some(tls) => {
+                        let name = thruway_tls::name_of(addr).map_err(|why| anyhow!(why))?;
+                        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+                        let stream = stream.await.with_context(|| format!("TLS with {addr}"))?;
+                        exchange(stream, &host, token, ask).await?
+                    }
+                }
             }
         };
         if response.status().is_success() {
@@ -194,7 +215,37 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         None => request,
     };
     let request = request.body(Full::<Bytes>::from(body))?;
-    Ok(sender.send_request(request).await?)
+    // With TLS 1.3 a client learns here that its certificate was not taken.
+    sender.send_request(request).await.map_err(|error| {
+        let ended = "the server ended the connection before it answered";
+        match alert(&error) {
+            Some(why) => anyhow!(why),
+            None => anyhow!(error).context(ended),
+        }
+    })
+}
+
+/// What a server's TLS alert means to whoever shows certificates.
+fn alert(error: &hyper::Error) -> Option<&'static str> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(std::io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::AlertReceived(alert)) = inner {
+            return Some(match alert {
+                AlertDescription::CertificateRequired => {
+                    "the server takes nobody without a certificate (--certificate, --key)"
+                }
+                AlertDescription::CertificateExpired => {
+                    "the server says that the certificate has expired"
+                }
+                _ => "the server does not take this certificate: none of its CAs signed it",
+            });
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Percent-encodes one part of a URL.

@@ -1,9 +1,11 @@
 //! Every key with what a change of it does: the one source for `reload`, `plan`, `check` and the reference.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::shown::Shown;
-use super::{Exchange, HostsConfig, MaxPrefixes, Peer, Server};
+use super::{ApiTls, Exchange, HostsConfig, MaxPrefixes, Peer, Server};
 
 /// When a changed key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -203,6 +205,14 @@ pub(super) const PEER: &[Key<Peer>] = &[
     key!("alternatives", Routes, export.alternatives),
 ];
 
+fn tls(of: &Server, file: impl Fn(&ApiTls) -> &PathBuf) -> Option<PathBuf> {
+    of.api_tls.as_ref().map(|tls| file(tls).clone())
+}
+
+fn client_ca(of: &Server) -> Option<PathBuf> {
+    of.api_tls.as_ref()?.client_ca.clone()
+}
+
 /// Every key of the server.
 pub(super) const SERVER: &[Key<Server>] = &[
     key!("mode", Restart, mode),
@@ -212,6 +222,24 @@ pub(super) const SERVER: &[Key<Server>] = &[
     key!("api", Restart, api),
     key!("api-hosts", AtOnce, api_hosts),
     key!("api-tokens", AtOnce, api_tokens),
+    key!(
+        "api-certificate",
+        AtOnce,
+        |old, new| tls(old, |it| &it.certificate) == tls(new, |it| &it.certificate),
+        |of| tls(of, |it| &it.certificate).shown()
+    ),
+    key!(
+        "api-key",
+        AtOnce,
+        |old, new| tls(old, |it| &it.key) == tls(new, |it| &it.key),
+        |of| tls(of, |it| &it.key).shown()
+    ),
+    key!(
+        "api-client-ca",
+        AtOnce,
+        |old, new| client_ca(old) == client_ca(new),
+        |of| client_ca(of).shown()
+    ),
     key!("api-socket", Restart, api_socket),
     key!(
         "api-socket-mode",

@@ -36,8 +36,9 @@ pub use expect::{Bounds, Claim, Expect, Who};
 pub use inline::{InlineError, SelfContained, self_contained};
 pub use keys::Effect;
 pub use model::{
-    Config, Connection, Exchange, Export, Gateway, GracefulRestart, HostsConfig, Import, LogLevel,
-    MaxPrefixes, Mode, NextHopRule, Nva, Peer, Secret, Server, Session, Target, Transport,
+    ApiTls, Config, Connection, Exchange, Export, Gateway, GracefulRestart, HostsConfig, Import,
+    LogLevel, MaxPrefixes, Mode, NextHopRule, Nva, Peer, Secret, Server, Session, Target,
+    Transport,
 };
 pub use problem::{ConfigErrors, Problem};
 pub use server::default_api_socket;

@@ -41,6 +41,17 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
+/// TLS of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiTls {
+    /// The server's certificate and those up to its CA's.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The CAs of clients' certificates.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -58,6 +69,8 @@ pub struct Server {
     pub api_hosts: Vec<String>,
     /// The file of those who may come over TCP; `None`: whoever is on the machine may ask.
     pub api_tokens: Option<PathBuf>,
+    /// TLS over TCP; `None`: plain HTTP.
+    pub api_tls: Option<ApiTls>,
     /// The Unix socket of the API.
     pub api_socket: PathBuf,
     /// Its mode: who may open it may do everything.

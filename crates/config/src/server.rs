@@ -10,7 +10,7 @@ use thruway_wire::{Asn, RouterId};
 
 use super::reader::{Reader, Section, Spot, keys};
 use super::value::{BGP_PORT, FileMode, HostName, Listen, Many};
-use super::{LogLevel, Mode, Server, Transport};
+use super::{ApiTls, LogLevel, Mode, Server, Transport};
 
 keys! {
     /// Keys of `[server]`.
@@ -22,6 +22,9 @@ keys! {
         api: SocketAddr = "api",
         api_hosts: Many<HostName> = "api-hosts",
         api_tokens: PathBuf = "api-tokens",
+        api_certificate: PathBuf = "api-certificate",
+        api_key: PathBuf = "api-key",
+        api_client_ca: PathBuf = "api-client-ca",
         api_socket: PathBuf = "api-socket",
         api_socket_mode: FileMode = "api-socket-mode",
         api_socket_group: String = "api-socket-group",
@@ -72,7 +75,17 @@ pub(super) fn read(section: Option<&Section<'_>>, reader: &mut Reader) -> Option
         asn,
         router_id,
         listen,
-        api: api(keys.api, keys.api_tokens.is_some(), reader),
+        api: api(
+            keys.api,
+            keys.api_tokens.is_some() || keys.api_client_ca.is_some(),
+            reader,
+        ),
+        api_tls: tls(
+            keys.api_certificate,
+            keys.api_key,
+            keys.api_client_ca,
+            reader,
+        ),
         api_hosts,
         api_tokens: keys.api_tokens.map(|path| reader.folder().join(path.value)),
         api_socket: value(keys.api_socket).unwrap_or_else(default_api_socket),
@@ -132,6 +145,32 @@ fn listen(keys: Option<Spot<Many<Listen>>>, reader: &mut Reader) -> Vec<SocketAd
     listen
 }
 
+/// The server's own certificate, and the CA of its clients'.
+fn tls(
+    certificate: Option<Spot<PathBuf>>,
+    key: Option<Spot<PathBuf>>,
+    client_ca: Option<Spot<PathBuf>>,
+    reader: &mut Reader,
+) -> Option<ApiTls> {
+    let path = |spot: Spot<PathBuf>| reader.folder().join(spot.value);
+    match (certificate, key, client_ca) {
+        (Some(certificate), Some(key), ca) => Some(ApiTls {
+            certificate: path(certificate),
+            key: path(key),
+            client_ca: ca.map(path),
+        }),
+        (None, None, None) => None,
+        (Some(spot), None, _) => {
+            reader.error_at(&spot, "it needs `api-key` beside it");
+            None
+        }
+        (None, Some(spot), _) | (None, None, Some(spot)) => {
+            reader.error_at(&spot, "it needs `api-certificate` and `api-key` beside it");
+            None
+        }
+    }
+}
+
 /// Where to listen for HTTP: on the machine itself, or for who shows a token.
 fn api(key: Option<Spot<SocketAddr>>, tokens: bool, reader: &mut Reader) -> Option<SocketAddr> {
     let spot = key?;
@@ -139,7 +178,7 @@ fn api(key: Option<Spot<SocketAddr>>, tokens: bool, reader: &mut Reader) -> Opti
     if !tokens && !addr.ip().to_canonical().is_loopback() {
         let message = format!(
             "anybody who reaches {addr} could ask: name a file of tokens with `api-tokens` (`thruway token add` \
-             makes them), or listen on a loopback address, which serves readers only"
+             makes them) or a CA of certificates with `api-client-ca`, or listen on a loopback address, which serves readers only"
         );
         reader.error_at(&spot, message);
     }

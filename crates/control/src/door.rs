@@ -26,6 +26,8 @@ pub(super) enum Reason {
     Origin,
     /// It showed no token, or one that is not taken.
     Token,
+    /// It spoke no TLS that is spoken here, or showed no certificate that is taken.
+    Tls,
     /// Its role does not reach so far.
     Role,
     /// No request came.
@@ -41,12 +43,13 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Reason, &'static str); 11] = [
+    const ALL: [(Reason, &'static str); 12] = [
         (Reason::Connections, "connections"),
         (Reason::Address, "address"),
         (Reason::Host, "host"),
         (Reason::Origin, "origin"),
         (Reason::Token, "token"),
+        (Reason::Tls, "tls"),
         (Reason::Role, "role"),
         (Reason::Idle, "idle"),
         (Reason::SlowHead, "slow_head"),

@@ -22,12 +22,14 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::{SendFlags, sockopt};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::TlsAcceptor;
 
 use super::access;
-use super::door::{Door, Reason, Site};
+use super::door::{Door, Entry, Reason, Site};
 use super::http;
 use super::limits::{
     ACCEPT_REST, BACKLOG, BUFFER_BYTES, KEEPALIVE, PIECE_BYTES, SEND_BUFFER_BYTES,
@@ -94,8 +96,8 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
             loop {
                 match tcp.accept().await {
                     Ok((stream, from)) => {
-                        let end = End::Tcp(from);
-                        take(stream, Some(source(from.ip())), end, &for_tcp, &app);
+                        let from = (from, for_tcp.server.tls());
+                        take_tcp(stream, from, &for_tcp, &app);
                     }
                     Err(error) => rest(&error).await,
                 }
@@ -109,7 +111,10 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
                 Ok((stream, _)) => {
                     let end = End::Unix(unix_asker(&stream));
                     let _ = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
-                    take(stream, None, end, &for_unix, &app);
+                    if let Some(entry) = enter(&stream, None, &for_unix) {
+                        let (io, pulse) = timed(stream, &for_unix);
+                        tokio::spawn(serve(io, end, pulse, for_unix.clone(), app.clone(), entry));
+                    }
                 }
                 Err(error) => rest(&error).await,
             }
@@ -121,14 +126,15 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
 #[derive(Debug)]
 pub(super) enum End {
     Unix(Asker),
-    Tcp(SocketAddr),
+    /// The digest of the certificate that it showed, where it did.
+    Tcp(SocketAddr, Option<String>),
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::Unix(asker) => asker.fmt(f),
-            End::Tcp(from) => from.fmt(f),
+            End::Tcp(from, _) => from.fmt(f),
         }
     }
 }
@@ -151,29 +157,69 @@ async fn rest(error: &io::Error) {
     }
 }
 
-/// Serves a connection, or closes it.
-fn take<S>(stream: S, from: Option<IpAddr>, end: End, site: &Site, app: &Router)
-where
-    S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
-{
-    let entry = match site.door.enter(from) {
-        Ok(entry) => entry,
+/// A connection's place; one beyond the bounds is told so and closed.
+fn enter(stream: &impl AsFd, from: Option<IpAddr>, site: &Site) -> Option<Entry> {
+    match site.door.enter(from) {
+        Ok(entry) => Some(entry),
         Err(reason) => {
             site.door.count(reason);
             // Its buffer is empty: this waits for nothing.
-            let _ = rustix::net::send(&stream, FULL, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-            return;
+            let _ = rustix::net::send(stream, FULL, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+            None
         }
-    };
+    }
+}
+
+fn timed<S: AsFd>(stream: S, site: &Site) -> (Timed<S>, Arc<Pulse>) {
     let pulse = Arc::new(Pulse::default());
-    let io = TokioIo::new(Timed::new(
-        stream,
-        Arc::clone(&site.door),
-        Arc::clone(&pulse),
-    ));
+    let timed = Timed::new(stream, Arc::clone(&site.door), Arc::clone(&pulse));
+    (timed, pulse)
+}
+
+/// Serves a connection over TCP, or closes it. The time for a request's head is that for the handshake too.
+fn take_tcp(
+    stream: TcpStream,
+    (from, tls): (SocketAddr, Option<Arc<ServerConfig>>),
+    site: &Site,
+    app: &Router,
+) {
+    let Some(entry) = enter(&stream, Some(source(from.ip())), site) else {
+        return;
+    };
+    let (io, pulse) = timed(stream, site);
+    let (site, app) = (site.clone(), app.clone());
+    let Some(tls) = tls else {
+        tokio::spawn(serve(io, End::Tcp(from, None), pulse, site, app, entry));
+        return;
+    };
+    tokio::spawn(async move {
+        match TlsAcceptor::from(tls).accept(io).await {
+            Ok(io) => {
+                let shown = io.get_ref().1.peer_certificates();
+                let shown = shown.and_then(<[_]>::first).map(thruway_tls::fingerprint);
+                serve(io, End::Tcp(from, shown), pulse, site, app, entry).await;
+            }
+            Err(error) => {
+                site.door.count(Reason::Tls);
+                let what = Change {
+                    changes: false,
+                    what: "a TLS handshake".to_owned(),
+                };
+                let why = error.to_string();
+                site.refusals.note(&End::Tcp(from, None), &what, &why);
+            }
+        }
+    });
+}
+
+/// Answers the requests of a connection until it ends.
+async fn serve<S>(io: S, end: End, pulse: Arc<Pulse>, site: Site, app: Router, entry: Entry)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = Answering {
-        app: app.clone(),
-        site: site.clone(),
+        app,
+        site,
         end: Arc::new(end),
         pulse,
     };
@@ -181,13 +227,11 @@ where
         // Its own time limit would close idle connections as early as slow heads.
         .header_read_timeout(None::<std::time::Duration>)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(io, service);
-    tokio::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::debug!(%error, "a connection of the API ended");
-        }
-        drop(entry);
-    });
+        .serve_connection(TokioIo::new(io), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection of the API ended");
+    }
+    drop(entry);
 }
 
 /// Answers the requests of one connection.
@@ -280,9 +324,15 @@ fn allowed(site: &Site, request: &Request<Incoming>) -> Result<(), Problem> {
 fn welcome(site: &Site, end: &End, request: &Request<Incoming>) -> Result<Asker, Problem> {
     let asker = match end {
         End::Unix(asker) => asker.clone(),
-        End::Tcp(from) => {
+        End::Tcp(from, certificate) => {
             let now = time_text(SystemTime::now());
-            let asker = who::over_tcp(&*site.server, &from.to_string(), request.headers(), &now);
+            let asker = who::over_tcp(
+                &*site.server,
+                &from.to_string(),
+                certificate.as_deref(),
+                request.headers(),
+                &now,
+            );
             asker.map_err(|stopped| {
                 site.door.count(Reason::Token);
                 Problem(stopped.status, stopped.why)
@@ -293,13 +343,13 @@ fn welcome(site: &Site, end: &End, request: &Request<Incoming>) -> Result<Asker,
     if !asker.may(needed) {
         site.door.count(Reason::Role);
         let how = match (end, site.server.tokens().is_some()) {
-            (End::Tcp(_), false) => ": without `api-tokens` TCP serves readers only",
+            (End::Tcp(_, None), false) => ": without `api-tokens` TCP serves readers only",
             _ => "",
         };
         let why = format!("{asker} may not: the role {needed} is needed{how}");
         return Err(Problem(StatusCode::FORBIDDEN, why));
     }
-    if matches!(end, End::Tcp(_)) && Change::of(request).changes {
+    if matches!(end, End::Tcp(..)) && Change::of(request).changes {
         json_only(request)?;
     }
     Ok(asker)

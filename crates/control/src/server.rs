@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use thruway_api::{
     ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsTotals,
     HostsView, Member, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route,
@@ -108,6 +109,9 @@ pub trait RouteServer: Send + Sync + 'static {
 
     /// Who may come over TCP; `None`: there are no tokens, and who comes from the machine itself may ask.
     fn tokens(&self) -> Option<Arc<Tokens>>;
+
+    /// TLS over TCP; `None`: plain HTTP.
+    fn tls(&self) -> Option<Arc<ServerConfig>>;
 
     /// The whole server.
     fn status(&self) -> Answer<'_, Status>;

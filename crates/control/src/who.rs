@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use thruway_tokens::{Role, Unwelcome};
+use thruway_tokens::{Role, Tokens, Unwelcome};
 
 use super::server::RouteServer;
 
@@ -37,15 +37,22 @@ pub(super) struct Stopped {
     pub(super) why: String,
 }
 
-/// Who asks over TCP: whoever shows a token, and from the machine itself anybody who only reads, where there are
+/// Who asks over TCP: whoever shows a token or a certificate, and from the machine itself anybody who only reads, where there are
 /// no tokens.
 pub(super) fn over_tcp(
     server: &dyn RouteServer,
     from: &str,
+    certificate: Option<&str>,
     headers: &HeaderMap,
     now: &str,
 ) -> Result<Asker, Stopped> {
-    let Some(tokens) = server.tokens() else {
+    let tokens = server.tokens();
+    if let Some(sha256) = certificate
+        && !headers.contains_key(header::AUTHORIZATION)
+    {
+        return certified(tokens.as_deref(), from, sha256, now);
+    }
+    let Some(tokens) = tokens else {
         // The address is one of the machine's own: others are refused at the start.
         return Ok(Asker::new(from.to_owned(), Role::Read));
     };
@@ -72,6 +79,31 @@ pub(super) fn over_tcp(
         )),
         Err(Unwelcome::Expired) => Err(stopped("the token has expired")),
         Err(Unwelcome::Unknown) => Err(stopped("nobody knows this token")),
+    }
+}
+
+/// Who shows a certificate of a CA that is believed: it may read, and more where the file of tokens says so.
+fn certified(
+    tokens: Option<&Tokens>,
+    from: &str,
+    sha256: &str,
+    now: &str,
+) -> Result<Asker, Stopped> {
+    let known = tokens.map(|tokens| tokens.find_certificate(sha256, now));
+    match known {
+        Some(Ok(token)) => {
+            let name = format!("{} from {from}", token.name);
+            Ok(Asker::new(name, token.role))
+        }
+        Some(Err(Unwelcome::Expired)) => Err(Stopped {
+            status: StatusCode::UNAUTHORIZED,
+            why: "the certificate's time in the file of tokens is over".to_owned(),
+        }),
+        Some(Err(Unwelcome::Unknown)) | None => {
+            let short = sha256.get(..16).unwrap_or(sha256);
+            let name = format!("certificate {short} from {from}");
+            Ok(Asker::new(name, Role::Read))
+        }
     }
 }
 

@@ -141,6 +141,10 @@ impl RouteServer for StandIn {
         None
     }
 
+    fn tls(&self) -> Option<std::sync::Arc<rustls::ServerConfig>> {
+        None
+    }
+
     fn status(&self) -> Answer<'_, Status> {
         Box::pin(async { Ok(status()) })
     }

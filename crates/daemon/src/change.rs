@@ -432,7 +432,7 @@ impl Daemon {
 
     /// Remembers a change and puts it in force.
     async fn make(&self, source: Source, change: &ChangeRequest) -> Result<ReloadReport> {
-        let tokens = Daemon::prepare(&source.config, &source.diff)?;
+        let access = Daemon::prepare(&source.config, &source.diff)?;
         let sha256 = digest(&source.text);
         let same = sha256 == self.changes.lock().sha256;
         let broken = self.broken_by(&source, change).await?;
@@ -441,7 +441,7 @@ impl Daemon {
             what += &format!("; by force, against {}", broken.join(", "));
         }
         if source.diff.is_empty() && same {
-            let mut report = self.put(source.config, &source.diff, tokens).await?;
+            let mut report = self.put(source.config, &source.diff, access).await?;
             report.number = Some(self.changes.lock().number);
             tracing::info!(
                 author = change.author,
@@ -458,7 +458,7 @@ impl Daemon {
             passed_over,
             ..
         } = source;
-        let put = self.put(config, &diff, tokens).await;
+        let put = self.put(config, &diff, access).await;
         self.give_back_memory().await;
         let mut report = match put {
             Ok(report) => report,
@@ -695,11 +695,11 @@ impl Daemon {
         let (config, diff) = aside(read)
             .await?
             .map_err(|errors| anyhow!("configuration {}: {errors}", pending.back_to))?;
-        let tokens = super::entry::tokens(&config.server).unwrap_or_else(|error| {
-            tracing::error!("the tokens stay as they are: {error:#}");
-            self.state().tokens.clone()
+        let access = super::entry::access(&config.server).unwrap_or_else(|error| {
+            tracing::error!("who may use the API stays as it is: {error:#}");
+            self.state().access.clone()
         });
-        let mut report = self.put(config, &diff, tokens).await?;
+        let mut report = self.put(config, &diff, access).await?;
         self.give_back_memory().await;
         let number = self.remember_back(&pending, &before, why, author);
         {

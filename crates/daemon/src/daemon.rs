@@ -10,10 +10,10 @@ use thruway_api::Status;
 use thruway_config::Config;
 use thruway_engine::{PeerDirectory, PeerIdPool};
 use thruway_rib::PeerId;
-use thruway_tokens::Tokens;
 
 use super::change::Changes;
 use super::clock::Clock;
+use super::entry::Access;
 use super::exchange::Exchange;
 use super::expect::watch::Watcher;
 use crate::bus::Bus;
@@ -50,7 +50,7 @@ pub(super) struct State {
     pub(super) names: HashMap<PeerId, Arc<str>>,
     pub(super) directory: Arc<PeerDirectory>,
     /// Who may come over TCP.
-    pub(super) tokens: Option<Arc<Tokens>>,
+    pub(super) access: Access,
 }
 
 /// What a daemon is made of.
@@ -64,7 +64,7 @@ pub(super) struct Foundation {
     pub(super) config: Arc<Config>,
     pub(super) refused: Arc<AtomicU64>,
     pub(super) changes: Changes,
-    pub(super) tokens: Option<Arc<Tokens>>,
+    pub(super) access: Access,
 }
 
 impl Daemon {
@@ -76,7 +76,7 @@ impl Daemon {
             peers: BTreeMap::new(),
             names: HashMap::new(),
             directory,
-            tokens: base.tokens,
+            access: base.access,
         };
         Arc::new(Daemon {
             bus: base.bus,

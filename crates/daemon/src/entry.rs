@@ -1,4 +1,5 @@
-//! The ways into the API as the configuration has them: the socket's mode and group, and the file of tokens.
+//! The ways into the API as the configuration has them: the socket's mode and group, the file of
+//! tokens, and certificates.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
@@ -7,20 +8,45 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::Mode;
+use rustls::ServerConfig;
 use thruway_config::Server;
+use thruway_tls::{Clients, Identity};
 use thruway_tokens::Tokens;
 use tokio::net::UnixListener;
 
-/// Who may come over TCP; `None`: there is no file.
+/// Who may come over TCP, and how.
+#[derive(Clone, Default)]
+pub(super) struct Access {
+    /// The tokens; `None`: there is no file.
+    pub(super) tokens: Option<Arc<Tokens>>,
+    /// TLS; `None`: plain HTTP.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+}
+
+/// Reads the files that say so.
 ///
 /// # Errors
-/// What is wrong with the file.
-pub(super) fn tokens(server: &Server) -> Result<Option<Arc<Tokens>>> {
-    let Some(path) = &server.api_tokens else {
-        return Ok(None);
+/// What is wrong with one of them.
+pub(super) fn access(server: &Server) -> Result<Access> {
+    let tokens = server.api_tokens.as_deref().map(Tokens::load).transpose();
+    let tokens = tokens.context("api-tokens")?.map(Arc::new);
+    let Some(tls) = &server.api_tls else {
+        return Ok(Access { tokens, tls: None });
     };
-    let tokens = Tokens::load(path).context("api-tokens")?;
-    Ok(Some(Arc::new(tokens)))
+    let own = Identity {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+    };
+    let clients = tls.client_ca.as_ref().map(|ca| Clients {
+        ca: ca.clone(),
+        // Without tokens there is nothing else to show.
+        needed: tokens.is_none(),
+    });
+    let tls = thruway_tls::server(&own, clients.as_ref()).context("TLS of the API")?;
+    Ok(Access {
+        tokens,
+        tls: Some(tls),
+    })
 }
 
 /// Listens at the Unix socket, for those whom its mode and group let in.
@@ -52,10 +78,10 @@ pub(super) fn bind(server: &Server) -> Result<UnixListener> {
 /// Says what of a configuration's ways in cannot be put in force.
 ///
 /// # Errors
-/// There is no such group, or what is wrong with the file of tokens.
-pub(super) fn check(server: &Server) -> Result<Option<Arc<Tokens>>> {
+/// There is no such group, or what is wrong with a file.
+pub(super) fn check(server: &Server) -> Result<Access> {
     server.api_socket_group.as_deref().map(group).transpose()?;
-    tokens(server)
+    access(server)
 }
 
 /// Puts mode and group of the socket in force.

@@ -10,10 +10,10 @@ use thruway_config::{Config, Diff, Peer as PeerFile, Target};
 use thruway_engine::{Command, ConfigChange, PeerConfig, PeerDirectory, RangeConfig};
 use thruway_exchange::HOST_POLICY;
 use thruway_rib::PeerId;
-use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
 
 use super::daemon::{Daemon, State};
+use super::entry::Access;
 use super::limits::PEERS_MAX;
 use super::local::{self, LOCAL_ADDR, LOCAL_NAME};
 use super::view::Snapshot;
@@ -119,8 +119,8 @@ impl Daemon {
     /// What can be wrong with a new configuration is found before anything of it is in force.
     ///
     /// # Errors
-    /// What takes a restart, a group that is not there, what is wrong with the file of tokens, or too many peers.
-    pub(super) fn prepare(new: &Config, diff: &Diff) -> Result<Option<Arc<Tokens>>> {
+    /// What takes a restart, a group that is not there, what is wrong with a file of those who may ask, or too many peers.
+    pub(super) fn prepare(new: &Config, diff: &Diff) -> Result<Access> {
         refuse_restart(diff)?;
         if new.peers.len() > usize::from(PEERS_MAX) {
             bail!("{} peers, {PEERS_MAX} at most", new.peers.len());
@@ -137,7 +137,7 @@ impl Daemon {
         &self,
         new: Config,
         diff: &Diff,
-        tokens: Option<Arc<Tokens>>,
+        access: Access,
     ) -> Result<ReloadReport> {
         let old = self.config();
         if let Err(error) = entry::open_socket_to(&new.server) {
@@ -151,7 +151,7 @@ impl Daemon {
         {
             let mut state = self.state();
             state.config = Arc::clone(&new);
-            state.tokens = tokens;
+            state.access = access;
         }
         self.watcher.look();
         if old.server.log != new.server.log {

@@ -158,7 +158,7 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
         ids,
         listen: listen.clone(),
         shards,
-        tokens: entry::tokens(&config.server)?,
+        access: entry::access(&config.server)?,
         // Nothing here keeps it: what a server started with goes with the first reload.
         config,
         refused,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Result;
+use rustls::ServerConfig;
 use thruway_api::{
     ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsView, Peer,
     PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport,
@@ -230,7 +231,11 @@ impl RouteServer for Daemon {
     }
 
     fn tokens(&self) -> Option<Arc<Tokens>> {
-        self.state().tokens.clone()
+        self.state().access.tokens.clone()
+    }
+
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.state().access.tls.clone()
     }
 
     fn status(&self) -> Answer<'_, Status> {

@@ -42,6 +42,9 @@ enum What {
         /// Until when: a moment as 2027-01-01T00:00:00Z, or days as 90d
         #[arg(long, value_name = "WHEN", value_parser = moment)]
         expires: Option<String>,
+        /// No token, but this client's certificate (PEM), which a CA of `api-client-ca` signed
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
     },
     /// The tokens, without what they are.
     List,
@@ -85,10 +88,18 @@ pub fn token(args: &TokenArgs) -> Result<()> {
             name,
             role,
             expires,
+            certificate,
         } => {
-            let secret = tokens
-                .add(name, *role, expires.clone())
-                .map_err(|why| anyhow!(why))?;
+            let secret = match certificate {
+                None => Some(tokens.add(name, *role, expires.clone())),
+                Some(file) => {
+                    let sha256 = thruway_tls::fingerprint_of(file)?;
+                    let added = tokens.add_certificate(name, *role, expires.clone(), sha256);
+                    added.map_err(|why| anyhow!(why))?;
+                    None
+                }
+            };
+            let secret = secret.transpose().map_err(|why| anyhow!(why))?;
             tokens.save(&args.file)?;
             if expires
                 .as_deref()
@@ -99,7 +110,7 @@ pub fn token(args: &TokenArgs) -> Result<()> {
             if args.json {
                 let value = serde_json::json!({ "name": name, "role": role, "expires": expires, "token": secret });
                 writeln!(out, "{value}")?;
-            } else {
+            } else if let Some(secret) = secret {
                 writeln!(out, "{secret}")?;
             }
         }
@@ -126,6 +137,7 @@ fn list(tokens: &Tokens, json: bool, out: &mut impl Write) -> Result<()> {
                 "role": token.role,
                 "expires": token.expires,
                 "expired": token.has_expired(&now),
+                "certificate": token.certificate,
             })
         });
         writeln!(out, "{}", serde_json::Value::from_iter(rows))?;
@@ -137,7 +149,13 @@ fn list(tokens: &Tokens, json: bool, out: &mut impl Write) -> Result<()> {
             Some(at) if token.has_expired(&now) => format!("expired at {at}"),
             Some(at) => format!("until {at}"),
         };
-        writeln!(out, "{:<20} {:<8} {until}", token.name, token.role.as_str())?;
+        let what = if token.certificate {
+            "certificate"
+        } else {
+            "token"
+        };
+        let (name, role) = (&token.name, token.role.as_str());
+        writeln!(out, "{name:<20} {role:<8} {what:<11} {until}")?;
     }
     Ok(())
 }

@@ -78,6 +78,9 @@ pub struct Token {
     pub expires: Option<String>,
     /// The digest of it, in hex.
     pub sha256: String,
+    /// It is no secret but a client's certificate, whose digest that is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificate: bool,
 }
 
 /// The tokens of a file.
@@ -217,21 +220,52 @@ impl Tokens {
         role: Role,
         expires: Option<String>,
     ) -> Result<String, String> {
+        let secret = secret().map_err(|error| error.to_string())?;
+        self.put(Token {
+            name: name.to_owned(),
+            role,
+            expires,
+            sha256: digest(&secret),
+            certificate: false,
+        })?;
+        Ok(secret)
+    }
+
+    /// Adds a client's certificate by its digest, in hex.
+    ///
+    /// # Errors
+    /// As [`Tokens::add`], or it is there already.
+    pub fn add_certificate(
+        &mut self,
+        name: &str,
+        role: Role,
+        expires: Option<String>,
+        sha256: String,
+    ) -> Result<(), String> {
+        let same = |token: &&Token| token.certificate && token.sha256 == sha256;
+        if let Some(known) = self.list.iter().find(same) {
+            return Err(format!("the certificate is {} already", known.name));
+        }
+        self.put(Token {
+            name: name.to_owned(),
+            role,
+            expires,
+            sha256,
+            certificate: true,
+        })
+    }
+
+    fn put(&mut self, token: Token) -> Result<(), String> {
+        let name = &token.name;
         check_name(name)?;
-        if self.list.iter().any(|token| token.name == name) {
+        if self.list.iter().any(|other| other.name == *name) {
             return Err(format!("the name {name} is taken: revoke it first"));
         }
         if self.list.len() >= TOKENS_MAX {
             return Err(format!("there are {TOKENS_MAX} tokens already"));
         }
-        let secret = secret().map_err(|error| error.to_string())?;
-        self.list.push(Token {
-            name: name.to_owned(),
-            role,
-            expires,
-            sha256: digest(&secret),
-        });
-        Ok(secret)
+        self.list.push(token);
+        Ok(())
     }
 
     /// Takes a token away; false where there is none of that name.
@@ -247,8 +281,20 @@ impl Tokens {
     /// Why it is not taken.
     pub fn find(&self, secret: &str, now: &str) -> Result<&Token, Unwelcome> {
         // Digests are compared: how long that takes says nothing of the token.
-        let shown = digest(secret);
-        let known = self.list.iter().find(|token| token.sha256 == shown);
+        self.known(false, &digest(secret), now)
+    }
+
+    /// What a client's certificate of this digest is good for.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn find_certificate(&self, sha256: &str, now: &str) -> Result<&Token, Unwelcome> {
+        self.known(true, sha256, now)
+    }
+
+    fn known(&self, certificate: bool, sha256: &str, now: &str) -> Result<&Token, Unwelcome> {
+        let is = |token: &&Token| token.certificate == certificate && token.sha256 == sha256;
+        let known = self.list.iter().find(is);
         let token = known.ok_or(Unwelcome::Unknown)?;
         if token.has_expired(now) {
             return Err(Unwelcome::Expired);

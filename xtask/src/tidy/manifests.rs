@@ -12,12 +12,13 @@ use cargo_metadata::{Metadata, MetadataCommand, Package};
 use crate::shell;
 
 /// Licences that a product under MIT or Apache-2.0 may take in. One of an `OR` is enough.
-const LICENCES: [&str; 9] = [
+const LICENCES: [&str; 10] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "ISC",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
@@ -25,15 +26,21 @@ const LICENCES: [&str; 9] = [
 ];
 
 /// Crates that are in Cargo.lock twice, and why.
-const TWICE: [(&str, &str); 5] = [
+const TWICE: [(&str, &str); 8] = [
     (
         "hashbrown",
         "0.12: an optional part of a test tool's dependency, not built",
     ),
+    ("getrandom", "0.2: ring, of TLS"),
     ("indexmap", "1: likewise"),
     ("itertools", "0.13: criterion, in the benches alone"),
+    (
+        "nom",
+        "7: an optional part of what makes certificates for tests, not built",
+    ),
     ("schemars", "0.9: an optional part, not built"),
     ("syn", "2: derive macros that have not moved to 3 yet"),
+    ("windows-sys", "0.52: ring, not built here"),
 ];
 
 /// Dependencies that no text names: they are there for what linking them does.

@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::shell;
 
 /// (room, the rooms that it may use). Downward edges only, and only these.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("wire", &[]),
     ("policy", &["wire"]),
     ("session", &["wire"]),
@@ -18,10 +18,11 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("net", &["wire"]),
     ("replay", &["wire", "net"]),
     ("dump", &["wire", "replay"]),
-    ("api", &["wire", "exchange"]),
+    ("tls", &[]),
+    ("api", &["wire", "exchange", "tls"]),
     ("tokens", &[]),
     ("history", &[]),
-    ("control", &["wire", "api", "tokens"]),
+    ("control", &["wire", "api", "tls", "tokens"]),
     ("hosts", &["wire", "api"]),
     (
         "config",
@@ -31,13 +32,14 @@ const MAY_USE: [(&str, &[&str]); 17] = [
         "daemon",
         &[
             "wire", "policy", "exchange", "session", "rib", "engine", "net", "api", "config",
-            "control", "hosts", "history", "tokens",
+            "control", "hosts", "history", "tls", "tokens",
         ],
     ),
     (
         "thruway",
         &[
-            "wire", "policy", "exchange", "api", "config", "daemon", "dump", "replay", "tokens",
+            "wire", "policy", "exchange", "api", "config", "daemon", "dump", "replay", "tls",
+            "tokens",
         ],
     ),
 ];

@@ -77,7 +77,7 @@ pub struct ReloadArgs {
 /// # Errors
 /// What is wrong with the file: then nothing of it is in force.
 pub fn reload(args: &ReloadArgs) -> Result<()> {
-    let client = args.server.client();
+    let client = args.server.client()?;
     let path = format!("/v1/reload?{}", args.change.parameters());
     let report: ReloadReport = runtime()?.block_on(client.post(&path))?;
     if args.server.json {
@@ -139,7 +139,7 @@ pub struct ConfirmArgs {
 /// # Errors
 /// What the server says, or that there is none.
 pub fn confirm(args: &ConfirmArgs) -> Result<()> {
-    let client = args.server.client();
+    let client = args.server.client()?;
     let report: ConfirmReport = runtime()?.block_on(client.post("/v1/confirm"))?;
     if args.server.json {
         return print_json(&report);
@@ -159,7 +159,7 @@ pub struct HistoryArgs {
 /// # Errors
 /// What the server says, or that there is none.
 pub fn history(args: &HistoryArgs) -> Result<()> {
-    let client = args.server.client();
+    let client = args.server.client()?;
     let view: HistoryView = runtime()?.block_on(client.get("/v1/history"))?;
     if args.server.json {
         return print_json(&view);
@@ -200,7 +200,7 @@ pub struct DiffArgs {
 /// # Errors
 /// What the server says, or that there is none.
 pub fn diff(args: &DiffArgs) -> Result<ExitCode> {
-    let client = args.server.client();
+    let client = args.server.client()?;
     let runs = Some(0);
     let (from, to) = match (args.from, args.to) {
         (None, _) => (runs, None),
@@ -272,7 +272,7 @@ pub struct RollbackArgs {
 /// # Errors
 /// What the server says, or that there is none.
 pub fn rollback(args: &RollbackArgs) -> Result<ExitCode> {
-    let client = args.server.client();
+    let client = args.server.client()?;
     let runtime = runtime()?;
     let number = args
         .number

@@ -37,7 +37,7 @@ enum Position {
 pub fn exchange(args: &ExchangeArgs) -> Result<()> {
     let enabled = args.position == Position::On;
     let path = format!("/v1/exchange?enabled={enabled}");
-    let client = args.server.client();
+    let client = args.server.client()?;
     let report: SwitchReport = runtime()?.block_on(client.post(&path))?;
     if args.server.json {
         return print_json(&report);

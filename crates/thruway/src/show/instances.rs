@@ -201,7 +201,7 @@ fn session(peer: &str, what: &'static str, a: Option<String>, b: Option<String>)
 
 impl Side {
     async fn open(address: &str) -> Result<Self> {
-        let client = client_to(address);
+        let client = client_to(address)?;
         let status: Status = client
             .get("/v1/status")
             .await

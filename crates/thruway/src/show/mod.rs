@@ -107,7 +107,7 @@ pub struct ExplainArgs {
 /// What the server says, or that there is none.
 pub fn show(args: &ShowArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
-        let client = args.server.client();
+        let client = args.server.client()?;
         let json = args.server.json;
         let done = match &args.what {
             What::Expectations => {
@@ -161,7 +161,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
         path += &format!("&to={}", encode(to));
     }
     runtime()?.block_on(async {
-        let client = args.server.client();
+        let client = args.server.client()?;
         if args.server.json {
             return routes(&client, &path, true).await;
         }
@@ -362,7 +362,7 @@ pub fn reset(args: &ResetArgs) -> Result<()> {
     };
     let (peer, text) = (encode(&args.peer), encode(&args.text));
     let path = format!("/v1/peers/{peer}/reset?kind={kind}&text={text}");
-    let client = args.server.client();
+    let client = args.server.client()?;
     let answer: serde_json::Value = runtime()?.block_on(client.post(&path))?;
     if args.server.json {
         print_json(&answer)

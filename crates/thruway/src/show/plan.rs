@@ -62,7 +62,7 @@ enum What {
 /// # Errors
 /// What is wrong with the file, or that no server answers.
 pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
-    let client = args.server.client();
+    let client = args.server.client()?;
     if let Some(file) = &args.file {
         // Faults are named by the file's own name and lines.
         Config::load(file).map_err(|errors| anyhow!("{errors}"))?;
@@ -115,7 +115,7 @@ pub fn check(args: &CheckCommand) -> Result<ExitCode> {
             return Ok(code);
         }
     }
-    let client = client_to(against);
+    let client = client_to(against)?;
     let proposal = Proposal {
         text: Some(text_of(&file.file, &client)?),
         peer: None,
