@@ -9,6 +9,7 @@ use thruway_wire::Prefix;
 on_both! {
     what_is_expected_is_watched,
     a_change_that_breaks_it_is_refused,
+    what_a_limit_holds_back_and_who_is_new_break_nothing,
 }
 
 const EXPECT: &str = r#"
@@ -165,4 +166,57 @@ fn a_change_that_breaks_it_is_refused(transport: &str) {
     // What mends it needs no force.
     assert!(rig.reload(&network("low")).status.success());
     wait_states(&rig, ["holds"; 4]);
+}
+
+fn what_a_limit_holds_back_and_who_is_new_break_nothing(transport: &str) {
+    let file = |third: bool, text: &str| {
+        let limit = "max-advertised = { limit = 2, action = \"block\" }";
+        let peers = clients(if third { 3 } else { 2 }, &format!("{OPEN}\n{limit}"));
+        let few = "[[expect]]\nname = \"few\"\nadvertised-to = \"c2\"\nmax = 2\n";
+        let up = "[[expect]]\nname = \"up\"\nsessions = \"all\"\n";
+        format!("{peers}{few}{up}").replacen(
+            "role =",
+            &format!("description = \"{text}\"\nrole ="),
+            1,
+        )
+    };
+    let rig = Rig::start(transport, &file(false, "before"));
+    let (one, two) = (rig.connect(1), rig.connect(2));
+    announce(
+        &one,
+        1,
+        &["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"],
+        &[64_601],
+    );
+    expect(&two, "what the limit lets through", |table| {
+        table.len() == 2
+    });
+    wait_until("both hold", PATIENCE, || {
+        rig.expectations().0 == ["few holds", "up holds"]
+    });
+    let done = rig.reload(&file(false, "after"));
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "the limit is kept: {said}");
+    let done = rig.reload(&file(true, "after"));
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(
+        done.status.success(),
+        "nobody waits for a new session yet: {said}"
+    );
+    wait_until("it is missed", PATIENCE, || {
+        rig.expectations().0[1] == "up broken"
+    });
+    let three = rig.connect(3);
+    wait_until("all are there", PATIENCE, || {
+        rig.expectations().1 == Some(0)
+    });
+    // What ends for good breaks it.
+    let third = file(true, "after");
+    let at = third.rfind("group = \"clients\"").expect("three clients");
+    let stopped = format!("{}shutdown = true\n{}", &third[..at], &third[at..]);
+    rig.rewrite(&stopped);
+    let plan = rig.command("plan", &["--json"]).output().expect("it runs");
+    let plan: Value = serde_json::from_slice(&plan.stdout).expect("JSON");
+    assert_eq!(plan["expectations"][1]["breaks"], true, "{plan}");
+    assert!(three.ended().is_none());
 }

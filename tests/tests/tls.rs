@@ -211,3 +211,24 @@ fn certificates_are_read_again_and_bad_ones_change_nothing() {
     thruway_tests::lab::output(&mut place.rig.command("reload", &[]));
     place.taken(Some("guest"), SHOW);
 }
+
+#[test]
+fn a_certificate_that_is_over_keeps_no_neighbour_out() {
+    let mut place = Place::start("");
+    place.ca.issue("server", 2020);
+    place.rig.restart();
+    let _client = place.rig.connect(1);
+    let status = place.rig.show(&["status"]);
+    let warnings = status["warnings"].to_string();
+    assert!(
+        warnings.contains("closed over TCP") && warnings.contains("server.pem"),
+        "{warnings}"
+    );
+    let done = place.ask(Some("guest"), SHOW);
+    assert!(!done.status.success(), "nobody comes in over TCP");
+    place.ca.issue("server", FAR);
+    thruway_tests::lab::output(&mut place.rig.command("reload", &[]));
+    place.taken(Some("guest"), SHOW);
+    let status = place.rig.show(&["status"]);
+    assert!(!status["warnings"].to_string().contains("closed over TCP"));
+}

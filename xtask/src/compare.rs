@@ -13,6 +13,7 @@ mod document;
 mod lab;
 mod measure;
 mod plot;
+mod policy;
 mod process;
 mod recorded;
 mod results;
@@ -99,8 +100,11 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
         let build = ["build", "--release", "--locked", "--package", "thruway"];
         step("build Thruway", &mut cargo(&build))?;
     }
-    let cases = chosen_cases(args)?;
     let daemons = chosen_daemons(args)?;
+    if args.case.iter().any(|name| name == "policy") {
+        return policy::run(args, &daemons);
+    }
+    let cases = chosen_cases(args)?;
     let largest = cases.iter().map(Case::sessions).max().unwrap_or(0);
     let lab = Lab::new(largest)?;
     let mut results = Results::default();

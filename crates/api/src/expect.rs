@@ -49,6 +49,9 @@ pub struct Expectations {
     pub expectations: Vec<Expectation>,
     /// Looks at them since the start.
     pub looks: u64,
+    /// Seconds since the last look; `None` before the first.
+    #[serde(default)]
+    pub looked_seconds: Option<f64>,
     /// How often one that held was broken.
     pub broken_total: u64,
 }

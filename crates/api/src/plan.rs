@@ -53,6 +53,9 @@ pub struct Plan {
     pub effects: Vec<Effect>,
     /// Limits of the new file, and what counts against them.
     pub limits: Vec<LimitForecast>,
+    /// Why the running server would refuse it, where it is not for a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// What else an operator should know.
     pub notes: Vec<String>,
     /// Something would change.

@@ -86,6 +86,9 @@ pub struct ReloadReport {
     pub switch: Option<SwitchReport>,
     /// What an operator should know of the file.
     pub warnings: Vec<String>,
+    /// Expectations that are new, gone or different.
+    #[serde(default)]
+    pub expect: Vec<String>,
     /// Expectations that it broke, by force.
     #[serde(default)]
     pub broken: Vec<String>,

@@ -1,6 +1,7 @@
 //! What a reload changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::Serialize;
 use thruway_policy::{PolicyDef, SetDefs};
@@ -28,8 +29,8 @@ pub struct Diff {
     pub in_place: Vec<PeerChange>,
     /// Names of policies that are new, gone or different, sets that they use included.
     pub policies: Vec<String>,
-    /// Names of expectations that are new, gone or different.
-    pub expect: Vec<String>,
+    /// Expectations that are new, gone or different.
+    pub expect: Vec<ExpectChange>,
     /// Every key that changes, with its values.
     pub keys: Vec<KeyChange>,
 }
@@ -56,6 +57,21 @@ pub struct PeerChange {
     pub name: String,
     /// The keys.
     pub keys: Vec<&'static str>,
+}
+
+/// An expectation that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExpectChange {
+    /// Its name.
+    pub name: String,
+    /// `new`, `gone` or `changed`.
+    pub how: &'static str,
+}
+
+impl fmt::Display for ExpectChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.how)
+    }
 }
 
 impl Diff {
@@ -183,15 +199,24 @@ fn policies(old: &Config, new: &Config) -> Vec<String> {
         .collect()
 }
 
-/// Names of expectations that differ.
-fn expectations(old: &Config, new: &Config) -> Vec<String> {
-    let only_in = |some: &[Expect], others: &[Expect]| -> BTreeSet<String> {
-        let differ = some.iter().filter(|one| !others.contains(one));
-        differ.map(|one| one.name.clone()).collect()
+/// Expectations that differ, by name.
+fn expectations(old: &Config, new: &Config) -> Vec<ExpectChange> {
+    let find = |all: &[Expect], name: &str| all.iter().find(|one| one.name == name).cloned();
+    let both = old.expect.iter().chain(&new.expect);
+    let names: BTreeSet<&str> = both.map(|one| one.name.as_str()).collect();
+    let change = |name: &str| {
+        let how = match (find(&old.expect, name), find(&new.expect, name)) {
+            (Some(before), Some(after)) if before == after => return None,
+            (Some(_), Some(_)) => "changed",
+            (Some(_), None) => "gone",
+            _ => "new",
+        };
+        Some(ExpectChange {
+            name: name.to_owned(),
+            how,
+        })
     };
-    let mut names = only_in(&old.expect, &new.expect);
-    names.extend(only_in(&new.expect, &old.expect));
-    names.into_iter().collect()
+    names.into_iter().filter_map(change).collect()
 }
 
 fn same_sets(policy: &PolicyDef, old: &SetDefs, new: &SetDefs) -> bool {

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use thruway_exchange::Kind;
-use thruway_rib::Extent;
-use thruway_wire::Prefix;
+use thruway_rib::{Extent, LimitAction};
+use thruway_wire::{Family, Prefix};
 
+use super::limits::EXPECTATIONS_MAX;
 use super::reader::{Reader, Section, Spot, keys};
 use super::resolve::Place;
 use super::suggest::hint;
@@ -19,6 +20,16 @@ use super::{Mode, Peer};
 const HOSTS: &str = "hosts";
 /// Every peer.
 const ALL: &str = "all";
+/// Characters of a name at most.
+const NAME_MAX: usize = 64;
+/// Keys that say what is expected.
+const CLAIMS: [&str; 5] = [
+    "advertised-to",
+    "never-advertised-to",
+    "best-from",
+    "accepted-from",
+    "sessions",
+];
 /// What a kind's name follows.
 const KIND: &str = "kind:";
 
@@ -150,6 +161,12 @@ pub(super) fn read(
         reader.error(line, "expect", message);
         return Vec::new();
     };
+    if list.len() > EXPECTATIONS_MAX {
+        let line = reader.line(value.span());
+        let message = format!("{} expectations, {EXPECTATIONS_MAX} at most", list.len());
+        reader.error(line, "expect", message);
+        return Vec::new();
+    }
     let mut names = BTreeMap::new();
     let mut all = Vec::new();
     for (index, value) in list.iter().enumerate() {
@@ -170,7 +187,7 @@ pub(super) fn read(
         warn_never(&expect, peers, section.line, reader);
         all.push(expect);
     }
-    warn_against(&all, &names, reader);
+    warn_against(&all, peers, &names, reader);
     all
 }
 
@@ -209,9 +226,18 @@ impl ExpectKeys {
     fn into_expect(self, section: &Section<'_>, reader: &mut Reader) -> Option<Expect> {
         let place = |key: &str| section.key(key);
         let Some(name) = self.name.clone() else {
-            reader.error(section.line, &place("name"), "it needs a name");
+            if section.value("name").is_none() {
+                reader.error(section.line, &place("name"), "it needs a name");
+            }
             return None;
         };
+        let plain = |it: char| !it.is_control() && !it.is_whitespace();
+        let len = name.value.chars().count();
+        if !(1..=NAME_MAX).contains(&len) || !name.value.chars().all(plain) {
+            let message = format!("1 to {NAME_MAX} characters without spaces are needed");
+            reader.error_at(&name, message);
+            return None;
+        }
         let extent = match (&self.prefix, &self.within) {
             (Some(_), Some(within)) => {
                 reader.error_at(within, "either `prefix` or `within`, not both");
@@ -274,15 +300,25 @@ impl ExpectKeys {
         claim(self.accepted_from, &|from| Claim::Accepted(from, bounds));
         claim(self.sessions, &Claim::Sessions);
         let bounded = bounds != Bounds::default();
+        // What could not be read has been said.
+        let unread = |key: &&str| section.value(key).is_some();
+        let keys = CLAIMS.iter().filter(|key| unread(key)).count();
+        let bounds_unread = [("min", bounds.min), ("max", bounds.max)]
+            .iter()
+            .any(|(key, read)| read.is_none() && section.value(key).is_some());
+        if keys > claims.len() || bounds_unread {
+            return None;
+        }
         let message = match claims.as_slice() {
             [Claim::Accepted(..)] if !bounded => "`accepted-from` needs `min` or `max`",
             [Claim::Advertised(..) | Claim::Accepted(..)] => return claims.pop(),
             [_] if bounded => "`min` and `max` go with `advertised-to` and `accepted-from` only",
             [_] => return claims.pop(),
-            _ => {
+            [] => {
                 "it needs one of `advertised-to`, `never-advertised-to`, `best-from`, \
                  `accepted-from`, `sessions`"
             }
+            _ => "it says several things: an expectation for each",
         };
         reader.error(section.line, &section.path, message);
         None
@@ -292,74 +328,141 @@ impl ExpectKeys {
 /// What the rest of the file makes impossible.
 fn warn_never(expect: &Expect, peers: &[(Peer, Place)], line: usize, reader: &mut Reader) {
     let key = format!("expect.{}", expect.name);
-    let mut warn = |who: &Who, peer: &Peer, why: &str| {
-        let message = format!("it can never hold of {who}: {why} `{}`", peer.name);
-        reader.warn(line, &key, message);
-    };
+    let mut warn = |why: String| reader.warn(line, &key, format!("it can never hold: {why}"));
     let of = |who: &Who| -> Vec<&Peer> {
         let all = peers.iter().map(|(peer, _)| peer);
         all.filter(|peer| who.is(peer)).collect()
     };
-    let is_reject = |policy: &Option<String>| policy.as_deref().is_none_or(|it| it == "reject");
+    let all = |list: &[Who]| -> Vec<&Peer> { list.iter().flat_map(of).collect() };
     match &expect.claim {
-        Claim::Advertised(to, bounds) if bounds.max != Some(0) => {
-            for who in to {
-                for peer in of(who)
-                    .into_iter()
-                    .filter(|it| is_reject(&it.export.policy))
-                {
-                    warn(who, peer, "nothing is advertised to");
+        Claim::Advertised(to, bounds) => {
+            let min = match (expect.extent, *bounds == Bounds::default()) {
+                (Extent::Exact(_), true) => 1,
+                _ => bounds.min.unwrap_or(0),
+            };
+            if let (Extent::Exact(prefix), 2..) = (expect.extent, min) {
+                warn(format!("{prefix} is one prefix, not {min}"));
+            }
+            for peer in all(to) {
+                if let Some(why) = deaf(peer, expect, *bounds, min) {
+                    warn(why);
                 }
             }
         }
         Claim::BestFrom(from) => {
-            let all: Vec<&Peer> = from.iter().flat_map(of).collect();
-            if let (Some(who), Some(peer)) = (from.first(), all.first())
-                && all.iter().all(|peer| is_reject(&peer.import.policy))
-            {
-                warn(who, peer, "nothing is accepted from");
+            let why = all(from).into_iter().map(mute);
+            let why: Option<Vec<String>> = why.collect();
+            if let Some(first) = why.and_then(|why| why.into_iter().next()) {
+                warn(first);
             }
         }
-        Claim::Accepted(from, bounds) if bounds.min.is_some_and(|min| min > 0) => {
-            for who in from {
-                for peer in of(who)
-                    .into_iter()
-                    .filter(|it| is_reject(&it.import.policy))
-                {
-                    warn(who, peer, "nothing is accepted from");
+        Claim::Accepted(from, bounds) => {
+            let min = bounds.min.unwrap_or(0);
+            for peer in all(from).into_iter().filter(|_| min > 0) {
+                if let Some(why) = mute(peer).or_else(|| too_few(peer, min)) {
+                    warn(why);
                 }
             }
         }
         Claim::Sessions(of_whom) => {
-            for who in of_whom {
-                for peer in of(who).into_iter().filter(|peer| peer.shutdown) {
-                    warn(who, peer, "`shutdown` holds down");
-                }
+            for who in of_whom.iter().filter(|who| of(who).is_empty()) {
+                reader.warn(line, &key, format!("it is about nobody: there is no {who}"));
+            }
+            for peer in all(of_whom).into_iter().filter(|peer| peer.shutdown) {
+                let message = format!("it can never hold: `shutdown` holds `{}` down", peer.name);
+                reader.warn(line, &key, message);
             }
         }
-        _ => {}
+        Claim::Never(_) => {}
     }
 }
 
+fn is_reject(policy: Option<&String>) -> bool {
+    policy.is_none_or(|policy| policy == "reject")
+}
+
+/// Why a peer is never advertised what is expected.
+fn deaf(peer: &Peer, expect: &Expect, bounds: Bounds, min: u32) -> Option<String> {
+    let name = &peer.name;
+    let wanted = min > 0 || bounds == Bounds::default();
+    if wanted && is_reject(peer.export.policy.as_ref()) {
+        return Some(format!("nothing is advertised to `{name}`"));
+    }
+    // Peers of a gateway's kind do not tell each other, whatever the switch says.
+    let own =
+        |who: &Who| matches!(who, Who::Kind(kind) if Some(*kind) == peer.kind && kind.is_gateway());
+    let sources = &expect.learned_from;
+    if min > 0 && !sources.is_empty() && sources.iter().all(own) {
+        return Some(format!("routes of its kind are not advertised to `{name}`"));
+    }
+    let limits = peer.export.max_advertised.iter().flatten();
+    let most = limits.filter(|limit| limit.action == LimitAction::Block);
+    let most: Option<u32> = most.map(|limit| limit.limit).max();
+    let both = peer.export.max_advertised.iter().all(Option::is_some);
+    let most = most.filter(|_| both || matches!(expect.extent, Extent::Exact(_)));
+    most.filter(|most| min > *most)
+        .map(|most| format!("`max-advertised` of `{name}` is {most}"))
+}
+
+/// Why nothing is ever accepted from a peer.
+fn mute(peer: &Peer) -> Option<String> {
+    let name = &peer.name;
+    if is_reject(peer.import.policy.as_ref()) {
+        return Some(format!("nothing is accepted from `{name}`"));
+    }
+    peer.shutdown
+        .then(|| format!("`shutdown` holds `{name}` down"))
+}
+
+/// Why so many are never accepted from a peer.
+fn too_few(peer: &Peer, min: u32) -> Option<String> {
+    let families = Family::ALL.into_iter();
+    let families = families.filter(|family| peer.session.families.contains(*family));
+    let all: Option<Vec<u32>> = families
+        .map(|family| peer.import.max_prefixes.get(family.index()).copied()?)
+        .map(|limit| limit.filter(|limit| limit.action != LimitAction::Warn))
+        .map(|limit| limit.map(|limit| limit.limit))
+        .collect();
+    let most: u32 = all?.iter().fold(0, |sum, limit| sum.saturating_add(*limit));
+    (min > most).then(|| format!("`max-prefixes` of `{}` lets {most} in", peer.name))
+}
+
 /// What two of them make impossible together.
-fn warn_against(all: &[Expect], lines: &BTreeMap<String, usize>, reader: &mut Reader) {
-    for (index, one) in all.iter().enumerate() {
-        let Claim::Advertised(to, bounds) = &one.claim else {
-            continue;
-        };
-        if bounds.max == Some(0) {
-            continue;
-        }
-        let against = |other: &&Expect| {
-            let Claim::Never(never) = &other.claim else {
-                return false;
-            };
-            other.learned_from.is_empty()
+fn warn_against(
+    all: &[Expect],
+    peers: &[(Peer, Place)],
+    lines: &BTreeMap<String, usize>,
+    reader: &mut Reader,
+) {
+    let of = |list: &[Who]| -> BTreeSet<&str> {
+        let all = peers.iter().map(|(peer, _)| peer);
+        let mine = all.filter(|peer| list.iter().any(|who| who.is(peer)));
+        mine.map(|peer| peer.name.as_str()).collect()
+    };
+    let against = |one: &Expect, other: &Expect| match (&one.claim, &other.claim) {
+        (Claim::Advertised(to, bounds), Claim::Never(never)) => {
+            let some = *bounds == Bounds::default() || bounds.min.is_some_and(|min| min > 0);
+            some && other.learned_from.is_empty()
                 && covers(other.extent, one.extent)
-                && never.iter().any(|who| *who == Who::All || to.contains(who))
-        };
-        if let Some(other) = all.iter().find(against) {
-            let line = lines.get(&one.name).copied().unwrap_or(index + 1);
+                && (never.iter().any(|who| to.contains(who)) || !of(to).is_disjoint(&of(never)))
+        }
+        (Claim::Advertised(to, Bounds { min: Some(min), .. }), Claim::Advertised(too, most)) => {
+            most.max.is_some_and(|max| max < *min)
+                && covers(other.extent, one.extent)
+                && other.learned_from.is_empty()
+                && !of(to).is_disjoint(&of(too))
+        }
+        (Claim::BestFrom(from), Claim::BestFrom(others)) => {
+            let exact = matches!(one.extent, Extent::Exact(_)) && one.extent == other.extent;
+            exact && of(from).is_disjoint(&of(others))
+        }
+        _ => false,
+    };
+    for (index, one) in all.iter().enumerate() {
+        let mut others = all.iter().enumerate();
+        let found = others.find(|(at, other)| *at != index && against(one, other));
+        if let Some((_, other)) = found {
+            let line = lines.get(&one.name).copied().unwrap_or(0);
             let message = format!("it and `{}` can never both hold", other.name);
             reader.warn(line, &format!("expect.{}", one.name), message);
         }

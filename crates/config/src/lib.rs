@@ -31,7 +31,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use diff::{Diff, KeyChange, PeerChange};
+pub use diff::{Diff, ExpectChange, KeyChange, PeerChange};
 pub use expect::{Bounds, Claim, Expect, Who};
 pub use inline::{InlineError, SelfContained, self_contained};
 pub use keys::Effect;

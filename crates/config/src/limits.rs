@@ -20,3 +20,6 @@ pub const SYNTAX_ERRORS_MAX: usize = 20;
 pub const PASSWORD_FILE_LEN_MAX: u64 = 4096;
 /// Bytes of a file in which every fault of TOML is looked for; of a larger one the first is named.
 pub const SYNTAX_ERRORS_TEXT_MAX: usize = 1 << 20;
+
+/// Expectations of one file: each is counted over the table.
+pub const EXPECTATIONS_MAX: usize = 1000;

@@ -28,6 +28,8 @@ pub(super) enum Reason {
     Token,
     /// It spoke no TLS that is spoken here, or showed no certificate that is taken.
     Tls,
+    /// Nobody is let in: something is wrong with what says who may.
+    Closed,
     /// Its role does not reach so far.
     Role,
     /// No request came.
@@ -43,13 +45,14 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Reason, &'static str); 12] = [
+    const ALL: [(Reason, &'static str); 13] = [
         (Reason::Connections, "connections"),
         (Reason::Address, "address"),
         (Reason::Host, "host"),
         (Reason::Origin, "origin"),
         (Reason::Token, "token"),
         (Reason::Tls, "tls"),
+        (Reason::Closed, "closed"),
         (Reason::Role, "role"),
         (Reason::Idle, "idle"),
         (Reason::SlowHead, "slow_head"),

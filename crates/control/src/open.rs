@@ -22,7 +22,6 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::{SendFlags, sockopt};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -41,6 +40,7 @@ use super::server::RouteServer;
 use super::timed::{Beat, Pulse, Timed};
 use super::who::{self, Asker};
 use thruway_api::time_text;
+use thruway_tls::ServerTls;
 use thruway_tokens::Role;
 
 /// What a connection beyond the bounds is told before it is closed.
@@ -96,6 +96,10 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
             loop {
                 match tcp.accept().await {
                     Ok((stream, from)) => {
+                        if for_tcp.server.closed().is_some() {
+                            for_tcp.door.count(Reason::Closed);
+                            continue;
+                        }
                         let from = (from, for_tcp.server.tls());
                         take_tcp(stream, from, &for_tcp, &app);
                     }
@@ -126,15 +130,24 @@ pub fn open(server: &Arc<dyn RouteServer>, unix: UnixListener, tcp: Option<TcpLi
 #[derive(Debug)]
 pub(super) enum End {
     Unix(Asker),
+    Tcp(Tcp),
+}
+
+/// Who comes over TCP, and what the connection was made under.
+#[derive(Debug)]
+pub(super) struct Tcp {
+    from: SocketAddr,
     /// The digest of the certificate that it showed, where it did.
-    Tcp(SocketAddr, Option<String>),
+    certificate: Option<String>,
+    /// [`ServerTls::id`]; `None`: plain HTTP.
+    tls: Option<String>,
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::Unix(asker) => asker.fmt(f),
-            End::Tcp(from, _) => from.fmt(f),
+            End::Tcp(tcp) => tcp.from.fmt(f),
         }
     }
 }
@@ -179,7 +192,7 @@ fn timed<S: AsFd>(stream: S, site: &Site) -> (Timed<S>, Arc<Pulse>) {
 /// Serves a connection over TCP, or closes it. The time for a request's head is that for the handshake too.
 fn take_tcp(
     stream: TcpStream,
-    (from, tls): (SocketAddr, Option<Arc<ServerConfig>>),
+    (from, tls): (SocketAddr, Option<ServerTls>),
     site: &Site,
     app: &Router,
 ) {
@@ -189,15 +202,27 @@ fn take_tcp(
     let (io, pulse) = timed(stream, site);
     let (site, app) = (site.clone(), app.clone());
     let Some(tls) = tls else {
-        tokio::spawn(serve(io, End::Tcp(from, None), pulse, site, app, entry));
+        let end = End::Tcp(Tcp {
+            from,
+            certificate: None,
+            tls: None,
+        });
+        tokio::spawn(serve(io, end, pulse, site, app, entry));
         return;
     };
     tokio::spawn(async move {
-        match TlsAcceptor::from(tls).accept(io).await {
+        let end = |certificate| {
+            End::Tcp(Tcp {
+                from,
+                certificate,
+                tls: Some(tls.id.clone()),
+            })
+        };
+        match TlsAcceptor::from(Arc::clone(&tls.config)).accept(io).await {
             Ok(io) => {
                 let shown = io.get_ref().1.peer_certificates();
                 let shown = shown.and_then(<[_]>::first).map(thruway_tls::fingerprint);
-                serve(io, End::Tcp(from, shown), pulse, site, app, entry).await;
+                serve(io, end(shown), pulse, site, app, entry).await;
             }
             Err(error) => {
                 site.door.count(Reason::Tls);
@@ -206,7 +231,7 @@ fn take_tcp(
                     what: "a TLS handshake".to_owned(),
                 };
                 let why = error.to_string();
-                site.refusals.note(&End::Tcp(from, None), &what, &why);
+                site.refusals.note(&end(None), &what, &why);
             }
         }
     });
@@ -324,12 +349,19 @@ fn allowed(site: &Site, request: &Request<Incoming>) -> Result<(), Problem> {
 fn welcome(site: &Site, end: &End, request: &Request<Incoming>) -> Result<Asker, Problem> {
     let asker = match end {
         End::Unix(asker) => asker.clone(),
-        End::Tcp(from, certificate) => {
+        End::Tcp(tcp) => {
+            // What it was made under may have changed since.
+            if tcp.tls != site.server.tls().map(|tls| tls.id) || site.server.closed().is_some() {
+                site.door.count(Reason::Tls);
+                let why =
+                    "what the API speaks has changed since this connection was made: connect again";
+                return Err(Problem(StatusCode::UNAUTHORIZED, why.to_owned()));
+            }
             let now = time_text(SystemTime::now());
             let asker = who::over_tcp(
                 &*site.server,
-                &from.to_string(),
-                certificate.as_deref(),
+                &tcp.from.to_string(),
+                tcp.certificate.as_deref(),
                 request.headers(),
                 &now,
             );
@@ -343,7 +375,12 @@ fn welcome(site: &Site, end: &End, request: &Request<Incoming>) -> Result<Asker,
     if !asker.may(needed) {
         site.door.count(Reason::Role);
         let how = match (end, site.server.tokens().is_some()) {
-            (End::Tcp(_, None), false) => ": without `api-tokens` TCP serves readers only",
+            (
+                End::Tcp(Tcp {
+                    certificate: None, ..
+                }),
+                false,
+            ) => ": without `api-tokens` TCP serves readers only",
             _ => "",
         };
         let why = format!("{asker} may not: the role {needed} is needed{how}");

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use thruway_api::{
     ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsTotals,
     HostsView, Member, Peer, PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route,
     Status, SwitchReport, Wanted,
 };
+use thruway_tls::ServerTls;
 use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
 
@@ -110,8 +110,11 @@ pub trait RouteServer: Send + Sync + 'static {
     /// Who may come over TCP; `None`: there are no tokens, and who comes from the machine itself may ask.
     fn tokens(&self) -> Option<Arc<Tokens>>;
 
+    /// Why nobody may come over TCP, where something is wrong with what says who may.
+    fn closed(&self) -> Option<String>;
+
     /// TLS over TCP; `None`: plain HTTP.
-    fn tls(&self) -> Option<Arc<ServerConfig>>;
+    fn tls(&self) -> Option<ServerTls>;
 
     /// The whole server.
     fn status(&self) -> Answer<'_, Status>;

@@ -141,7 +141,11 @@ impl RouteServer for StandIn {
         None
     }
 
-    fn tls(&self) -> Option<std::sync::Arc<rustls::ServerConfig>> {
+    fn closed(&self) -> Option<String> {
+        None
+    }
+
+    fn tls(&self) -> Option<thruway_tls::ServerTls> {
         None
     }
 

@@ -40,6 +40,8 @@ struct Inner {
     /// The digest of the file that was passed over.
     taken_back: Option<String>,
     waits: Option<Waiting>,
+    /// What the server started with is in the history.
+    noted: bool,
 }
 
 /// A change that goes back unless somebody confirms it.
@@ -168,7 +170,7 @@ fn read_first(path: &Path) -> Result<Start> {
         let damaged = damaged.unwrap_or_default().into_iter();
         warnings.extend(damaged.map(|it| format!("the history: {}", it.why)));
     }
-    let inner = first(store.as_deref(), path, &text, kept, &mut warnings);
+    let inner = first(store.as_deref(), &text, kept);
     Ok(Start {
         config,
         changes: Changes {
@@ -185,14 +187,8 @@ fn load(path: &Path) -> Result<(Config, String, bool)> {
     Ok((config, whole.text, false))
 }
 
-/// Writes down what a server starts with, where it is not what is known to run.
-fn first(
-    store: Option<&Store>,
-    path: &Path,
-    text: &str,
-    kept: bool,
-    warnings: &mut Vec<String>,
-) -> Inner {
+/// What a server starts with, and its number where it is what is known to run.
+fn first(store: Option<&Store>, text: &str, kept: bool) -> Inner {
     let sha256 = digest(text);
     let mut inner = Inner {
         number: 0,
@@ -200,6 +196,7 @@ fn first(
         sha256: sha256.clone(),
         taken_back: None,
         waits: None,
+        noted: store.is_none(),
     };
     let Some(store) = store else { return inner };
     let known = store.running().ok().flatten();
@@ -209,34 +206,51 @@ fn first(
     {
         inner.number = running.number;
         inner.taken_back = running.taken_back.clone().filter(|_| kept);
-        if kept || running.taken_back.is_none() {
-            return inner;
-        }
-    }
-    let new = NewEntry {
-        at: time_text(SystemTime::now()),
-        author: "thruway".to_owned(),
-        comment: String::new(),
-        kind: Kind::Start,
-        what: format!("started with {}", path.display()),
-        undone: None,
-    };
-    let number = match inner.number {
-        0 => store.append(new, text).map(|entry| entry.number),
-        number => Ok(number),
-    };
-    let written = number.and_then(|number| {
-        inner.number = number;
-        let running = Running {
-            number,
-            taken_back: None,
-        };
-        store.set_running(&running)
-    });
-    if let Err(error) = written {
-        warnings.push(error.to_string());
+        inner.noted = kept || running.taken_back.is_none();
     }
     inner
+}
+
+impl Changes {
+    /// Writes down what the server has started with, once it has: one that never ran has no place in the history.
+    pub(super) fn started(&self, path: &Path) {
+        if let Err(error) = self.note_start(path) {
+            tracing::warn!("the history: {error:#}");
+        }
+    }
+
+    fn note_start(&self, path: &Path) -> Result<()> {
+        let (number, text) = {
+            let inner = self.lock();
+            if inner.noted {
+                return Ok(());
+            }
+            (inner.number, Arc::clone(&inner.text))
+        };
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let new = NewEntry {
+            at: time_text(SystemTime::now()),
+            author: "thruway".to_owned(),
+            comment: String::new(),
+            kind: Kind::Start,
+            what: format!("started with {}", path.display()),
+            undone: None,
+        };
+        let number = match number {
+            0 => store.append(new, &text)?.number,
+            number => number,
+        };
+        let mut inner = self.lock();
+        inner.number = number;
+        inner.noted = true;
+        store.set_running(&Running {
+            number,
+            taken_back: None,
+        })?;
+        Ok(())
+    }
 }
 
 /// Does something long on a thread of its own. It ends with it, so that what the allocator keeps for a thread does
@@ -605,6 +619,7 @@ impl Daemon {
         let waits = {
             let mut inner = self.changes.lock();
             inner.number = number.unwrap_or(0);
+            inner.noted = true;
             inner.text = text.into();
             inner.sha256 = sha256;
             inner.taken_back.clone_from(&taken_back);
@@ -848,7 +863,8 @@ fn what(diff: &Diff) -> String {
         .collect();
     part("changed", changed.len(), names(changed));
     part("policies", diff.policies.len(), strings(&diff.policies));
-    part("expectations", diff.expect.len(), strings(&diff.expect));
+    let expect: Vec<String> = diff.expect.iter().map(ToString::to_string).collect();
+    part("expectations", expect.len(), strings(&expect));
     part("server", diff.server.len(), names(diff.server.clone()));
     part(
         "exchange",

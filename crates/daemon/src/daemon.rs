@@ -123,6 +123,14 @@ impl Daemon {
         Arc::clone(&self.state().config)
     }
 
+    /// What an operator should look at.
+    fn warnings(&self, config: &Config) -> Vec<String> {
+        let closed = self.state().access.closed.clone();
+        let closed = closed.map(|why| format!("the API is closed over TCP until a reload: {why}"));
+        let own = config.warnings.iter().map(ToString::to_string);
+        own.chain(closed).collect()
+    }
+
     /// The worker that a neighbour's session lives on.
     pub(crate) fn home(&self, addr: IpAddr) -> usize {
         self.state().directory.home(addr).index()
@@ -211,7 +219,7 @@ impl Daemon {
             updates_encoded,
             bytes_out,
             queued,
-            warnings: config.warnings.iter().map(ToString::to_string).collect(),
+            warnings: self.warnings(&config),
             revision: self.changes.revision(),
         }
     }

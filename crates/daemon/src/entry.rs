@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::Mode;
-use rustls::ServerConfig;
 use thruway_config::Server;
-use thruway_tls::{Clients, Identity};
+use thruway_tls::{Clients, Identity, ServerTls};
 use thruway_tokens::Tokens;
 use tokio::net::UnixListener;
 
@@ -20,7 +19,20 @@ pub(super) struct Access {
     /// The tokens; `None`: there is no file.
     pub(super) tokens: Option<Arc<Tokens>>,
     /// TLS; `None`: plain HTTP.
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<ServerTls>,
+    /// Why nobody may come over TCP.
+    pub(super) closed: Option<String>,
+}
+
+/// The same at the start: what is wrong with a file keeps TCP closed until a reload, and no route from anybody.
+pub(super) fn first_access(server: &Server) -> Access {
+    access(server).unwrap_or_else(|error| {
+        tracing::error!("the API is closed over TCP until a reload: {error:#}");
+        Access {
+            closed: Some(format!("{error:#}")),
+            ..Access::default()
+        }
+    })
 }
 
 /// Reads the files that say so.
@@ -31,7 +43,10 @@ pub(super) fn access(server: &Server) -> Result<Access> {
     let tokens = server.api_tokens.as_deref().map(Tokens::load).transpose();
     let tokens = tokens.context("api-tokens")?.map(Arc::new);
     let Some(tls) = &server.api_tls else {
-        return Ok(Access { tokens, tls: None });
+        return Ok(Access {
+            tokens,
+            ..Access::default()
+        });
     };
     let own = Identity {
         certificate: tls.certificate.clone(),
@@ -46,6 +61,7 @@ pub(super) fn access(server: &Server) -> Result<Access> {
     Ok(Access {
         tokens,
         tls: Some(tls),
+        closed: None,
     })
 }
 

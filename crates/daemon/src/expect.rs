@@ -11,8 +11,8 @@ use thruway_api::{ExpectationState, PlannedExpectation};
 use thruway_config::{Bounds, Claim, Config, Expect, Peer, Who};
 use thruway_engine::status::PeerStatus;
 use thruway_exchange::Kind;
-use thruway_rib::{Extent, PeerId, Watch, WatchCount, Watched};
-use thruway_wire::Prefix;
+use thruway_rib::{Extent, PeerCount, PeerId, Watch, WatchCount, Watched};
+use thruway_wire::{Family, Prefix};
 
 use super::local::LOCAL_NAME;
 use super::plan::HOSTS;
@@ -41,19 +41,28 @@ pub(super) fn watches(asked: &[Asked<'_>]) -> Vec<Watch> {
     asked.iter().filter_map(|one| one.watch.clone()).collect()
 }
 
-/// Judges each by the counts of [`watches`]. Sessions of `down` are not there.
+/// Sessions at the moment that is judged.
+#[derive(Default)]
+pub(super) struct Sessions {
+    /// Those that are not there any more.
+    pub(super) down: BTreeSet<PeerId>,
+    /// Peers that are new, or come back: nobody waits for their sessions yet.
+    pub(super) fresh: BTreeSet<String>,
+}
+
+/// Judges each by the counts of [`watches`].
 pub(super) fn judge(
     asked: &[Asked<'_>],
     counts: &[WatchCount],
     config: &Config,
     snapshot: &Snapshot,
-    down: &BTreeSet<PeerId>,
+    sessions: &Sessions,
 ) -> Vec<Judgement> {
     let mut counts = counts.iter();
     let judged = asked.iter().map(|one| match &one.watch {
-        None => one.sessions(config, snapshot, down),
+        None => one.sessions(config, snapshot, sessions),
         Some(_) => match counts.next() {
-            Some(count) => one.routes(count, snapshot, down),
+            Some(count) => one.routes(count, snapshot, &sessions.down),
             None => (ExpectationState::Unjudged, "not counted".to_owned()),
         },
     });
@@ -74,13 +83,48 @@ pub(super) fn planned(
             now: was.0,
             then: then.0,
             breaks: was.0 != Broken && then.0 == Broken,
-            detail: if then.0 == Broken { then.1 } else { was.1 },
+            detail: then.1,
         }
     });
     planned.collect()
 }
 
 impl<'a> Asked<'a> {
+    /// What a limit lets through of what would be advertised, by `capped`: how many of these families at most
+    /// reach a receiver, where one limits it.
+    pub(super) fn limit(
+        &self,
+        count: &mut WatchCount,
+        capped: impl Fn(&PeerStatus, &[Family]) -> Option<u64>,
+    ) {
+        let families: &[Family] = match self.expect.extent {
+            Extent::All => &Family::ALL,
+            Extent::Exact(prefix) | Extent::Within(prefix) => match prefix.family() {
+                Family::Ipv4 => &[Family::Ipv4],
+                Family::Ipv6 => &[Family::Ipv6],
+            },
+        };
+        for (peer, count) in self.peers.iter().zip(&mut count.peers) {
+            let Some(most) = capped(peer, families) else {
+                continue;
+            };
+            let over = count.has - count.has.min(i64::try_from(most).unwrap_or(i64::MAX));
+            count.has -= over;
+            count.lacks += over;
+        }
+    }
+
+    /// What of it shards count.
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    /// True where it counts what is advertised.
+    pub(super) fn is_of_advertised(&self) -> bool {
+        let watched = self.watch.as_ref().map(|watch| watch.watched);
+        watched == Some(Watched::Advertised)
+    }
+
     fn new(config: &'a Config, snapshot: &'a Snapshot, expect: &'a Expect) -> Self {
         let is = |who: &[Who], peer: &PeerStatus| who.iter().any(|who| is(who, config, peer));
         let all = |who: &[Who]| -> Vec<&'a PeerStatus> {
@@ -113,11 +157,11 @@ impl<'a> Asked<'a> {
     }
 
     /// All sessions that the configuration has of them are Established.
-    fn sessions(&self, config: &Config, snapshot: &Snapshot, down: &BTreeSet<PeerId>) -> Judgement {
+    fn sessions(&self, config: &Config, snapshot: &Snapshot, then: &Sessions) -> Judgement {
         let Claim::Sessions(who) = &self.expect.claim else {
             return (ExpectationState::Unjudged, String::new());
         };
-        let up = |peer: &&PeerStatus| peer.since.is_some() && !down.contains(&peer.peer);
+        let up = |peer: &&PeerStatus| peer.since.is_some() && !then.down.contains(&peer.peer);
         // A range has no number of sessions: one will do.
         let is_up = |file: &Peer| {
             let mine = |peer: &PeerStatus| peer.range.as_deref().unwrap_or(&peer.name) == file.name;
@@ -126,7 +170,7 @@ impl<'a> Asked<'a> {
         let wanted = config.peers.iter();
         let wanted = wanted.filter(|file| who.iter().any(|who| who.is(file)));
         let missing: Vec<&str> = wanted
-            .filter(|file| !is_up(file))
+            .filter(|file| !is_up(file) && (file.shutdown || !then.fresh.contains(&file.name)))
             .map(|file| file.name.as_str())
             .collect();
         match missing.as_slice() {
@@ -144,45 +188,52 @@ impl<'a> Asked<'a> {
         down: &BTreeSet<PeerId>,
     ) -> Judgement {
         let counts = self.peers.iter().zip(&count.peers);
-        let up = counts.filter(|(peer, _)| !down.contains(&peer.peer));
-        let list = |bounds: &Bounds, what: &str| {
-            let mut up = up.clone().peekable();
-            if up.peek().is_none() && bounds.min.is_none() {
-                return unjudged("none of them has a session");
-            }
-            up.map(|(peer, count)| within(name(peer), count.has, bounds, what))
+        let up = counts
+            .clone()
+            .filter(|(peer, _)| !down.contains(&peer.peer));
+        let within = |peers: Vec<(&&PeerStatus, &PeerCount)>, bounds: &Bounds, what: &str| {
+            let judged = peers.into_iter();
+            judged
+                .map(|(peer, count)| within(name(peer), count.has, bounds, what))
                 .reduce(worse)
-                .unwrap_or_else(|| broken("none of them has a session".to_owned()))
+                .unwrap_or_else(|| unjudged("none of them is there"))
         };
-        let all = |one: &dyn Fn(&PeerStatus, &thruway_rib::PeerCount) -> Option<String>| {
+        let all = |one: &dyn Fn(&PeerStatus, &PeerCount) -> Option<String>, good: &str| {
             let mut up = up.clone().peekable();
             if up.peek().is_none() {
                 return unjudged("none of them has a session");
             }
             let found = up.find_map(|(peer, count)| one(peer, count));
-            found.map_or_else(|| holds(count), broken)
+            found.map_or_else(|| (ExpectationState::Holds, good.to_owned()), broken)
         };
         match &self.expect.claim {
-            Claim::Advertised(_, bounds) if *bounds == Bounds::default() => {
-                all(&|peer, count| self.lacks(peer, count))
-            }
-            Claim::Advertised(_, bounds) => list(bounds, "advertised"),
-            Claim::Never(_) => all(&|peer, count| {
-                let [example, _] = count.examples;
-                (count.has > 0).then(|| told("is advertised", example, name(peer), count.has))
-            }),
+            Claim::Advertised(_, bounds) if *bounds == Bounds::default() => all(
+                &|peer, of| self.lacks(peer, of, count),
+                "each is advertised",
+            ),
+            Claim::Advertised(_, bounds) => within(up.collect(), bounds, "advertised"),
+            Claim::Never(_) => all(
+                &|peer, count| {
+                    let [example, _] = count.examples;
+                    (count.has > 0).then(|| told("is advertised", example, name(peer), count.has))
+                },
+                "none is advertised",
+            ),
             Claim::BestFrom(_) => self.best(count, snapshot),
-            Claim::Accepted(_, bounds) => list(bounds, "accepted"),
+            // Of who has no session nothing is accepted, but what a graceful restart keeps.
+            Claim::Accepted(_, bounds) => within(counts.collect(), bounds, "accepted"),
             Claim::Sessions(_) => (ExpectationState::Unjudged, String::new()),
         }
     }
 
     /// What a receiver should have and has not.
-    fn lacks(&self, peer: &PeerStatus, count: &thruway_rib::PeerCount) -> Option<String> {
+    fn lacks(&self, peer: &PeerStatus, count: &PeerCount, all: &WatchCount) -> Option<String> {
         let name = name(peer);
         match (self.expect.extent, count.lacks) {
             (Extent::Exact(prefix), _) => {
-                (count.has == 0).then(|| format!("{prefix} is not advertised to {name}"))
+                // Whoever announces it itself cannot have it from us.
+                let missing = count.has == 0 && (count.lacks > 0 || all.prefixes == 0);
+                missing.then(|| format!("{prefix} is not advertised to {name}"))
             }
             (_, 0) => None,
             (_, lacks) => {

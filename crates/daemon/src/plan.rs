@@ -27,7 +27,7 @@ use thruway_wire::{Family, NextHop, Prefix};
 use super::change::aside;
 use super::daemon::Daemon;
 use super::describe::action_name;
-use super::expect;
+use super::expect::{self, Sessions};
 use super::local::LOCAL_NAME;
 use super::members::matrix;
 use super::reload::Dynamic;
@@ -77,8 +77,7 @@ pub(super) async fn of_change(
     if let Err(error) = Daemon::prepare(new, diff)
         && plan.restart.is_empty()
     {
-        plan.notes
-            .push(format!("the running server refuses this: {error:#}"));
+        plan.refused = Some(format!("{error:#}"));
     }
     if !plan.restart.is_empty() {
         let note = "the running server refuses this file; it takes a restart".to_owned();
@@ -130,7 +129,7 @@ fn described(snapshot: &Snapshot, diff: &Diff) -> Plan {
         server: texts(&diff.server),
         exchange: texts(&diff.exchange),
         policies: policies(diff),
-        expect: diff.expect.clone(),
+        expect: diff.expect.iter().map(ToString::to_string).collect(),
         added: diff.added.clone(),
         removed: diff
             .removed
@@ -526,27 +525,64 @@ impl Answer {
 
     /// What becomes of what is expected.
     fn expectations(&self, question: &Question<'_>) -> Vec<PlannedExpectation> {
-        let ends = |outlook: &&Outlook| {
-            let gone = matches!(outlook.comes, None | Some(Comes::Stopped));
-            gone || outlook.refused.is_some() || self.down.contains_key(&outlook.peer)
-        };
-        let down = self
-            .outlooks
-            .iter()
-            .filter(ends)
-            .map(|it| it.peer)
-            .collect();
         let Question {
             old,
             new,
+            diff,
             snapshot,
             asked,
             ..
         } = question;
+        let ends = |outlook: &&Outlook| {
+            let gone = matches!(outlook.comes, None | Some(Comes::Stopped));
+            gone || outlook.refused.is_some() || self.down.contains_key(&outlook.peer)
+        };
+        let ended = self.outlooks.iter().filter(ends);
+        let refused = ended.clone().filter(|outlook| outlook.refused.is_some());
+        let mut fresh: BTreeSet<String> = diff.added.iter().cloned().collect();
+        fresh.extend(diff.reset.iter().map(|change| change.name.clone()));
+        for outlook in refused {
+            fresh.remove(&*outlook.name);
+        }
+        let sessions = Sessions {
+            down: ended.map(|outlook| outlook.peer).collect(),
+            fresh,
+        };
         let [now, then] = &self.watched;
-        let now = expect::judge(asked, now, old, snapshot, &BTreeSet::new());
-        let then = expect::judge(asked, then, new, snapshot, &down);
+        let now = expect::judge(asked, now, old, snapshot, &Sessions::default());
+        let mut limited = then.clone();
+        let counted = asked.iter().filter(|one| one.watch().is_some());
+        for (one, count) in counted.zip(&mut limited) {
+            if one.is_of_advertised() {
+                one.limit(count, |peer, families| {
+                    self.capped(question, peer, families)
+                });
+            }
+        }
+        let then = expect::judge(asked, &limited, new, snapshot, &sessions);
         expect::planned(asked, now, then)
+    }
+
+    /// How many prefixes of these families a receiver would be advertised, where a limit holds some back.
+    fn capped(&self, question: &Question<'_>, of: &PeerStatus, families: &[Family]) -> Option<u64> {
+        let file = file_of(question.new, &of.name, of.range.as_deref())?;
+        let peer = question.snapshot.peer(of);
+        let limit = |family: Family| {
+            let limit = file.export.max_advertised.get(family.index()).copied()?;
+            limit.filter(|limit| limit.action == LimitAction::Block)
+        };
+        families.iter().copied().find_map(limit)?;
+        let then = families.iter().map(|family| {
+            let now = match family {
+                Family::Ipv4 => &peer.ipv4,
+                Family::Ipv6 => &peer.ipv6,
+            };
+            let mut routes = self.routes(of.peer, *family, now);
+            let export = self.counts.export(of.peer, *family);
+            within_limit(&mut routes, limit(*family), now, &export);
+            routes.advertised_then
+        });
+        Some(then.sum())
     }
 
     fn session(&self, outlook: &Outlook) -> Option<String> {

@@ -158,7 +158,7 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
         ids,
         listen: listen.clone(),
         shards,
-        access: entry::access(&config.server)?,
+        access: entry::first_access(&config.server),
         // Nothing here keeps it: what a server started with goes with the first reload.
         config,
         refused,
@@ -187,6 +187,7 @@ async fn serve(config: Config, changes: Changes) -> Result<()> {
         .first()
         .map(|worker| worker.kind().to_string())
         .unwrap_or_default();
+    daemon.changes.started(&daemon.config().path);
     tracing::info!(?listen, workers, shards, transport = kind, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
     tokio::spawn(async { panic::here("control") });

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rustls::ServerConfig;
 use thruway_api::{
     ConfigurationText, ConfirmReport, ExchangeView, Expectations, HistoryView, HostsView, Peer,
     PeerTable, Plan, Proposal, ReloadReport, Reset, ResetReport, Route, Status, SwitchReport,
@@ -16,6 +15,7 @@ use thruway_control::{
 use thruway_engine::status::PeerStatus;
 use thruway_engine::{self as engine, Command};
 use thruway_rib::{Filter, NotAdvertised, Query, RouteRow};
+use thruway_tls::ServerTls;
 use thruway_tokens::Tokens;
 use thruway_wire::Prefix;
 
@@ -234,7 +234,11 @@ impl RouteServer for Daemon {
         self.state().access.tokens.clone()
     }
 
-    fn tls(&self) -> Option<Arc<ServerConfig>> {
+    fn closed(&self) -> Option<String> {
+        self.state().access.closed.clone()
+    }
+
+    fn tls(&self) -> Option<ServerTls> {
         self.state().access.tls.clone()
     }
 

@@ -345,6 +345,8 @@ pub enum Refusal {
     Unknown,
     /// The range is full.
     RangeFull,
+    /// The range is shut down.
+    RangeShutdown,
     /// No number is left, or too many connections.
     Resources,
     /// The server is shutting down.

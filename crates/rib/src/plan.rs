@@ -190,6 +190,8 @@ pub struct Foresight {
     watching: Option<Watching>,
     watched: Vec<WatchCount>,
     watched_then: Vec<WatchCount>,
+    /// What the last slot took of the budget for them.
+    watch_cost: u32,
     stirred: Option<u64>,
     /// The shard, where what is watched was counted; `None`: it is as it was.
     counted: Option<ShardId>,
@@ -204,6 +206,7 @@ impl Foresight {
             watching: (!watched.is_empty()).then(Watching::default),
             watched_then: watched.clone(),
             watched,
+            watch_cost: 0,
             stirred: None,
             counted: None,
             proposal,

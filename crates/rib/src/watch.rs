@@ -14,6 +14,9 @@ use crate::plan::routes_now;
 use crate::table::{Table, TableKey};
 use crate::{GroupId, PeerId, QueryCursor, Shard};
 
+/// Watches that are passed over in the time of a slot.
+const WATCHES_A_SLOT: usize = 16;
+
 /// Which prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extent {
@@ -167,6 +170,14 @@ pub(crate) fn count(counts: &mut [WatchCount], watches: &[Watch], facts: &Facts<
     }
 }
 
+/// What a prefix takes of a slice's budget, beside a slot that is passed.
+pub(crate) fn cost(watches: &[Watch], prefix: Prefix) -> u32 {
+    let about = watches.iter().filter(|watch| watch.extent.has(prefix));
+    let looks: usize = about.map(|watch| 1 + watch.peers.len()).sum();
+    let passed = watches.len() / WATCHES_A_SLOT;
+    u32::try_from(looks + passed).unwrap_or(u32::MAX)
+}
+
 /// Whose accepted paths a slot has, and whose is the best.
 pub(crate) fn sources<P: TableKey>(
     core: &Core,
@@ -282,6 +293,7 @@ impl Shard {
             if watches.iter().any(|watch| watch.extent.has(prefix.into())) {
                 self.watch_slot(table, (slot, prefix), watching, watches, counts);
             }
+            *budget = budget.saturating_sub(cost(watches, prefix.into()));
         }
         true
     }

@@ -47,6 +47,15 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+/// What a server speaks with.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// For its handshakes.
+    pub config: Arc<ServerConfig>,
+    /// The same as long as the files say the same.
+    pub id: String,
+}
+
 /// Whose certificates a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clients {
@@ -61,7 +70,7 @@ pub struct Clients {
 /// # Errors
 /// What is wrong with a file: it cannot be read, others may read the key, a certificate is over or not yet
 /// good, or the two do not belong together.
-pub fn server(own: &Identity, clients: Option<&Clients>) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server(own: &Identity, clients: Option<&Clients>) -> Result<ServerTls, TlsError> {
     let (chain, key) = load(own)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -82,7 +91,18 @@ pub fn server(own: &Identity, clients: Option<&Clients>) -> Result<Arc<ServerCon
         }
     };
     let config = builder.with_single_cert(chain, key);
-    Ok(Arc::new(config.map_err(|error| mismatch(own, &error))?))
+    let config = Arc::new(config.map_err(|error| mismatch(own, &error))?);
+    let mut files = Sha256::new();
+    for path in [
+        Some(&own.certificate),
+        Some(&own.key),
+        clients.map(|it| &it.ca),
+    ] {
+        files.update(path.map(|path| read(path)).transpose()?.unwrap_or_default());
+        files.update([u8::from(clients.is_some_and(|clients| clients.needed))]);
+    }
+    let id = hex(&files.finalize());
+    Ok(ServerTls { config, id })
 }
 
 /// What a client speaks with: whom it believes, and what it shows.
@@ -118,7 +138,10 @@ pub fn name_of(address: &str) -> Result<ServerName<'static>, String> {
 /// What a certificate is known by: the SHA-256 of its DER form, in hex.
 #[must_use]
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let octets = Sha256::digest(certificate.as_ref());
+    hex(&Sha256::digest(certificate.as_ref()))
+}
+
+fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
@@ -150,9 +173,9 @@ fn load(
     }
     let text = read(&own.key)?;
     let mode = std::fs::metadata(&own.key).map_or(0, |about| about.permissions().mode());
-    if mode & 0o007 != 0 {
+    if mode & 0o027 != 0 {
         let why = format!(
-            "others may read or write it (mode {:04o}): chmod 640",
+            "others may read it, or more than its owner write it (mode {:04o}): chmod 640",
             mode & 0o777
         );
         return Err(TlsError::new(&own.key, why));

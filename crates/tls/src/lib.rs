@@ -8,5 +8,5 @@
 mod files;
 
 pub use files::{
-    Clients, Identity, TlsError, client, fingerprint, fingerprint_of, name_of, server,
+    Clients, Identity, ServerTls, TlsError, client, fingerprint, fingerprint_of, name_of, server,
 };

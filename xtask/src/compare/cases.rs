@@ -153,6 +153,18 @@ impl Case {
         }
     }
 
+    /// Members that all send to each other, for a reload of their lists.
+    pub(super) fn members(count: usize, ipv4: u32) -> Case {
+        Case::new(
+            "policy",
+            "a reload that changes every member's list",
+            count,
+            0,
+            ipv4,
+        )
+        .exchange()
+    }
+
     fn feeds(ipv4: u32, ipv6: u32) -> Case {
         let title = "20 feeds x 1M IPv4 + 200k IPv6 prefixes -> 1 receiver";
         Case {
@@ -181,6 +193,7 @@ impl Case {
         Site {
             peers: peers.collect(),
             ipv6: self.ipv6 > 0,
+            lists: None,
         }
     }
 
@@ -213,7 +226,7 @@ impl Case {
         })
     }
 
-    fn families(&self) -> FamilySet {
+    pub(super) fn families(&self) -> FamilySet {
         let mut families = FamilySet::IPV4;
         if self.ipv6 > 0 {
             families.insert(Family::Ipv6);
@@ -259,7 +272,7 @@ impl Case {
     }
 }
 
-fn asn(number: usize) -> Asn {
+pub(super) fn asn(number: usize) -> Asn {
     Asn(FIRST_AS + number as u32)
 }
 
@@ -272,7 +285,7 @@ fn viewpoint(number: usize) -> Viewpoint {
     }
 }
 
-fn session(number: usize, families: FamilySet) -> SessionOptions {
+pub(super) fn session(number: usize, families: FamilySet) -> SessionOptions {
     let address = peer(number);
     let mut options = PeerOptions::new(asn(number), RouterId(u32::from(address)));
     options.families = families;

@@ -17,6 +17,19 @@ pub(super) struct Site {
     pub(super) peers: Vec<(Ipv4Addr, u32)>,
     /// IPv6 routes, too, over the same sessions.
     pub(super) ipv6: bool,
+    /// What is taken from each of them; `None`: everything.
+    pub(super) lists: Option<Lists>,
+}
+
+/// By client: the prefixes that are taken.
+#[derive(Clone, Debug)]
+pub(super) struct Lists(pub(super) Vec<Vec<String>>);
+
+impl Site {
+    /// The list of a client.
+    fn list(&self, number: usize) -> Option<&[String]> {
+        self.lists.as_ref()?.0.get(number).map(Vec::as_slice)
+    }
 }
 
 pub(super) fn thruway(site: &Site, dir: &Path, transport: &str, workers: Option<usize>) -> String {
@@ -38,11 +51,20 @@ pub(super) fn thruway(site: &Site, dir: &Path, transport: &str, workers: Option<
         "[peer-group.clients]\nrole = \"route-server-client\"\nimport = \"accept\"\n\
          export = \"accept\"\npassive = true\nfamilies = {families}\nallow-as-sets = true"
     );
-    for (addr, asn) in &site.peers {
+    for (number, (addr, asn)) in site.peers.iter().enumerate() {
         let _ = writeln!(
             text,
             "[[peer]]\naddress = \"{addr}\"\nasn = {asn}\ngroup = \"clients\""
         );
+        if let Some(list) = site.list(number) {
+            let list = list.join("\", \"");
+            let _ = writeln!(
+                text,
+                "import = \"p{number}\"\n[prefix-set.s{number}]\nprefixes = [\"{list}\"]\n\
+                 [policy.p{number}]\n[[policy.p{number}.statement]]\n\
+                 match.prefix-set = \"s{number}\"\nthen = \"accept\""
+            );
+        }
     }
     text
 }
@@ -67,9 +89,22 @@ pub(super) fn bird(site: &Site, threads: Option<usize>) -> String {
     }
     text.push_str("}\n");
     for (number, (addr, asn)) in site.peers.iter().enumerate() {
+        let filter = match site.list(number) {
+            None => String::new(),
+            Some(list) => {
+                let list = list.join(", ");
+                let _ = writeln!(
+                    text,
+                    "filter f{number} {{ if net ~ [ {list} ] then accept; reject; }}"
+                );
+                // What was rejected is kept, or a changed filter could not let it in without asking its
+                // sender again.
+                format!(" ipv4 {{ import table on; import filter f{number}; }};")
+            }
+        };
         let _ = writeln!(
             text,
-            "protocol bgp p{number} from rsc {{ neighbor {addr} as {asn}; }}"
+            "protocol bgp p{number} from rsc {{ neighbor {addr} as {asn};{filter} }}"
         );
     }
     text
@@ -121,7 +156,20 @@ pub(super) fn openbgpd(site: &Site, dir: &Path) -> String {
     for (addr, asn) in &site.peers {
         let _ = writeln!(text, " neighbor {addr} {{ remote-as {asn} }}");
     }
-    text.push_str("}\nallow from any\nallow to any\nmatch to any set nexthop no-modify\n");
+    text.push_str("}\n");
+    if site.lists.is_none() {
+        text.push_str("allow from any\n");
+    }
+    for (number, (addr, _)) in site.peers.iter().enumerate() {
+        if let Some(list) = site.list(number) {
+            let list = list.join(" ");
+            let _ = writeln!(
+                text,
+                "prefix-set \"s{number}\" {{ {list} }}\nallow from {addr} prefix-set \"s{number}\""
+            );
+        }
+    }
+    text.push_str("allow to any\nmatch to any set nexthop no-modify\n");
     text
 }
 

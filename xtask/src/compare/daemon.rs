@@ -132,6 +132,43 @@ impl Kind {
         words.find(starts_with_digit).map(str::to_owned)
     }
 
+    /// Writes another configuration for one that runs.
+    pub(super) fn rewrite(self, site: &Site, lab: &Lab) -> Result<()> {
+        let dir = lab.path(self.key());
+        // What it makes to start one writes the file; nothing is started.
+        let program = self.program().context("not installed")?;
+        self.command(&program, site, &dir).map(drop)
+    }
+
+    /// What has it read its configuration again.
+    pub(super) fn reload(self, lab: &Lab) -> Result<Command> {
+        let dir = lab.path(self.key());
+        let (program, args): (PathBuf, Vec<String>) = match self {
+            Kind::Thruway | Kind::ThruwayEpoll => {
+                let socket = dir.join("thruway.sock").display().to_string();
+                let program = self.program().context("not built")?;
+                (program, vec!["reload".into(), "--socket".into(), socket])
+            }
+            Kind::Bird | Kind::Bird3 => {
+                let socket = dir.join("bird.ctl").display().to_string();
+                let client = match self {
+                    Kind::Bird3 => "birdc3",
+                    _ => "birdc",
+                };
+                // `configure soft` leaves the routes under their old filters.
+                (client.into(), vec!["-s".into(), socket, "configure".into()])
+            }
+            Kind::OpenBgpd => {
+                let socket = dir.join("openbgpd.sock").display().to_string();
+                ("bgpctl".into(), vec!["-s".into(), socket, "reload".into()])
+            }
+            _ => bail!("no reload is known of {}", self.key()),
+        };
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null());
+        Ok(command)
+    }
+
     fn command(self, program: &Path, site: &Site, dir: &Path) -> Result<Command> {
         let mut command = Command::new(program);
         let file = dir.join("config");

@@ -108,6 +108,11 @@ impl Lab {
         Ok(path)
     }
 
+    /// That folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Runs `job` on a thread that lives in one of the namespaces; what it starts lives there, too.
     pub(super) fn inside<T: Send>(
         &self,

@@ -560,7 +560,7 @@ fn an_expectation_says_one_thing_of_those_who_are_there() {
         ("", "it needs one of `advertised-to`"),
         (
             "advertised-to = \"c1\"\nsessions = \"c1\"",
-            "it needs one of",
+            "it says several things",
         ),
         (
             "advertised-to = \"c2\"",
@@ -616,7 +616,7 @@ fn what_can_never_hold_is_said() {
     assert_eq!(warned(&expect("advertised-to = \"c1\"")), "");
     let deaf =
         expect("advertised-to = \"c1\"").replace("export = \"accept\"", "export = \"reject\"");
-    assert!(warned(&deaf).contains("it can never hold of c1: nothing is advertised to `c1`"));
+    assert!(warned(&deaf).contains("it can never hold: nothing is advertised to `c1`"));
     let mute = expect("accepted-from = \"all\"\nmin = 1")
         .replace("import = \"accept\"", "import = \"reject\"");
     assert!(warned(&mute).contains("nothing is accepted from `c1`"));
@@ -625,4 +625,15 @@ fn what_can_never_hold_is_said() {
         expect("prefix = \"10.1.0.0/16\"\nadvertised-to = \"c1\"")
     );
     assert!(warned(&both).contains("it and `f` can never both hold"));
+    let two = expect("prefix = \"10.0.0.0/8\"\nadvertised-to = \"c1\"\nmin = 2");
+    assert!(warned(&two).contains("is one prefix, not 2"));
+    let held = |keys: &str| {
+        let text = expect(keys).replace("role =", "shutdown = true\nrole =");
+        warned(&text)
+    };
+    assert!(held("prefix = \"10.0.0.0/8\"\nbest-from = \"c1\"").contains("holds `c1` down"));
+    assert!(held("sessions = \"all\"").contains("holds `c1` down"));
+    let limit = "max-prefixes = { limit = 3, action = \"block\" }\nrole =";
+    let few = warned(&expect("accepted-from = \"c1\"\nmin = 9").replace("role =", limit));
+    assert!(few.contains("`max-prefixes` of `c1` lets"), "{few}");
 }

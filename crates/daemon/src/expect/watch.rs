@@ -3,7 +3,6 @@
 //! Once a second at most shards are asked whether anything has stirred; only then they count. A count that
 //! takes long rests long: it has a fiftieth of the time.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use thruway_api::{Expectation, ExpectationState, Expectations};
 use thruway_rib::{Proposal, ShardId, Watch, WatchCount};
 use tokio::sync::Notify;
 
-use super::{asked, judge, watches};
+use super::{Sessions, asked, judge, watches};
 use crate::daemon::Daemon;
 
 /// Between two looks, at least.
@@ -30,6 +29,8 @@ pub(crate) struct Watcher {
     moved: Notify,
     /// Looks since the start, and how often one that held was broken.
     numbers: Mutex<(u64, u64)>,
+    /// The last look.
+    looked: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ struct Known {
     state: ExpectationState,
     detail: String,
     since: Instant,
+    /// It has held before.
+    held: bool,
 }
 
 /// What a count was made of, and what came of it, by shard.
@@ -71,6 +74,10 @@ impl Watcher {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn looked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at once: there is another configuration.
     pub(crate) fn look(&self) {
         self.moved.notify_one();
@@ -90,6 +97,7 @@ impl Watcher {
             expectations: expectations.collect(),
             looks,
             broken_total: broken,
+            looked_seconds: self.looked().map(|at| at.elapsed().as_secs_f64()),
         }
     }
 
@@ -99,12 +107,14 @@ impl Watcher {
         let mut numbers = self.numbers();
         numbers.0 += 1;
         let now = Instant::now();
+        *self.looked() = Some(now);
         let mut all = Vec::with_capacity(judged.len());
         for (name, (state, detail)) in names.into_iter().zip(judged) {
             let before = known.iter().find(|known| known.name == name);
             let was = before.map(|known| known.state);
+            let held = before.is_some_and(|known| known.held);
             if was != Some(state) {
-                numbers.1 += u64::from(tell(&name, was, state, &detail));
+                numbers.1 += u64::from(tell(&name, was, state, held, &detail));
             }
             let since = before.filter(|_| was == Some(state)).map(|it| it.since);
             all.push(Known {
@@ -112,6 +122,7 @@ impl Watcher {
                 state,
                 detail,
                 since: since.unwrap_or(now),
+                held: held || state == ExpectationState::Holds,
             });
         }
         *known = all;
@@ -119,20 +130,25 @@ impl Watcher {
 }
 
 /// Logs a change. True where one that held is broken.
-fn tell(name: &str, was: Option<ExpectationState>, is: ExpectationState, detail: &str) -> bool {
+fn tell(
+    name: &str,
+    was: Option<ExpectationState>,
+    is: ExpectationState,
+    held: bool,
+    detail: &str,
+) -> bool {
     use ExpectationState::{Broken, Holds, Unjudged};
     match (was, is) {
-        (Some(Holds | Unjudged), Broken) => {
+        (Some(_), Broken) if held => {
             tracing::warn!(expectation = name, "expectation broken: {detail}");
             return true;
         }
-        (None, Broken) => tracing::info!(expectation = name, "does not hold yet: {detail}"),
-        (Some(Broken), Holds) => {
+        (_, Broken) => tracing::info!(expectation = name, "does not hold yet: {detail}"),
+        (Some(_), Holds) if held => {
             tracing::info!(expectation = name, "expectation holds again: {detail}");
         }
-        (None | Some(Unjudged), Holds) => tracing::info!(expectation = name, "holds: {detail}"),
+        (_, Holds) => tracing::info!(expectation = name, "holds: {detail}"),
         (_, Unjudged) => tracing::info!(expectation = name, "cannot be judged: {detail}"),
-        _ => {}
     }
     false
 }
@@ -182,8 +198,13 @@ async fn look(daemon: &Daemon, last: &mut Last) -> Result<()> {
         }
     }
     let names = config.expect.iter().map(|expect| expect.name.clone());
-    let down = BTreeSet::new();
-    let judged = judge(&asked, &last.sum(), &config, &snapshot, &down);
+    let judged = judge(
+        &asked,
+        &last.sum(),
+        &config,
+        &snapshot,
+        &Sessions::default(),
+    );
     daemon.watcher.take(names.collect(), judged);
     Ok(())
 }

@@ -63,6 +63,9 @@ impl Worker {
             return Ok(peer);
         }
         let range = self.peers.range_of(remote.ip()).ok_or(Refusal::Unknown)?;
+        if range.template.shutdown {
+            return Err(Refusal::RangeShutdown);
+        }
         if self.peers.of_range(&range.name).count() >= range.peers_max as usize {
             return Err(Refusal::RangeFull);
         }

@@ -288,7 +288,8 @@ impl Runner<'_> {
     fn stay(&mut self) -> Result<(), LoadError> {
         let until = Instant::now() + self.options.stay;
         self.stay_until = Some(until);
-        while Instant::now() < until {
+        // Without a session there is nothing left to stay for.
+        while Instant::now() < until && self.endpoint.has_connections() {
             let left = until.saturating_duration_since(Instant::now());
             self.turn(Phase::Staying, Some(left))?;
         }

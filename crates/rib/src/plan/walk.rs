@@ -103,7 +103,8 @@ impl Shard {
             }
             let looked = self.foresee_slot(table, shadow, walk, walk.cursor.slot);
             let cost = if looked { shadow.looked() } else { 1 };
-            *budget = budget.saturating_sub(cost);
+            let watched = std::mem::take(&mut walk.watch_cost);
+            *budget = budget.saturating_sub(cost.saturating_add(watched));
             walk.cursor.slot += 1;
         }
         true
@@ -231,6 +232,7 @@ impl Shard {
         }
         shadow.groups = groups;
         if watched {
+            walk.watch_cost = watch::cost(&watches.watches, prefix.into()).saturating_mul(2);
             self.watch_then(shadow, walk, (prefix, live, slot));
         }
         if let Some(slot) = slot {

@@ -112,6 +112,9 @@ fn report_text(report: &ReloadReport, all: bool) -> String {
     if !report.exchange.is_empty() {
         text += &format!("\nvirtual network: {}", short(&report.exchange, all));
     }
+    if !report.expect.is_empty() {
+        text += &format!("\nexpectations: {}", short(&report.expect, all));
+    }
     if !report.broken.is_empty() {
         text += &format!("\nexpectations broken: {}", short(&report.broken, all));
     }

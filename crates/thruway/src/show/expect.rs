@@ -6,6 +6,9 @@ use thruway_api::{Client, ExpectationState, Expectations, PlannedExpectation};
 use super::tables::{self, span};
 use super::{print, print_json};
 
+/// A look that is older is said to be.
+const LATE: f64 = 5.0;
+
 /// What must stay true of the network, and whether it is. True where all of it is.
 pub(super) async fn show(client: &Client, json: bool) -> Result<bool> {
     let view: Expectations = client.get("/v1/expectations").await?;
@@ -28,7 +31,14 @@ pub(super) async fn show(client: &Client, json: bool) -> Result<bool> {
             one.detail.clone(),
         ]);
     }
-    print(&tables::trim(&table))?;
+    let mut text = tables::trim(&table);
+    if let Some(seconds) = view.looked_seconds.filter(|seconds| *seconds > LATE) {
+        text += &format!(
+            "\nlooked at {} ago: there is much to count",
+            span(seconds as u64)
+        );
+    }
+    print(&text)?;
     Ok(all)
 }
 

@@ -81,10 +81,10 @@ pub fn plan(args: &PlanArgs) -> Result<ExitCode> {
     } else {
         print(&text(&plan, args.all))?;
     }
-    Ok(if plan.changes {
-        ExitCode::from(CHANGES)
-    } else {
-        ExitCode::SUCCESS
+    Ok(match (&plan.refused, plan.changes) {
+        (Some(_), _) => ExitCode::FAILURE,
+        (None, true) => ExitCode::from(CHANGES),
+        (None, false) => ExitCode::SUCCESS,
     })
 }
 
@@ -126,7 +126,7 @@ pub fn check(args: &CheckCommand) -> Result<ExitCode> {
     } else {
         print(&text(&plan, true))?;
     }
-    Ok(if plan.restart.is_empty() {
+    Ok(if plan.restart.is_empty() && plan.refused.is_none() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -155,6 +155,9 @@ pub(super) fn text(plan: &Plan, all: bool) -> String {
             plan.restart.join(", ")
         ));
     }
+    if let Some(why) = &plan.refused {
+        lines.push(format!("the running server refuses this: {why}"));
+    }
     let keys = plan.keys.iter().map(key_line);
     lines.extend(bounded(keys.collect(), all, "keys"));
     let added = plan.added.iter().map(|name| format!("added: {name}"));
@@ -170,8 +173,12 @@ pub(super) fn text(plan: &Plan, all: bool) -> String {
     let listed = |what: &str, names: &[String]| {
         (!names.is_empty()).then(|| format!("{what}: {}", short(names, all)))
     };
+    // Tables have no short value to show.
+    let told = |key: &&String| !plan.keys.iter().any(|known| known.key == **key);
+    let tables: Vec<String> = plan.exchange.iter().filter(told).cloned().collect();
+    lines.extend(listed("virtual network", &tables));
     lines.extend(listed("policies", &plan.policies));
-    lines.extend(listed("expectations changed", &plan.expect));
+    lines.extend(listed("expectations", &plan.expect));
     lines.extend(listed("VNet prefixes added", &plan.vnet_added));
     lines.extend(listed("VNet prefixes removed", &plan.vnet_removed));
     if let Some(Move { from, to }) = &plan.switch {
@@ -187,12 +194,28 @@ pub(super) fn text(plan: &Plan, all: bool) -> String {
         ));
     }
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
-    if lines.is_empty() {
+    if lines.is_empty() && !plan.changes {
         lines.push("nothing changes".to_owned());
     } else if plan.restart.is_empty() {
         lines.push(String::new());
         lines.push(routes(&plan.routes, all));
     }
+    lines.extend(listed_and_expected(plan));
+    let shown: Vec<&LimitForecast> = plan
+        .limits
+        .iter()
+        .filter(|limit| all || !limit.fits)
+        .collect();
+    if !shown.is_empty() {
+        lines.push(String::new());
+        lines.push(limits(&shown));
+    }
+    lines.join("\n")
+}
+
+/// The routes of the peer that was asked about, and what becomes of what is expected.
+fn listed_and_expected(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
     if !plan.listed.is_empty() {
         lines.push(String::new());
         lines.extend(plan.listed.iter().map(route_line));
@@ -204,16 +227,7 @@ pub(super) fn text(plan: &Plan, all: bool) -> String {
         lines.push(String::new());
         lines.extend(super::expect::planned(&plan.expectations));
     }
-    let shown: Vec<&LimitForecast> = plan
-        .limits
-        .iter()
-        .filter(|limit| all || !limit.fits)
-        .collect();
-    if !shown.is_empty() {
-        lines.push(String::new());
-        lines.push(limits(&shown));
-    }
-    lines.join("\n")
+    lines
 }
 
 /// The first lines, and how many more there are.

@@ -123,7 +123,7 @@ fn bad_files_are_named() {
     fs::set_permissions(&own.key, fs::Permissions::from_mode(0o644)).unwrap();
     let text = fault(&own);
     assert!(
-        text.contains("own.key: others may read") && text.contains("chmod"),
+        text.contains("own.key: others may read") && text.contains("chmod 640"),
         "{text}"
     );
 }
