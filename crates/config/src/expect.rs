@@ -1,4 +1,6 @@
 //! `[[expect]]`: what must stay true of the network.
+//!
+//! Read here, judged by the daemon: this room knows who is meant and what can never hold, and nothing of routes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

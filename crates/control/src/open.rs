@@ -1,4 +1,7 @@
 //! Connections to the API: taken, counted and served.
+//!
+//! The daemon opens it once. Whoever comes gets a place or is told that there is none, is known by socket, token or
+//! certificate, and is answered in the times of `timed`. Nothing here waits for one connection on behalf of another.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -1,4 +1,7 @@
 //! The folder.
+//!
+//! A file for each configuration, one for what runs and one for what waits. Every write goes beside, is synced and
+//! renamed, so that a crash leaves the old or the new one; what cannot be read is named and passed over.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};

@@ -1,4 +1,7 @@
 //! One family's prefixes: dense slots, found by keyed hash.
+//!
+//! Adj-RIB-In fills it, the decision process orders a slot's paths, groups and queries read it by slot number. A
+//! number must not pass to another prefix while anybody has still to read the old one in the log: `free` says when.
 
 pub(crate) mod arena;
 pub(crate) mod chunked;

@@ -1,4 +1,7 @@
 //! From two OPENs to what both sides agreed on.
+//!
+//! The session calls it when the second OPEN is there; `again` says what another configuration would have agreed on
+//! with the same neighbour, which is how a reload and a plan know whether a session must end (RFC 5492).
 
 use std::time::Duration;
 

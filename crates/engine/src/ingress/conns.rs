@@ -1,4 +1,7 @@
 //! Connections: what has come and was not parsed yet, and what waits to go out.
+//!
+//! Ingress keeps half messages here between reads, and egress what a socket has not taken. Both have bounds; who is
+//! over one is not read from, or left to catch up later: nothing is dropped.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -1,4 +1,7 @@
 //! What comes from the sockets.
+//!
+//! The worker calls it with what its transport reports. Octets are parsed where they lie and only the rest is
+//! copied; a turn takes so many octets of one connection, so that a flood leaves the others their keepalives.
 
 use std::mem;
 use std::net::SocketAddr;

@@ -1,4 +1,7 @@
 //! Announcements and withdrawals: look up, replace, decide, log.
+//!
+//! The shard calls it for each event of a batch. The hot path of everything that comes in: no allocation where a
+//! path replaces one of the same peer, no second look at a slot, and looks ahead so that the memory is there.
 
 use std::ops::Range;
 

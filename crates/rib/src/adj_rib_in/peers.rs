@@ -1,4 +1,7 @@
 //! The peers as a shard knows them: profiles, session generations, counts.
+//!
+//! A path carries its session's generation; whether it is alive, stale or dead is asked here, so that a lost session
+//! takes no walk before its routes are gone for everybody. The sweep that follows only tidies up.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,8 @@
 //! One update group: a cursor into the change log and what was advertised to its members.
+//!
+//! `groups` visits it with slots of the log; what it answers stays in `one_path` or `add_path`. Its answer is the
+//! group's, never a member's: what a member may not have of it is an audience on a run. What it says was
+//! advertised must be what egress gets to encode, for counts, `explain` and plans are read off it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,8 @@
 //! All groups of a shard: who goes next, what the log must keep, what is advertised to readers.
+//!
+//! The shard calls it: `run` in each turn, `request` for what egress asks, `trim` behind every batch. It must never
+//! give up a log entry that a group or a reader has still to see, nor let one group's work keep the others
+//! from their turn.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! From batches to messages: what egress does with a shard's answer.
+//!
+//! Egress feeds it batches (`absorb`) and takes messages once a turn (`pack`). Members share the octets; slices say
+//! what of them is whose. It never decides: a route that it cannot encode was not in the group's answer.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! The walk: slot by slot, what was advertised against what would be.
+//!
+//! The shard's slices call `foresee`. It reads the live tables and writes the shadow alone; a slot costs its share of
+//! the slice, with every group that finds its answer and every watch that counts it.
 
 use thruway_wire::Prefix;
 use thruway_wire::attrs::AttrSet;

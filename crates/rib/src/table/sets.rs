@@ -1,4 +1,8 @@
 //! A shard's view of attribute sets: what it was granted, and what its policies derived.
+//!
+//! Sets are interned by the worker that received them; here are uses counted, and what this shard's own policies
+//! make is interned. A grant goes back exactly once, and not before the last use of the set is gone: that is what
+//! the worker relies on when it frees one.
 
 use ahash::RandomState;
 use thruway_wire::Asn;
