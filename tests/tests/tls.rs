@@ -144,6 +144,16 @@ fn without_tokens_a_certificate_is_needed() {
     place.taken(Some("guest"), SHOW);
     place.refused(Some("boss"), &["reload"], "the role admin is needed");
     place.refused(None, SHOW, "nobody without a certificate");
+    let mut plainly = std::process::Command::new(thruway_tests::daemon::binary());
+    let said = plainly
+        .args(SHOW)
+        .args(["--api", &place.addr])
+        .output()
+        .expect("it runs");
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("TLS, maybe (--ca)"),
+        "{said:?}"
+    );
     // What speaks no TLS gets no answer, and is counted.
     let mut plain = TcpStream::connect(&place.addr).expect("it listens");
     plain

@@ -220,6 +220,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         let ended = "the server ended the connection before it answered";
         match alert(&error) {
             Some(why) => anyhow!(why),
+            None if error.is_parse() => {
+                anyhow!("what answers speaks no HTTP: TLS, maybe (--ca)")
+            }
             None => anyhow!(error).context(ended),
         }
     })

@@ -449,11 +449,6 @@ impl Daemon {
         let access = Daemon::prepare(&source.config, &source.diff)?;
         let sha256 = digest(&source.text);
         let same = sha256 == self.changes.lock().sha256;
-        let broken = self.broken_by(&source, change).await?;
-        let mut what = what(&source.diff);
-        if !broken.is_empty() {
-            what += &format!("; by force, against {}", broken.join(", "));
-        }
         if source.diff.is_empty() && same {
             let mut report = self.put(source.config, &source.diff, access).await?;
             report.number = Some(self.changes.lock().number);
@@ -462,6 +457,11 @@ impl Daemon {
                 "configuration read again: nothing changes"
             );
             return Ok(report);
+        }
+        let broken = self.broken_by(&source, change).await?;
+        let mut what = what(&source.diff);
+        if !broken.is_empty() {
+            what += &format!("; by force, against {}", broken.join(", "));
         }
         let number = self.remember(&source, &what, change)?;
         let Source {

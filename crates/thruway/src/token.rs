@@ -65,7 +65,10 @@ fn moment(text: &str) -> Result<String, String> {
             let end = SystemTime::now().checked_add(span);
             Ok(time_text(end.ok_or("that is too far away")?))
         }
-        None => check_time(text).map(|()| text.to_owned()),
+        None => match check_time(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(why) => Err(format!("{why}, or days as 90d")),
+        },
     }
 }
 
