@@ -31,7 +31,7 @@ pub struct Config {
     /// `[policy.NAME]`, compiled; `accept` and `reject` are among them, and in exchange mode
     /// [`thruway_exchange::HOST_POLICY`].
     pub policies: Compiled,
-    /// The same as they were written, for [`Config::diff`].
+    /// The same as they were written, for [`crate::Diff`].
     pub policy_defs: Vec<PolicyDef>,
     /// The sets that they refer to.
     pub sets: SetDefs,
