@@ -138,6 +138,12 @@ impl Diff {
         }
     }
 
+    /// The expectations that differ, as texts.
+    #[must_use]
+    pub fn expectations(&self) -> Vec<String> {
+        self.expect.iter().map(ToString::to_string).collect()
+    }
+
     /// True where nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,7 +12,7 @@ use thruway_rib::{Extent, LimitAction};
 use thruway_wire::{Family, Prefix};
 
 use super::limits::EXPECTATIONS_MAX;
-use super::reader::{Reader, Section, Spot, keys};
+use super::reader::{Reader, Section, Spot, keys, tables_of};
 use super::resolve::Place;
 use super::suggest::hint;
 use super::value::Many;
@@ -157,12 +157,7 @@ pub(super) fn read(
     let Some(value) = top.value("expect") else {
         return Vec::new();
     };
-    let Some(list) = value.get_ref().as_array() else {
-        let line = reader.line(value.span());
-        let message = "expectations are written as [[expect]], with two brackets";
-        reader.error(line, "expect", message);
-        return Vec::new();
-    };
+    let list = tables_of(value, ("expect", "expectations"), reader);
     if list.len() > EXPECTATIONS_MAX {
         let line = reader.line(value.span());
         let message = format!("{} expectations, {EXPECTATIONS_MAX} at most", list.len());

@@ -11,7 +11,7 @@ use thruway_wire::{Family, Prefix};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::reader::{FromValue, Reader, Section, Spot, keys};
+use super::reader::{FromValue, Reader, Section, Spot, keys, tables_of};
 use super::value::{CountedPrefixes, Many, NextHopWord, PathCount, PeerAs, RestartAfter};
 
 keys! {
@@ -266,15 +266,7 @@ pub(super) fn read_peers(
     let Some(value) = value else {
         return Vec::new();
     };
-    let Some(list) = value.get_ref().as_array() else {
-        let line = reader.line(value.span());
-        reader.error(
-            line,
-            "peer",
-            "peers are written as [[peer]], with two brackets",
-        );
-        return Vec::new();
-    };
+    let list = tables_of(value, ("peer", "peers"), reader);
     let mut peers = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let name = value

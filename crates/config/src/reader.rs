@@ -193,6 +193,21 @@ impl<'t> Section<'t> {
     }
 }
 
+/// The tables of `[[key]]`; anything else is noted, and `what` are written so.
+pub(super) fn tables_of<'t>(
+    value: &'t Spanned<DeValue<'t>>,
+    (key, what): (&str, &str),
+    reader: &mut Reader,
+) -> &'t [Spanned<DeValue<'t>>] {
+    if let Some(list) = value.get_ref().as_array() {
+        return list;
+    }
+    let line = reader.line(value.span());
+    let message = format!("{what} are written as [[{key}]], with two brackets");
+    reader.error(line, key, message);
+    &[]
+}
+
 /// What other BGP speakers call some of the keys; nearness in letters would not find them.
 const OTHER_NAMES: [(&str, &str); 15] = [
     ("as", "asn"),

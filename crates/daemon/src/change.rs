@@ -863,8 +863,11 @@ fn what(diff: &Diff) -> String {
         .collect();
     part("changed", changed.len(), names(changed));
     part("policies", diff.policies.len(), strings(&diff.policies));
-    let expect: Vec<String> = diff.expect.iter().map(ToString::to_string).collect();
-    part("expectations", expect.len(), strings(&expect));
+    part(
+        "expectations",
+        diff.expect.len(),
+        strings(&diff.expectations()),
+    );
     part("server", diff.server.len(), names(diff.server.clone()));
     part(
         "exchange",

@@ -5,7 +5,7 @@
 
 pub(super) mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use thruway_api::{ExpectationState, PlannedExpectation};
 use thruway_config::{Bounds, Claim, Config, Expect, Peer, Who};
@@ -16,7 +16,6 @@ use thruway_wire::{Family, Prefix};
 
 use super::local::LOCAL_NAME;
 use super::plan::HOSTS;
-use super::switch::file_of;
 use crate::view::Snapshot;
 
 /// An expectation with those whom it is about, as they are at a moment.
@@ -32,9 +31,23 @@ pub(super) type Judgement = (ExpectationState, String);
 
 /// Every expectation of a configuration, ready to be counted.
 pub(super) fn asked<'a>(config: &'a Config, snapshot: &'a Snapshot) -> Vec<Asked<'a>> {
-    let of = |expect| Asked::new(config, snapshot, expect);
+    let files: HashMap<&str, &Peer> = config
+        .peers
+        .iter()
+        .map(|file| (file.name.as_str(), file))
+        .collect();
+    let file = |peer: &PeerStatus| {
+        files
+            .get(peer.range.as_deref().unwrap_or(&peer.name))
+            .copied()
+    };
+    let known: Vec<Known<'a>> = snapshot.peers().map(|peer| (peer, file(peer))).collect();
+    let of = |expect| Asked::new(config, &known, expect);
     config.expect.iter().map(of).collect()
 }
+
+/// A session, and the file's part of it.
+type Known<'a> = (&'a PeerStatus, Option<&'a Peer>);
 
 /// What shards are to count.
 pub(super) fn watches(asked: &[Asked<'_>]) -> Vec<Watch> {
@@ -97,6 +110,9 @@ impl<'a> Asked<'a> {
         count: &mut WatchCount,
         capped: impl Fn(&PeerStatus, &[Family]) -> Option<u64>,
     ) {
+        if self.watch.as_ref().map(|watch| watch.watched) != Some(Watched::Advertised) {
+            return;
+        }
         let families: &[Family] = match self.expect.extent {
             Extent::All => &Family::ALL,
             Extent::Exact(prefix) | Extent::Within(prefix) => match prefix.family() {
@@ -119,16 +135,11 @@ impl<'a> Asked<'a> {
         self.watch.as_ref()
     }
 
-    /// True where it counts what is advertised.
-    pub(super) fn is_of_advertised(&self) -> bool {
-        let watched = self.watch.as_ref().map(|watch| watch.watched);
-        watched == Some(Watched::Advertised)
-    }
-
-    fn new(config: &'a Config, snapshot: &'a Snapshot, expect: &'a Expect) -> Self {
-        let is = |who: &[Who], peer: &PeerStatus| who.iter().any(|who| is(who, config, peer));
-        let all = |who: &[Who]| -> Vec<&'a PeerStatus> {
-            snapshot.peers().filter(|peer| is(who, peer)).collect()
+    fn new(config: &Config, known: &[Known<'a>], expect: &'a Expect) -> Self {
+        let all = |list: &[Who]| -> Vec<&'a PeerStatus> {
+            let mine = known.iter();
+            let mine = mine.filter(|peer| list.iter().any(|who| is(who, config, peer)));
+            mine.map(|(peer, _)| *peer).collect()
         };
         let (watched, peers) = match &expect.claim {
             Claim::Advertised(to, _) | Claim::Never(to) => {
@@ -264,11 +275,10 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn is(who: &Who, config: &Config, peer: &PeerStatus) -> bool {
+fn is(who: &Who, config: &Config, (peer, file): &Known<'_>) -> bool {
     if *peer.name == *LOCAL_NAME && config.exchange.is_some() {
         return *who == Who::Kind(Kind::Network);
     }
-    let file = file_of(config, &peer.name, peer.range.as_deref());
     let named = matches!(who, Who::Name(name) if *name == *peer.name);
     named || file.is_some_and(|file| who.is(file))
 }

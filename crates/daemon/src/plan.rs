@@ -129,7 +129,7 @@ fn described(snapshot: &Snapshot, diff: &Diff) -> Plan {
         server: texts(&diff.server),
         exchange: texts(&diff.exchange),
         policies: policies(diff),
-        expect: diff.expect.iter().map(ToString::to_string).collect(),
+        expect: diff.expectations(),
         added: diff.added.clone(),
         removed: diff
             .removed
@@ -370,9 +370,9 @@ impl Question<'_> {
         answer.watched = [none.clone(), none];
         for part in foreseen.iter().filter_map(|part| part.watched.as_ref()) {
             let [now, then] = &mut answer.watched;
-            add(now, &part.now);
-            add(then, &part.then);
-            add(then, &part.now);
+            WatchCount::add_all(now, &part.now);
+            WatchCount::add_all(then, &part.then);
+            WatchCount::add_all(then, &part.now);
         }
         Ok(())
     }
@@ -449,13 +449,6 @@ impl Question<'_> {
         answer.limits = list;
         ended
     }
-}
-
-/// Adds a shard's counts.
-fn add(sum: &mut [WatchCount], part: &[WatchCount]) {
-    sum.iter_mut()
-        .zip(part)
-        .for_each(|(sum, part)| sum.add(part));
 }
 
 fn received_then(now: &RouteCounts, import: &ImportCount) -> u64 {
@@ -553,11 +546,9 @@ impl Answer {
         let mut limited = then.clone();
         let counted = asked.iter().filter(|one| one.watch().is_some());
         for (one, count) in counted.zip(&mut limited) {
-            if one.is_of_advertised() {
-                one.limit(count, |peer, families| {
-                    self.capped(question, peer, families)
-                });
-            }
+            one.limit(count, |peer, families| {
+                self.capped(question, peer, families)
+            });
         }
         let then = expect::judge(asked, &limited, new, snapshot, &sessions);
         expect::planned(asked, now, then)

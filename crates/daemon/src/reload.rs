@@ -158,7 +158,7 @@ impl Daemon {
             super::serve::set_log_level(new.server.log);
         }
         report.server = diff.server.iter().map(|key| (*key).to_owned()).collect();
-        report.expect = diff.expect.iter().map(ToString::to_string).collect();
+        report.expect = diff.expectations();
         report.ended = diff
             .reset
             .iter()

@@ -107,6 +107,13 @@ impl WatchCount {
         watches.iter().map(none).collect()
     }
 
+    /// Adds what another shard has of each watch.
+    pub fn add_all(sums: &mut [WatchCount], parts: &[WatchCount]) {
+        for (sum, part) in sums.iter_mut().zip(parts) {
+            sum.add(part);
+        }
+    }
+
     /// Adds what another shard has.
     pub fn add(&mut self, other: &WatchCount) {
         self.prefixes += other.prefixes;

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::peer::{PeerKeys, PeerOnly, RawPeer};
-use super::super::reader::{Reader, Section, Spot};
+use super::super::reader::{Reader, Section, Spot, tables_of};
 use super::super::resolve::{self, Place};
 use super::super::value::{Many, PeerAs};
 use super::keys::{GatewayKeys, NvaKeys, session_keys};
@@ -67,12 +67,7 @@ pub(super) fn read_nvas(
     let Some(value) = value else {
         return Vec::new();
     };
-    let Some(list) = value.get_ref().as_array() else {
-        let line = reader.line(value.span());
-        let message = "NVAs are written as [[nva]], with two brackets";
-        reader.error(line, "nva", message);
-        return Vec::new();
-    };
+    let list = tables_of(value, ("nva", "NVAs"), reader);
     let mut nvas: Vec<RawNva> = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let table = value.get_ref();

@@ -57,9 +57,7 @@ impl Last {
     fn sum(&self) -> Vec<WatchCount> {
         let mut sum = WatchCount::none(&self.watches);
         for shard in &self.counts {
-            for (sum, part) in sum.iter_mut().zip(shard) {
-                sum.add(part);
-            }
+            WatchCount::add_all(&mut sum, shard);
         }
         sum
     }

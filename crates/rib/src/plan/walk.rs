@@ -46,21 +46,21 @@ impl Shard {
         let Some(watching) = &mut walk.watching else {
             return true;
         };
-        let stirred = self.stirred();
-        let known = walk.proposal.stirred.get(self.id().index()).copied();
-        let begun = walk.counted.is_some();
-        if begun || stirred.is_none() || known.flatten() != stirred {
-            if !begun {
-                walk.counted = Some(self.id());
-                walk.stirred = stirred;
+        if walk.counted.is_none() {
+            let stirred = self.stirred();
+            let known = walk.proposal.stirred.get(self.id().index()).copied();
+            if stirred.is_some() && known.flatten() == stirred {
+                walk.watching = None;
+                return true;
             }
-            let watches = &walk.proposal.watches;
-            if !self.watch(watching, watches, &mut walk.watched, budget) {
-                return false;
-            }
+            (walk.counted, walk.stirred) = (Some(self.id()), stirred);
         }
-        walk.watching = None;
-        true
+        let watches = &walk.proposal.watches;
+        let done = self.watch(watching, watches, &mut walk.watched, budget);
+        if done {
+            walk.watching = None;
+        }
+        done
     }
 
     fn foresee_slice(&self, shadow: &mut Shadow, walk: &mut Foresight, budget: u32) -> bool {
