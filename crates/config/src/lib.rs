@@ -16,6 +16,7 @@ mod inline;
 mod keys;
 pub mod limits;
 mod load;
+mod long;
 mod model;
 mod peer;
 mod policy;

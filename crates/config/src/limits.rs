@@ -21,5 +21,7 @@ pub const PASSWORD_FILE_LEN_MAX: u64 = 4096;
 /// Bytes of a file in which every fault of TOML is looked for; of a larger one the first is named.
 pub const SYNTAX_ERRORS_TEXT_MAX: usize = 1 << 20;
 
+/// Members from which a list of prefixes stays out of the TOML tree.
+pub const LONG_LIST_MIN: usize = 64;
 /// Expectations of one file: each is counted over the table.
 pub const EXPECTATIONS_MAX: usize = 1000;

@@ -15,6 +15,7 @@ use toml::de::DeTable;
 use super::files::Files;
 use super::inline::{SelfContained, self_contained};
 use super::limits::{CONFIG_LEN_MAX, SYNTAX_ERRORS_MAX, SYNTAX_ERRORS_TEXT_MAX};
+use super::long::LongLists;
 use super::peer::{Group, read_groups, read_peers};
 use super::policy::{self, RawPolicy};
 use super::reader::{Reader, Section, Spot};
@@ -179,7 +180,13 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
 
 fn parse(path: &Path, text: &str, version: u32, files: Files) -> Result<Config, ConfigErrors> {
     let mut reader = Reader::new(path, text, files);
-    let table = match table(text) {
+    let (rest, lists) = LongLists::cut(text).unzip();
+    // Faults are told of the whole text, where their places are right.
+    let parsed = rest.as_deref().and_then(|rest| table(rest).ok());
+    if parsed.is_some() {
+        reader.long = lists.map(Arc::new);
+    }
+    let table = match parsed.map_or_else(|| table(text), Ok) {
         Ok(table) => table,
         // What a broken file seems to say is not worth checking.
         Err(faults) => {

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Problem;
 use super::files::Files;
+use super::long::LongLists;
 use super::suggest::hint;
 
 /// A value and where it was written.
@@ -26,6 +27,8 @@ pub(super) struct Spot<T> {
 pub(super) struct Reader {
     file: Arc<PathBuf>,
     files: Files,
+    /// Lists that are not in the TOML tree.
+    pub(super) long: Option<Arc<LongLists>>,
     /// Octet at which each line starts.
     line_starts: Vec<usize>,
     pub(super) errors: Vec<Problem>,
@@ -41,6 +44,7 @@ impl Reader {
         Reader {
             file: Arc::new(path.into()),
             files,
+            long: None,
             line_starts: std::iter::once(0)
                 .chain(newlines.map(|(at, _)| at + 1))
                 .collect(),
@@ -66,8 +70,11 @@ impl Reader {
 
     /// Line of a span's start, from 1.
     pub(super) fn line(&self, span: Range<usize>) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= span.start)
+        let octet = match &self.long {
+            Some(long) => long.octet(span.start),
+            None => span.start,
+        };
+        self.line_starts.partition_point(|start| *start <= octet)
     }
 
     /// Notes a fault in the configuration file.

@@ -11,7 +11,7 @@ use thruway_policy::{AsPathExpression, AsnRange, CommunityPattern, PrefixEntry, 
 use super::files;
 use super::limits::{SET_FILE_ERRORS_MAX, SET_FILE_LEN_MAX};
 use super::reader::{FromValue, Reader, Section, Spot};
-use super::value::Many;
+use super::value::Members;
 
 /// A kind of set: its table, and the key that holds its members.
 pub(super) trait Member: FromValue + FromStr<Err: Display> {
@@ -74,8 +74,8 @@ fn one<T: Member>(section: &Section<'_>, reader: &mut Reader) -> Vec<T> {
         let message = format!("it needs `{members_key}` or `{file_key}`");
         reader.error(section.line, &section.path, message);
     }
-    let members = section.get::<Many<T>>(members_key, reader);
-    let mut members = members.map_or_else(Vec::new, |members| members.value.values());
+    let members = section.get::<Members<T>>(members_key, reader);
+    let mut members = members.map_or_else(Vec::new, |members| members.value.0);
     if let Some(file) = section.get::<PathBuf>(file_key, reader) {
         read_file(&file, &mut members, reader);
     }

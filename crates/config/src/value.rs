@@ -286,7 +286,7 @@ impl<T> Many<T> {
 
 impl<T: FromValue> FromValue for Many<T> {
     fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
-        let mut read = |value: &Value<'_>| {
+        let mut read = |value: &Value<'_>, reader: &mut Reader| {
             let line = reader.line(value.span());
             let value = T::from_value(value, key, reader)?;
             Some(Spot {
@@ -295,18 +295,55 @@ impl<T: FromValue> FromValue for Many<T> {
                 key: key.into(),
             })
         };
-        let Some(list) = value.get_ref().as_array() else {
-            return Some(Many(vec![read(value)?]));
-        };
-        let spots: Vec<_> = list.iter().map(&mut read).collect();
-        if spots.is_empty() {
-            let line = reader.line(value.span());
-            reader.error(line, key, "the list is empty: leave the key out instead");
-            return None;
-        }
-        // One bad member is an error already; the good ones still take part in later checks.
-        Some(Many(spots.into_iter().flatten().collect()))
+        each(value, key, reader, &mut read).map(Many)
     }
+}
+
+/// The same where no member is spoken of again: sets, which are long.
+#[derive(Clone, Debug)]
+pub(super) struct Members<T>(pub(super) Vec<T>);
+
+impl<T: FromValue> FromValue for Members<T> {
+    fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
+        each(value, key, reader, &mut |value, reader| {
+            T::from_value(value, key, reader)
+        })
+        .map(Members)
+    }
+}
+
+/// Reads each member of a list, or the only one. One that is bad is an error already; the good ones still take
+/// part in later checks.
+fn each<T>(
+    value: &Value<'_>,
+    key: &str,
+    reader: &mut Reader,
+    read: &mut dyn FnMut(&Value<'_>, &mut Reader) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(list) = value.get_ref().as_array() else {
+        return Some(vec![read(value, reader)?]);
+    };
+    let long = reader.long.clone();
+    let members = long.as_ref();
+    if let Some((count, places)) = members.and_then(|long| long.members(value.span().start)) {
+        // Room for what stays, and no more on the way there.
+        let mut members = Vec::with_capacity(count);
+        members.extend(places.filter_map(|(at, member)| {
+            let value = Spanned::new(at, DeValue::String(member.into()));
+            read(&value, reader)
+        }));
+        return Some(members);
+    }
+    if list.is_empty() {
+        let line = reader.line(value.span());
+        reader.error(line, key, "the list is empty: leave the key out instead");
+        return None;
+    }
+    Some(
+        list.iter()
+            .filter_map(|value| read(value, reader))
+            .collect(),
+    )
 }
 
 /// Reads one of some names.

@@ -2,7 +2,7 @@
 //!
 //! Members send their routes and stay. A prober and a watcher stand beside them: a reload is over when the
 //! watcher has what only the new lists let through, and all the while a calm prefix goes from the one to
-//! the other, each time when the last change has arrived: what a member's updates wait.
+//! the other, twenty times a second: what a member's updates wait.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,10 @@ use super::lab::{Lab, Side, peer};
 const MEMBERS: f64 = 700.0;
 const ROUTES: u32 = 500;
 const ENTRIES: usize = 1000;
+/// How often a calm prefix changes: as fast as it goes would be a load of its own, of so many receivers.
+const CALM_EVERY: Duration = Duration::from_millis(50);
+/// How long nothing is reloaded.
+const UNDISTURBED: Duration = Duration::from_secs(5);
 /// Reloads of a daemon.
 const RELOADS: u32 = 10;
 /// Daemons that a reload is known of.
@@ -70,27 +74,44 @@ fn row(kind: Kind, before: u64, reloads: &[Reload]) -> String {
         list.sort_by(f64::total_cmp);
         list.get(list.len() / 2).copied().unwrap_or(f64::NAN)
     };
-    let mut waits: Vec<f64> = reloads.iter().flat_map(|it| it.waits.clone()).collect();
-    waits.sort_by(f64::total_cmp);
-    let at = |part: f64| {
-        let place = (waits.len() as f64 * part) as usize;
-        waits
-            .get(place.min(waits.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or(f64::NAN)
-    };
+    let waits: Vec<f64> = reloads.iter().flat_map(|it| it.waits.clone()).collect();
+    let waits = sorted(waits);
     let last = reloads.last().map_or(0, |it| it.resident);
     format!(
         "| {} | {:.3} | {:.3} | {:.2} | {:.2} | {:.2} | {} | {} |",
         kind.title(),
         median(reloads.iter().map(|it| it.seconds).collect()),
         median(reloads.iter().map(|it| it.cpu).collect()),
-        at(0.5),
-        at(0.99),
-        at(1.0),
+        at(&waits, 0.5),
+        at(&waits, 0.99),
+        at(&waits, 1.0),
         before >> 10,
         last >> 10,
     )
+}
+
+fn sorted(mut waits: Vec<f64>) -> Vec<f64> {
+    waits.sort_by(f64::total_cmp);
+    waits
+}
+
+/// A quantile.
+fn at(waits: &[f64], part: f64) -> f64 {
+    let place = (waits.len() as f64 * part) as usize;
+    let place = place.min(waits.len().saturating_sub(1));
+    waits.get(place).copied().unwrap_or(f64::NAN)
+}
+
+/// What calm updates wait without a reload, over [`UNDISTURBED`].
+fn undisturbed(ends: Calm<'_>, limit: Duration) -> Vec<f64> {
+    let done = AtomicBool::new(false);
+    let (first, _first) = sync_channel(1);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| calm(ends, &done, &first, limit));
+        std::thread::sleep(UNDISTURBED);
+        done.store(true, Ordering::Relaxed);
+        sorted(waits.join().unwrap_or_default())
+    })
 }
 
 /// Says when the members have all that there is.
@@ -143,37 +164,47 @@ fn measure(kind: Kind, case: &Case, args: &CompareArgs, lab: &Lab) -> Result<(u6
                 let _ = load.join();
                 bail!("over {} s until all members have all", 3 * args.limit);
             }
-            let mut reloads = Vec::new();
-            let before = {
-                settle(&mut daemon);
-                daemon.tree.memory().resident
-            };
-            for number in 1..=RELOADS {
+            let calm = (&prober, &watcher, (peer(members), asn(members)));
+            let mut rewrite = |number: u32| {
                 site.lists = Some(lists(number));
-                kind.rewrite(&site, lab)?;
-                let reload = one(
-                    kind,
-                    &mut daemon,
-                    lab,
-                    (&prober, &watcher, (peer(members), asn(members))),
-                    number,
-                    limit,
-                );
-                match reload {
-                    Ok(reload) => reloads.push(reload),
-                    Err(error) => {
-                        drop(daemon);
-                        let _ = load.join();
-                        return Err(error);
-                    }
-                }
-            }
+                kind.rewrite(&site, lab)
+            };
+            let measured = reloads(kind, &mut daemon, lab, calm, &mut rewrite, limit);
             // The members stay as long as there is a server.
             drop(daemon);
             let _ = load.join();
-            Ok((before, reloads))
+            measured
         })
     })
+}
+
+/// Who changes the calm prefix and with which next hop and AS, and who waits for it.
+type Calm<'s> = (&'s Speaker, &'s Speaker, (Ipv4Addr, Asn));
+
+/// All reloads, and the memory before the first.
+fn reloads(
+    kind: Kind,
+    daemon: &mut Daemon,
+    lab: &Lab,
+    ends: Calm<'_>,
+    rewrite: &mut dyn FnMut(u32) -> Result<()>,
+    limit: Duration,
+) -> Result<(u64, Vec<Reload>)> {
+    settle(daemon);
+    let before = daemon.tree.memory().resident;
+    let idle = undisturbed(ends, limit);
+    println!(
+        "{}: calm updates wait {:.2} ms at p50 and {:.2} at p99 while nothing is reloaded",
+        kind.title(),
+        at(&idle, 0.5),
+        at(&idle, 0.99),
+    );
+    let mut reloads = Vec::new();
+    for number in 1..=RELOADS {
+        rewrite(number)?;
+        reloads.push(one(kind, daemon, lab, ends, number, limit)?);
+    }
+    Ok((before, reloads))
 }
 
 /// One reload, from the command to the watcher, with the calm prefix going all the while.
@@ -181,7 +212,7 @@ fn one(
     kind: Kind,
     daemon: &mut Daemon,
     lab: &Lab,
-    (prober, watcher, hop): (&Speaker, &Speaker, (Ipv4Addr, Asn)),
+    (prober, watcher, hop): Calm<'_>,
     number: u32,
     limit: Duration,
 ) -> Result<Reload> {
@@ -222,9 +253,9 @@ fn one(
     })
 }
 
-/// One prefix, changed again whenever the last change has arrived.
+/// One prefix, changed every [`CALM_EVERY`], and no sooner than the last change has arrived.
 fn calm(
-    (prober, watcher, hop): (&Speaker, &Speaker, (Ipv4Addr, Asn)),
+    (prober, watcher, hop): Calm<'_>,
     done: &AtomicBool,
     first: &SyncSender<()>,
     limit: Duration,
@@ -249,6 +280,7 @@ fn calm(
         if done.load(Ordering::Relaxed) {
             break;
         }
+        std::thread::sleep(CALM_EVERY.saturating_sub(start.elapsed()));
     }
     waits
 }

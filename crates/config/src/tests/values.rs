@@ -488,3 +488,33 @@ fn policies_are_read_in_full() {
     );
     assert_eq!(config.policies.get("p").unwrap().statement_count(), 1);
 }
+
+/// Lists of prefixes that stay out of the TOML tree say the same, and name the same lines.
+#[test]
+fn a_long_list_is_read_as_a_short_one() {
+    let list = |members: usize, bad: &str| {
+        let members = (0..members).map(|number| format!("  \"10.{number}.0.0/16\",\n"));
+        format!("{}  {bad}\n", members.collect::<String>())
+    };
+    let text = |list: String| format!("[prefix-set.a]\nprefixes = [\n{list}]\n");
+    let config = parse(&text(list(200, "'10.200.0.0/16 le 24'"))).unwrap();
+    let set = &config.sets.prefix_sets["a"];
+    assert_eq!(set.len(), 201);
+    assert_eq!(set[200], "10.200.0.0/16 le 24".parse().unwrap());
+    let fault = |members: usize| {
+        let errors = parse(&text(list(members, "\"10.0.0.0/33\""))).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        // The faults are the same, but for their lines.
+        errors[0].replacen(&format!(":{}:", members + 7), ":LINE:", 1)
+    };
+    assert!(fault(200).contains(":LINE:"));
+    assert_eq!(fault(200), fault(3));
+    let vnet = |list: String| {
+        format!(
+            "[server]\nmode = \"exchange\"\nasn = 65515\nrouter-id = \"10.0.0.4\"\n\
+             [vnet]\nprefixes = [\n{list}]\nnext-hop = \"10.0.0.1\"\n"
+        )
+    };
+    let config = raw(&vnet(list(200, ""))).unwrap();
+    assert_eq!(config.exchange.unwrap().vnet.prefixes.len(), 200);
+}
