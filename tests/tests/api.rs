@@ -382,8 +382,29 @@ fn without_tokens_whoever_is_on_the_machine_may_ask() {
             "{line}"
         );
     }
-    // Another address takes tokens: the file is no good otherwise.
+    // What a plan names the server does not read for whoever asks.
     let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hunter2\n").expect("it is written");
+    let running = std::fs::read_to_string(api.rig.file("thruway.toml")).expect("its file");
+    let key = format!("[server]\napi-tokens = \"{}\"", secret.display());
+    let proposed = folder.path().join("proposed.toml");
+    std::fs::write(&proposed, running.replacen("[server]", &key, 1)).expect("it is written");
+    let proposed = proposed.display().to_string();
+    let plan = api.rig.command("plan", &[&proposed]).output();
+    let plan = plan.expect("it runs");
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&plan.stdout),
+        String::from_utf8_lossy(&plan.stderr)
+    );
+    assert_eq!(plan.status.code(), Some(2), "{said}");
+    assert!(said.contains("in other files"), "{said}");
+    assert!(
+        !said.contains("hunter2") && !said.contains("mode"),
+        "{said}"
+    );
+    // Another address takes tokens: the file is no good otherwise.
     let file = folder.path().join("t.toml");
     let text = "[server]\nasn = 64500\nrouter-id = \"198.18.0.1\"\napi = \"0.0.0.0:8179\"\n";
     std::fs::write(&file, text).expect("it is written");

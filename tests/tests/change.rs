@@ -139,6 +139,16 @@ fn a_plan_foretells_sessions_and_limits(transport: &str) {
     let (_, plan) = asked(&rig, "plan", &[]);
     assert_eq!(plan["reset"].as_array().map(Vec::len), Some(2), "{plan}");
     assert_eq!(planned(&plan, "c2"), [0; 4], "{plan}");
+    // A limit that it meets then holds some of it back.
+    let limit = "hold-time = 30\nmax-prefixes = { limit = 2, action = \"block\" }";
+    rig.rewrite(&network("accept", limit));
+    let (_, plan) = asked(&rig, "plan", &[]);
+    let row = plan["routes"]
+        .as_array()
+        .and_then(|rows| rows.iter().find(|row| row["peer"] == "c1").cloned());
+    let row = row.expect("c1 has fewer routes");
+    assert_eq!(row["acceptedThen"], 2, "{plan}");
+    assert!(plan["notes"].to_string().contains("takes 2 of 3"), "{plan}");
     // One that a limit ends does not.
     rig.rewrite(&network("accept", "max-prefixes = { limit = 2 }"));
     let (_, plan) = asked(&rig, "plan", &[]);

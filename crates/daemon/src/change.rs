@@ -15,6 +15,7 @@ use thruway_history::{Boot, Entry, Kind, NewEntry, Pending, Running, Store, dige
 use tokio::sync::Notify;
 
 use super::daemon::Daemon;
+use super::plan::{self, Named};
 use thruway_api::time_text;
 
 /// After a change could not be taken back, until that is tried again.
@@ -447,6 +448,8 @@ impl Daemon {
     /// Remembers a change and puts it in force.
     async fn make(&self, source: Source, change: &ChangeRequest) -> Result<ReloadReport> {
         let access = Daemon::prepare(&source.config, &source.diff)?;
+        // At the start its disk may have been full.
+        self.changes.started(&source.config.path);
         let sha256 = digest(&source.text);
         let same = sha256 == self.changes.lock().sha256;
         if source.diff.is_empty() && same {
@@ -503,7 +506,13 @@ impl Daemon {
             return Ok(Vec::new());
         }
         let old = self.config();
-        let plan = super::plan::of_change(self, &old, &source.config, &source.diff, None);
+        let plan = plan::of_change(
+            self,
+            &old,
+            (&source.config, Named::Read),
+            &source.diff,
+            None,
+        );
         let plan = plan.await.map_err(|refused| match refused {
             Refused::Bad(why) | Refused::Unknown(why) => anyhow!(why),
             Refused::Failed(error) => error,
@@ -893,7 +902,7 @@ impl Daemon {
         let (old, running) = (self.config(), self.config());
         let read = move || running.reload_from(&text);
         let (new, diff) = aside(read).await?.map_err(Refused::bad)?;
-        let mut plan = super::plan::of_change(self, &old, &new, &diff, None).await?;
+        let mut plan = plan::of_change(self, &old, (&new, Named::Read), &diff, None).await?;
         plan.back_to = Some(number);
         Ok(plan)
     }

@@ -109,10 +109,13 @@ impl<'a> Asked<'a> {
         &self,
         count: &mut WatchCount,
         capped: impl Fn(&PeerStatus, &[Family]) -> Option<u64>,
+        taken: impl Fn(&PeerStatus, &[Family]) -> Option<u64>,
     ) {
-        if self.watch.as_ref().map(|watch| watch.watched) != Some(Watched::Advertised) {
-            return;
-        }
+        let most = |peer: &PeerStatus, families: &[Family]| match self.watch.as_ref()?.watched {
+            Watched::Advertised => capped(peer, families),
+            Watched::Accepted => taken(peer, families),
+            _ => None,
+        };
         let families: &[Family] = match self.expect.extent {
             Extent::All => &Family::ALL,
             Extent::Exact(prefix) | Extent::Within(prefix) => match prefix.family() {
@@ -121,7 +124,7 @@ impl<'a> Asked<'a> {
             },
         };
         for (peer, count) in self.peers.iter().zip(&mut count.peers) {
-            let Some(most) = capped(peer, families) else {
+            let Some(most) = most(peer, families) else {
                 continue;
             };
             let over = count.has - count.has.min(i64::try_from(most).unwrap_or(i64::MAX));

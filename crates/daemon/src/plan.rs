@@ -4,6 +4,7 @@
 //! routes, by the code that a reload runs. What a limit then ends is asked once more.
 
 mod list;
+mod taken;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use super::reload::Dynamic;
 use super::switch::file_of;
 use super::view::Snapshot;
 use list::Listed;
+use taken::Taking;
 
 /// What the network's own session is called where it stands for its hosts.
 pub(super) const HOSTS: &str = "hosts";
@@ -47,23 +49,37 @@ const ROUNDS_MAX: usize = 4;
 pub(super) async fn plan(daemon: &Daemon, proposal: Proposal) -> Result<Plan, Refused> {
     let old = daemon.config();
     let running = Arc::clone(&old);
+    let foreign = proposal.text.is_some();
     // Read as if the running file held the text: what depends on its place does not change.
     let read = move || match proposal.text {
         Some(text) => running.reload_from(&text),
         None => running.reload(),
     };
     let (new, diff) = aside(read).await?.map_err(Refused::bad)?;
-    let plan = of_change(daemon, &old, &new, &diff, proposal.peer.as_deref()).await;
+    let files = match foreign {
+        true => Named::Unread,
+        false => Named::Read,
+    };
+    let plan = of_change(daemon, &old, (&new, files), &diff, proposal.peer.as_deref()).await;
     drop(new);
     thruway_net::give_back_all_memory();
     plan
+}
+
+/// Whether files that a configuration names are looked into: tokens, certificates and keys of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// It is this machine's operator's.
+    Read,
+    /// It came over the API, and whoever sent it must not see with the server's eyes.
+    Unread,
 }
 
 /// What a change from one configuration to another would do; with the routes of one peer.
 pub(super) async fn of_change(
     daemon: &Daemon,
     old: &Config,
-    new: &Config,
+    (new, files): (&Config, Named),
     diff: &Diff,
     peer: Option<&str>,
 ) -> Result<Plan, Refused> {
@@ -74,7 +90,12 @@ pub(super) async fn of_change(
     let mut plan = described(&snapshot, diff);
     let on = network(daemon, old, new, &mut plan).await?;
     plan.running = daemon.changes.number();
-    if let Err(error) = Daemon::prepare(new, diff)
+    let unread = files == Named::Unread && other_files(old, new);
+    if unread {
+        let note = "the API's tokens, certificate or key are in other files: whether they are good shows when \
+                    the change is made";
+        plan.notes.push(note.to_owned());
+    } else if let Err(error) = Daemon::prepare(new, diff)
         && plan.restart.is_empty()
     {
         plan.refused = Some(format!("{error:#}"));
@@ -102,6 +123,15 @@ pub(super) async fn of_change(
     }
     plan.changes = !diff.is_empty() || plan.switch.is_some();
     Ok(plan)
+}
+
+/// True where the API's files are others than those that the server has read.
+fn other_files(old: &Config, new: &Config) -> bool {
+    let of = |config: &Config| {
+        let server = &config.server;
+        (server.api_tokens.clone(), server.api_tls.clone())
+    };
+    of(old) != of(new)
 }
 
 /// The peer whose routes are listed.
@@ -483,6 +513,18 @@ impl Answer {
                     now,
                     &self.counts.export(outlook.peer, family),
                 );
+                if let Some(file) = file {
+                    let before = file_of(question.old, &status.name, status.range.as_deref());
+                    let limit =
+                        |file: &PeerFile| file.import.max_prefixes.get(family.index()).copied()?;
+                    let taking = Taking {
+                        limits: [before.and_then(limit), limit(file)],
+                        now,
+                        import: &self.counts.import(outlook.peer, family),
+                        anew: outlook.comes == Some(Comes::Reset),
+                    };
+                    plan.notes.extend(taking.apply(&outlook.name, &mut routes));
+                }
                 let counts = [
                     routes.announced,
                     routes.changed,
@@ -546,9 +588,11 @@ impl Answer {
         let mut limited = then.clone();
         let counted = asked.iter().filter(|one| one.watch().is_some());
         for (one, count) in counted.zip(&mut limited) {
-            one.limit(count, |peer, families| {
-                self.capped(question, peer, families)
-            });
+            one.limit(
+                count,
+                |peer, families| self.capped(question, peer, families),
+                |peer, families| self.taken(question, peer, families),
+            );
         }
         let then = expect::judge(asked, &limited, new, snapshot, &sessions);
         expect::planned(asked, now, then)
@@ -574,6 +618,35 @@ impl Answer {
             routes.advertised_then
         });
         Some(then.sum())
+    }
+
+    /// How many prefixes of these families a limit lets be accepted from a peer, where one bounds them.
+    fn taken(&self, question: &Question<'_>, of: &PeerStatus, families: &[Family]) -> Option<u64> {
+        let file = file_of(question.new, &of.name, of.range.as_deref())?;
+        let peer = question.snapshot.peer(of);
+        let outlook = self.outlooks.iter().find(|it| it.peer == of.peer);
+        let anew = outlook.is_some_and(|it| it.comes == Some(Comes::Reset));
+        let then = families.iter().map(|family| {
+            let now = match family {
+                Family::Ipv4 => &peer.ipv4,
+                Family::Ipv6 => &peer.ipv6,
+            };
+            let import = self.counts.import(of.peer, *family);
+            let limit = file.import.max_prefixes.get(family.index()).copied()?;
+            let limits = [None, limit];
+            let taking = Taking {
+                limits,
+                now,
+                import: &import,
+                anew,
+            };
+            let all = accepted_then(now, &import);
+            Some((taking.accepted(all), all))
+        });
+        let then = then
+            .flatten()
+            .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        (then.0 < then.1).then_some(then.0)
     }
 
     fn session(&self, outlook: &Outlook) -> Option<String> {

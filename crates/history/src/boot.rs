@@ -24,9 +24,11 @@ impl Store {
     ///
     /// A change that waits for its confirmation is taken back here: who restarts has not confirmed it.
     pub fn boot(&self, file: Option<&str>, at: &str, mut warn: impl FnMut(String)) -> Boot {
+        let mut damaged = false;
         let pending = self.pending().unwrap_or_else(|error| {
             warn(error.to_string());
             self.drop_damaged(&error);
+            damaged = true;
             None
         });
         let running = self.running().unwrap_or_else(|error| {
@@ -35,6 +37,10 @@ impl Store {
             None
         });
         let ran = running.as_ref().map_or(0, |running| running.number);
+        let pending = match damaged {
+            true => self.never_confirmed(running.as_ref()),
+            false => pending,
+        };
         match pending {
             // What ran later was meant to stay: the file of one that waits could not be removed then.
             Some(pending) if pending.number <= ran => {
@@ -56,6 +62,22 @@ impl Store {
             return Boot::File;
         }
         self.kept(number, None, &mut warn)
+    }
+
+    /// What waited, where the file that said so is damaged: a change is noted before it is in force, and what runs
+    /// only once it is meant to stay.
+    fn never_confirmed(&self, running: Option<&Running>) -> Option<Pending> {
+        let running = running?;
+        let (entries, _) = self.list().ok()?;
+        let last = entries.last().filter(|it| it.number > running.number)?;
+        Some(Pending {
+            number: last.number,
+            back_to: running.number,
+            confirmed: None,
+            taken_back: Some(last.sha256.clone()),
+            until: 0,
+            author: last.author.clone(),
+        })
     }
 
     fn kept(&self, number: u64, unconfirmed: Option<u64>, warn: &mut impl FnMut(String)) -> Boot {
@@ -154,6 +176,25 @@ mod tests {
             })
             .unwrap();
         assert_eq!(boot(&store, "new").0, Some((1, None)));
+        assert_eq!(boot(&store, "edited since").0, None);
+    }
+
+    #[test]
+    fn a_change_whose_waiting_is_unreadable_is_taken_back_too() {
+        let (folder, store) = store(&["old", "new"]);
+        store
+            .set_running(&Running {
+                number: 1,
+                taken_back: None,
+            })
+            .unwrap();
+        std::fs::write(folder.path().join("pending"), "\0garbage").unwrap();
+        let (found, warnings) = boot(&store, "new");
+        assert_eq!((found, warnings.len()), (Some((1, Some(2))), 1));
+        assert_eq!(boot(&store, "new").0, Some((3, None)), "and stays so");
+        // Where nothing waited there is nothing to take back.
+        std::fs::write(folder.path().join("pending"), "").unwrap();
+        assert_eq!(boot(&store, "new").0, Some((3, None)));
         assert_eq!(boot(&store, "edited since").0, None);
     }
 

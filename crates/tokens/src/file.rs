@@ -123,6 +123,15 @@ fn digest(secret: &str) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
+/// A fault by its line, without the line itself: whoever reads the message need not be one who may read the
+/// file.
+fn syntax(error: &toml::de::Error, text: &str) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.as_bytes().get(..start).unwrap_or_default();
+    let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
+    format!("line {line}: {}", error.message().replace('\n', ", "))
+}
+
 impl Tokens {
     /// Reads a file.
     ///
@@ -160,7 +169,7 @@ impl Tokens {
             return Err(fault(&format_args!("it has over {FILE_MAX} bytes")));
         }
         let tokens: Tokens =
-            toml::from_str(&text).map_err(|error| fault(&error.to_string().trim_end()))?;
+            toml::from_str(&text).map_err(|error| fault(&syntax(&error, &text)))?;
         tokens.check().map_err(|why| fault(&why))?;
         Ok(tokens)
     }
