@@ -19,6 +19,7 @@ on_both! {
     peer_loss_leaves_no_route,
     a_loop_is_rejected_and_shown,
     a_policy_rejects_by_statement_and_a_reload_lets_in,
+    sites_of_one_as_get_each_others_routes,
     a_limit_blocks_and_refills,
     a_limit_ends_the_session,
     a_cease_takes_the_routes_along,
@@ -181,6 +182,40 @@ fn a_policy_rejects_by_statement_and_a_reload_lets_in(transport: &str) {
         "{error}"
     );
     assert_eq!(rig.peer("c1")["state"], "Established");
+}
+
+/// A receiver refuses a path with its own AS in it; its policy puts ours there, and nobody else's path changes.
+fn sites_of_one_as_get_each_others_routes(transport: &str) {
+    let policy = "[policy.site]\ndefault = \"accept\"\n[[policy.site.statement]]\n\
+                  match.to.name = [\"c2\"]\nset.as-path = { replace = [\"to\", \"65000-65001\"] }\n\
+                  [policy.short]\ndefault = \"accept\"\n[[policy.short.statement]]\n\
+                  set.as-path = { remove-private = true, keep-last = 2 }\n";
+    let keys = "import = \"accept\"\nexport = \"site\"\n";
+    let rig = Rig::start(transport, &format!("{policy}{}", clients(3, keys)));
+    let (one, two, three) = (rig.connect(1), rig.connect(2), rig.connect(3));
+    announce(
+        &one,
+        1,
+        &["203.0.113.0/24"],
+        &[64601, 64602, 1, 65001, 2, 3],
+    );
+    let is = |wanted: &'static str| {
+        move |table: &_| path_of(table, "203.0.113.0/24").as_deref() == Some(wanted)
+    };
+    expect(
+        &two,
+        "ours in place of its own",
+        is("64601 64500 1 64500 2 3"),
+    );
+    expect(&three, "as it came", is("64601 64602 1 65001 2 3"));
+    // The two read alike on import, and a reload changes what is there.
+    let text = clients(3, "import = \"short\"\nexport = \"accept\"\n");
+    rig.rewrite(&format!("{policy}{text}"));
+    let reload = rig.command("reload", &[]).output().expect("it runs");
+    assert!(reload.status.success(), "{reload:?}");
+    for speaker in [&two, &three] {
+        expect(speaker, "the end of it", is("2 3"));
+    }
 }
 
 fn a_limit_blocks_and_refills(transport: &str) {

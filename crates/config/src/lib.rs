@@ -27,6 +27,7 @@ mod server;
 mod sets;
 mod shown;
 mod suggest;
+mod trial;
 mod value;
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::resolve::{self, Place};
 use super::suggest::hint;
 use super::{
     Config, ConfigErrors, Diff, Exchange, Mode, Peer, Problem, Server, Target, exchange, expect,
-    server, sets,
+    server, sets, trial,
 };
 
 /// Tables of the whole file.
@@ -265,6 +265,8 @@ fn read(top: &Section<'_>, version: u32, reader: &mut Reader) -> Option<Config> 
     warn_unused(top, &peers, &groups, &policies, &sets, reader);
     let defs = policy_defs(&policies, exchange.as_ref(), &peers, reader);
     let compiled = compiled(top, &server, (&policies, &defs), &sets, version, reader)?;
+    let known: Vec<&Peer> = peers.iter().map(|(peer, _)| peer).collect();
+    trial::run(&policies, &compiled, &known, reader);
     Some(Config {
         path: PathBuf::new(),
         version,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use thruway_policy::{
-    AnyCommunity, AsPathExpression, AsnRange, ChangeDef, CommunityChange, CommunityPattern,
-    CompileError, Item, LengthMatch, MatchDef, MedChange, NextHopChange, PeerMatch, PolicyDef,
-    PrefixEntry, Prepend, PrependAs, SetDefs, SetMatch, StatementDef, Verdict,
+    AnyCommunity, AsPathChange, AsPathExpression, AsnRange, ChangeDef, CommunityChange,
+    CommunityPattern, CompileError, Item, LengthMatch, MatchDef, MedChange, NextHopChange,
+    PeerMatch, PolicyDef, PrefixEntry, Prepend, PrependAs, SetDefs, SetMatch, StatementDef,
+    Verdict,
 };
 use thruway_wire::{Family, Prefix};
 use toml::Spanned;
@@ -15,13 +16,15 @@ use toml::de::DeValue;
 use super::peer::tables;
 use super::reader::{FromValue, Reader, Section, Spot, keys};
 use super::suggest::hint;
-use super::value::{Many, PolicyDefault};
+use super::trial::{Trial, Trials};
+use super::value::{Many, PolicyDefault, ReplacedAs};
 
 keys! {
     /// Keys of `[policy.NAME]`.
     pub(super) struct PolicyKeys {
         default: PolicyDefault = "default",
         statement: Statements = "statement",
+        test: Trials = "test",
     }
 }
 
@@ -82,9 +85,19 @@ keys! {
     pub(super) struct ChangeKeys {
         local_pref: u32 = "local-pref",
         med: MedChange = "med",
+        as_path: AsPathKeys = "as-path",
         prepend: PrependKeys = "prepend",
         community: CommunityKeys = "community",
         next_hop: NextHopChange = "next-hop",
+    }
+}
+
+keys! {
+    /// Keys of `set.as-path`.
+    pub(super) struct AsPathKeys {
+        replace: Many<ReplacedAs> = "replace",
+        remove_private: bool = "remove-private",
+        keep_last: u8 = "keep-last",
     }
 }
 
@@ -111,6 +124,7 @@ tables!(
     LengthKeys,
     PeerMatchKeys,
     ChangeKeys,
+    AsPathKeys,
     PrependKeys,
     CommunityKeys
 );
@@ -175,6 +189,7 @@ pub(super) struct RawPolicy {
     pub(super) line: usize,
     path: String,
     places: Vec<Place>,
+    pub(super) trials: Vec<Trial>,
 }
 
 /// Reads all policies of the file. Names of sets are looked up in `sets`.
@@ -208,6 +223,7 @@ pub(super) fn read(top: &Section<'_>, sets: &SetDefs, reader: &mut Reader) -> Ve
             line: section.line,
             path: section.path,
             places,
+            trials: Spot::value(keys.test).map_or_else(Vec::new, |trials| trials.0),
         });
     }
     policies
@@ -336,6 +352,7 @@ fn changes(keys: ChangeKeys, place: &Place, names: &mut SetNames<'_, '_>) -> Cha
     ChangeDef {
         local_pref: Spot::value(keys.local_pref),
         med: Spot::value(keys.med),
+        as_path: Spot::value(keys.as_path).map_or_else(AsPathChange::default, as_path),
         prepend: keys
             .prepend
             .and_then(|spot| prepend(spot, place, names.reader)),
@@ -343,6 +360,22 @@ fn changes(keys: ChangeKeys, place: &Place, names: &mut SetNames<'_, '_>) -> Cha
             .map_or_else(CommunityChange::default, |keys| communities(keys, names)),
         next_hop: keys.next_hop.and_then(|spot| next_hop(&spot, names.reader)),
     }
+}
+
+fn as_path(keys: AsPathKeys) -> AsPathChange {
+    let mut change = AsPathChange {
+        remove_private: Spot::value(keys.remove_private).unwrap_or_default(),
+        keep_last: Spot::value(keys.keep_last),
+        ..AsPathChange::default()
+    };
+    for replaced in list(keys.replace) {
+        match replaced {
+            ReplacedAs::Peer => change.replace_peer = true,
+            ReplacedAs::To => change.replace_to = true,
+            ReplacedAs::Range(range) => change.replace.push(range),
+        }
+    }
+    change
 }
 
 fn prepend(spot: Spot<PrependKeys>, place: &Place, reader: &mut Reader) -> Option<Prepend> {

@@ -537,6 +537,24 @@ impl FromValue for PrependAs {
     }
 }
 
+/// What our AS takes the place of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReplacedAs {
+    Peer,
+    To,
+    Range(AsnRange),
+}
+
+impl FromValue for ReplacedAs {
+    fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
+        match value.get_ref().as_str() {
+            Some("peer") => Some(ReplacedAs::Peer),
+            Some("to") => Some(ReplacedAs::To),
+            _ => AsnRange::from_value(value, key, reader).map(ReplacedAs::Range),
+        }
+    }
+}
+
 impl FromValue for NextHopChange {
     fn from_value(value: &Value<'_>, key: &str, reader: &mut Reader) -> Option<Self> {
         match value.get_ref().as_str() {

@@ -6,13 +6,22 @@ use std::sync::Arc;
 use thruway_wire::attrs::AttrSetBuf;
 use thruway_wire::{Asn, Community, ExtendedCommunity, Family, LargeCommunity, NextHop};
 
-use crate::{CommunitySet, MedChange, RouteContext};
+use crate::{AsSet, CommunitySet, MedChange, RouteContext};
 
 /// One change.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     LocalPref(u32),
     Med(MedChange),
+    /// These, and the peer's where it says so, become ours.
+    ReplaceAs {
+        asns: AsSet,
+        peer: bool,
+        to: bool,
+        own: Asn,
+    },
+    RemovePrivate,
+    KeepLast(u8),
     Prepend(Asn, u8),
     PrependPeer(u8),
     ReplaceCommunities(Communities),
@@ -40,6 +49,21 @@ impl Change {
                 let value = change.apply(set.as_ref().med());
                 set.set_med(value);
             }
+            Change::ReplaceAs {
+                asns,
+                peer,
+                to,
+                own,
+            } => {
+                let peer = peer.then_some(ctx.peer.asn);
+                let to = ctx.to.filter(|_| *to).map(|to| to.asn);
+                set.edit_path(|asn| {
+                    let goes = [peer, to].contains(&Some(asn)) || asns.contains(asn);
+                    Some(if goes { *own } else { asn })
+                });
+            }
+            Change::RemovePrivate => set.edit_path(|asn| (!is_private(asn)).then_some(asn)),
+            Change::KeepLast(count) => set.keep_last(usize::from(*count)),
             Change::Prepend(asn, count) => set.prepend(*asn, *count),
             Change::PrependPeer(count) => set.prepend(ctx.peer.asn, *count),
             Change::ReplaceCommunities(values) => values.replace(set),
@@ -57,6 +81,11 @@ impl Change {
             Change::NextHopPeer => set_next_hop(ctx.family, Some(ctx.peer.addr), set),
         }
     }
+}
+
+/// RFC 6996 §5.
+fn is_private(asn: Asn) -> bool {
+    matches!(asn.0, 64_512..=65_534 | 4_200_000_000..=4_294_967_294)
 }
 
 /// Sets the next hop where `addr` is of the route's family.

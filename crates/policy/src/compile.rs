@@ -10,9 +10,9 @@ use crate::condition::{AnyOf, Condition, Peer};
 use crate::limits::{PREPEND_COUNT_MAX, STATEMENTS_MAX};
 use crate::policy::Statement;
 use crate::{
-    AnyCommunity, AsPathExpression, AsPathSet, AsSet, ChangeDef, CommunityChange, CommunitySet,
-    CompileError, Item, MatchDef, NextHopChange, PeerMatch, Policy, PolicyDef, PrefixSet, Prepend,
-    PrependAs, SetDefs, SetMatch, StatementDef, Verdict,
+    AnyCommunity, AsPathChange, AsPathExpression, AsPathSet, AsSet, ChangeDef, CommunityChange,
+    CommunitySet, CompileError, Item, MatchDef, NextHopChange, PeerMatch, Policy, PolicyDef,
+    PrefixSet, Prepend, PrependAs, SetDefs, SetMatch, StatementDef, Verdict,
 };
 
 /// What compilation needs besides the definitions.
@@ -277,6 +277,7 @@ impl Compiler<'_> {
         let mut changes = Vec::new();
         changes.extend(def.local_pref.map(Change::LocalPref));
         changes.extend(def.med.map(Change::Med));
+        self.path_changes(&def.as_path, &mut changes);
         changes.extend(def.prepend.and_then(|prepend| self.prepend(prepend)));
         self.community_changes(&def.community, &mut changes);
         changes.extend(def.next_hop.map(|change| match change {
@@ -285,6 +286,25 @@ impl Compiler<'_> {
             NextHopChange::Address(addr) => Change::NextHop(addr),
         }));
         changes
+    }
+
+    fn path_changes(&mut self, def: &AsPathChange, changes: &mut Vec<Change>) {
+        if !def.replace.is_empty() || def.replace_peer || def.replace_to {
+            changes.push(Change::ReplaceAs {
+                asns: def.replace.iter().copied().collect(),
+                peer: def.replace_peer,
+                to: def.replace_to,
+                own: self.options.own_as,
+            });
+        }
+        if def.remove_private {
+            changes.push(Change::RemovePrivate);
+        }
+        match def.keep_last {
+            Some(0) => self.error("set.as-path", "`keep-last` keeps at least 1".into()),
+            Some(count) => changes.push(Change::KeepLast(count)),
+            None => {}
+        }
     }
 
     fn prepend(&mut self, Prepend { asn, count }: Prepend) -> Option<Change> {

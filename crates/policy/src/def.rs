@@ -159,6 +159,8 @@ pub struct ChangeDef {
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC.
     pub med: Option<MedChange>,
+    /// The path as it came.
+    pub as_path: AsPathChange,
     /// AS numbers in front of the path.
     pub prepend: Option<Prepend>,
     /// Communities.
@@ -180,6 +182,22 @@ pub enum MedChange {
     Subtract(u32),
     /// None.
     Remove,
+}
+
+/// Changes to the path as it came, in the order of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct AsPathChange {
+    /// Our AS takes the place of each of these.
+    pub replace: Vec<AsnRange>,
+    /// And of the AS of the peer that the route came from.
+    pub replace_peer: bool,
+    /// And of the AS of the peer that it would go to; on import of none.
+    pub replace_to: bool,
+    /// Private AS numbers go (RFC 6996).
+    pub remove_private: bool,
+    /// So many stay at the end, an AS_SET counted as one: at least 1.
+    pub keep_last: Option<u8>,
 }
 
 /// An AS in front of the path, `count` times.

@@ -129,6 +129,16 @@ fn statement(choices: &mut Choices<'_>, entries: &[PrefixEntry]) -> StatementDef
     if which & 4 != 0 {
         def.set.local_pref = Some(choices.number());
     }
+    if which & 16 != 0 {
+        let low = Asn(u32::from(choices.octet()));
+        def.set.as_path.replace.push(low.into());
+        def.set.as_path.replace_peer = which & 32 != 0;
+        def.set.as_path.replace_to = which & 2 != 0;
+        def.set.as_path.keep_last = Some(choices.octet().max(1));
+    }
+    if which & 32 != 0 {
+        def.set.as_path.remove_private = true;
+    }
     if which & 8 != 0 {
         def.set.community.remove.extend(pattern(choices));
     }

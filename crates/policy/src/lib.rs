@@ -26,8 +26,8 @@ pub use community::{AnyCommunity, CommunityPattern, CommunitySet};
 pub use compile::{CompileOptions, Compiled, compile};
 pub use context::{Hits, Outcome, PeerFacts, RouteContext};
 pub use def::{
-    ChangeDef, CommunityChange, LengthMatch, MatchDef, MedChange, NextHopChange, PeerMatch,
-    PolicyDef, Prepend, PrependAs, SetDefs, SetMatch, StatementDef, Verdict,
+    AsPathChange, ChangeDef, CommunityChange, LengthMatch, MatchDef, MedChange, NextHopChange,
+    PeerMatch, PolicyDef, Prepend, PrependAs, SetDefs, SetMatch, StatementDef, Verdict,
 };
 pub use error::{CompileError, Item};
 pub use policy::Policy;

@@ -52,6 +52,10 @@ impl Uses {
         for change in statements.iter().flat_map(|statement| &statement.changes) {
             match change {
                 Change::PrependPeer(_) | Change::NextHopPeer => uses.peer = true,
+                Change::ReplaceAs { peer, to, .. } => {
+                    uses.peer |= *peer;
+                    uses.to |= *to;
+                }
                 Change::NextHopOwn => (uses.peer, uses.to) = (true, true),
                 _ => {}
             }

@@ -319,6 +319,10 @@ const FILE_ERRORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[[policy.p.statement]]\nset.as-path = { keep-last = 0 }",
+        &["t.toml:6: policy.p.statement[1].set.as-path: `keep-last` keeps at least 1"],
+    ),
+    (
         "[[policy.p.statement]]\nset.prepend = { asn = \"self\", count = 64 }",
         &["t.toml:6: policy.p.statement[1].set.prepend: an AS is prepended 1 to 63 times"],
     ),

@@ -12,11 +12,12 @@ use super::super::peer::{
     AddPathKeys, MaxAdvertisedKeys, MaxPrefixKeys, Md5Keys, PeerKeys, PeerOnly, RestartKeys,
 };
 use super::super::policy::{
-    ChangeKeys, CommunityKeys, LengthKeys, MatchKeys, PeerMatchKeys, PolicyKeys, PrependKeys,
-    StatementKeys,
+    AsPathKeys, ChangeKeys, CommunityKeys, LengthKeys, MatchKeys, PeerMatchKeys, PolicyKeys,
+    PrependKeys, StatementKeys,
 };
 use super::super::server::ServerKeys;
 use super::super::sets::Member;
+use super::super::trial::{BecomesKeys, RouteKeys, TrialKeys};
 use super::super::*;
 
 /// Each table of the reference: its heading, and its keys.
@@ -43,10 +44,14 @@ fn tables() -> Vec<(&'static str, Vec<&'static str>)> {
         ("`max-advertised`", MaxAdvertisedKeys::KEYS.to_vec()),
         ("`[policy.NAME]`", PolicyKeys::KEYS.to_vec()),
         ("`[[policy.NAME.statement]]`", StatementKeys::KEYS.to_vec()),
+        ("`[[policy.NAME.test]]`", TrialKeys::KEYS.to_vec()),
+        ("`route`", RouteKeys::KEYS.to_vec()),
+        ("`becomes`", BecomesKeys::KEYS.to_vec()),
         ("`match`", MatchKeys::KEYS.to_vec()),
         ("`match.as-path-length`", LengthKeys::KEYS.to_vec()),
         ("`match.peer` and `match.to`", PeerMatchKeys::KEYS.to_vec()),
         ("`set`", ChangeKeys::KEYS.to_vec()),
+        ("`set.as-path`", AsPathKeys::KEYS.to_vec()),
         ("`set.prepend`", PrependKeys::KEYS.to_vec()),
         ("`set.community`", CommunityKeys::KEYS.to_vec()),
         (

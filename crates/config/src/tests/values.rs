@@ -440,7 +440,9 @@ fn policies_are_read_in_full() {
          match.neighbor-as = 1\nmatch.neighbor-as-set = 'clients'\n\
          match.community = '1:1'\nmatch.community-all = ['1:1', '1:1:1']\nmatch.community-set = 'marks'\n\
          match.peer = { name = 'c1', asn = 1, address = '198.18.0.0/15' }\nmatch.to.name = 'c2'\n\
-         set.local-pref = 200\nset.med = '+5'\nset.prepend = { asn = 'self' }\n\
+         set.local-pref = 200\nset.med = '+5'\n\
+         set.as-path = { replace = [64601, 'peer', 'to', '64700-64799'], remove-private = true, keep-last = 2 }\n\
+         set.prepend = { asn = 'self' }\n\
          set.community = { replace = '1:1', remove = '2:*', remove-set = 'marks', add = ['3:3', 'rt:3:3'] }\n\
          set.next-hop = 'peer'\nthen = 'accept'",
     )
@@ -476,6 +478,8 @@ fn policies_are_read_in_full() {
     assert_eq!(
         statement["set"],
         serde_json::json!({
+            "as-path": {"replace": ["64601", "64700-64799"], "replace-peer": true,
+                "replace-to": true, "remove-private": true, "keep-last": 2},
             "local-pref": 200, "med": {"add": 5}, "prepend": {"asn": "own", "count": 1},
             "community": {"replace": ["1:1"], "remove": ["2:*"], "remove-sets": ["marks"],
                 "add": ["3:3", "rt:3:3"]},
@@ -517,4 +521,75 @@ fn a_long_list_is_read_as_a_short_one() {
     };
     let config = raw(&vnet(list(200, ""))).unwrap();
     assert_eq!(config.exchange.unwrap().vnet.prefixes.len(), 200);
+}
+
+/// What a policy's tests say, each against a policy that has a statement of each kind.
+#[test]
+fn tests_of_a_policy_run_when_the_file_is_read() {
+    let policy = "[[peer]]\nname = 'c1'\naddress = '198.18.1.1'\nasn = 64601\nimport = 'p'\nexport = 'p'\n\
+                  [policy.p]\n\
+                  [[policy.p.statement]]\nname = 'no-bad'\nmatch.as-path-contains = 666\nthen = 'reject'\n\
+                  [[policy.p.statement]]\nmatch.peer.name = 'c1'\nset.med = 7\n\
+                  set.community.add = '1:1'\nset.prepend = { asn = 'peer' }\n\
+                  [[policy.p.statement]]\nmatch.prefix = '10.0.0.0/8 le 24'\nthen = 'accept'\n";
+    let run = |test: &str| parse(&format!("{policy}[[policy.p.test]]\n{test}")).map(drop);
+    for good in [
+        "route = { prefix = '10.1.0.0/16', as-path = [64601] }\nfrom = 'c1'\nthen = 'accept'\nby = '3'\n\
+         becomes = { as-path = [64601, 64601], med = 7, community = '1:1' }",
+        "route = { prefix = '10.1.0.0/16', med = 3, community = ['2:2', 'rt:1:1', '1:2:3'] }\nthen = 'accept'\n\
+         becomes = { med = 3, community = ['1:2:3', '2:2', 'rt:1:1'], as-path = [] }",
+        "route = { prefix = '10.1.0.0/16', as-path = [1, 666] }\nthen = 'reject'\nby = 'no-bad'",
+        "route = { prefix = '192.0.2.0/24', next-hop = '192.0.2.1', local-pref = 9 }\nthen = 'reject'\nby = 'default'",
+    ] {
+        assert_eq!(run(good), Ok(()), "{good}");
+    }
+    for (bad, says) in [
+        (
+            "then = 'accept'",
+            "policy.p.test[1]: it needs `route.prefix`",
+        ),
+        (
+            "route = { prefix = '10.0.0.0/8' }\nthen = 'continue'",
+            "ends with `accept` or `reject`",
+        ),
+        (
+            "name = 'n'\nroute = { prefix = '10.1.0.0/16', as-path = 666 }\nthen = 'accept'",
+            "t.toml:27: policy.p.test[1].then: n: not accepted: statement 1 (no-bad) rejects it",
+        ),
+        (
+            "route = { prefix = '192.0.2.0/24' }\nthen = 'accept'",
+            "not accepted: end of policy rejects it",
+        ),
+        (
+            "route = { prefix = '10.1.0.0/16' }\nthen = 'reject'",
+            "not rejected: statement 3 accepts it",
+        ),
+        (
+            "route = { prefix = '10.1.0.0/16' }\nby = 'no-bad'",
+            "not by `no-bad`: statement 3 accepts it",
+        ),
+        (
+            "route = { prefix = '10.1.0.0/16' }\nfrom = 'c1'\nbecomes = { med = 8, local-pref = 1 }",
+            "becomes.med: expected `8`, is `7` (decided by statement 3)",
+        ),
+        (
+            "route = { prefix = '10.1.0.0/16' }\nbecomes.local-pref = 1",
+            "becomes.local-pref: expected `1`, is `none`",
+        ),
+        (
+            "route = { prefix = '192.0.2.0/24' }\nbecomes.med = 1",
+            "it becomes nothing: end of policy rejects it",
+        ),
+        (
+            "route = { prefix = '10.1.0.0/16' }\nfrom = 'c2'",
+            "no peer has the name `c2`",
+        ),
+        (
+            "route = { prefix = '10.1.0.0/16', colour = 1 }",
+            "unknown key",
+        ),
+    ] {
+        let errors = run(bad).unwrap_err().join("\n");
+        assert!(errors.contains(says), "{bad}: {errors}");
+    }
 }

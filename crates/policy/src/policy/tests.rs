@@ -7,8 +7,9 @@ use thruway_wire::{Asn, Family, NextHop, Prefix, RouterId};
 
 use super::*;
 use crate::{
-    AnyCommunity, AsPathExpression, ChangeDef, CompileOptions, MatchDef, MedChange, NextHopChange,
-    PeerFacts, PeerMatch, PolicyDef, Prepend, PrependAs, SetDefs, SetMatch, StatementDef, compile,
+    AnyCommunity, AsPathChange, AsPathExpression, AsnRange, ChangeDef, CompileOptions, MatchDef,
+    MedChange, NextHopChange, PeerFacts, PeerMatch, PolicyDef, Prepend, PrependAs, SetDefs,
+    SetMatch, StatementDef, compile,
 };
 
 const OWN: Asn = Asn(64500);
@@ -288,6 +289,103 @@ fn numbers_and_path_change() {
         let judged = changed(prepend(asn, count), "10.0.0.0/8", true);
         assert_eq!(judged.out.as_ref().as_path().to_string(), expected);
     }
+}
+
+#[test]
+fn paths_change_before_anything_is_put_in_front() {
+    let range = |text: &str| -> AsnRange { text.parse().unwrap() };
+    let with = |as_path: AsPathChange, prepend| ChangeDef {
+        as_path,
+        prepend,
+        ..ChangeDef::default()
+    };
+    let none = AsPathChange::default();
+    let twice = Prepend {
+        asn: PrependAs::Own,
+        count: 2,
+    };
+    for (change, prepend, export, expected) in [
+        (
+            AsPathChange {
+                replace: vec![range("64602-64700")],
+                ..none.clone()
+            },
+            None,
+            false,
+            "64601 64500",
+        ),
+        (
+            AsPathChange {
+                replace_peer: true,
+                ..none.clone()
+            },
+            None,
+            false,
+            "64500 64602",
+        ),
+        (
+            AsPathChange {
+                keep_last: Some(1),
+                ..none.clone()
+            },
+            Some(twice),
+            true,
+            "64500 64500 64602",
+        ),
+        (
+            AsPathChange {
+                replace: vec![range("64601")],
+                remove_private: true,
+                ..none.clone()
+            },
+            None,
+            true,
+            "64500",
+        ),
+    ] {
+        let judged = changed(with(change.clone(), prepend), "10.0.0.0/8", export);
+        let path = judged.out.as_ref().as_path().to_string();
+        assert_eq!(path, expected, "{change:?}");
+    }
+}
+
+/// The receiver's AS is in no path of the other tests.
+#[test]
+fn the_receivers_as_is_replaced_on_the_way_to_it() {
+    let to_receiver = AsPathChange {
+        replace: vec![],
+        replace_to: true,
+        ..AsPathChange::default()
+    };
+    let ours = ChangeDef {
+        as_path: to_receiver,
+        ..ChangeDef::default()
+    };
+    let behind = ChangeDef {
+        prepend: Some(Prepend {
+            asn: PrependAs::Asn(to().asn),
+            count: 1,
+        }),
+        ..ChangeDef::default()
+    };
+    let statements = |first: ChangeDef, second: ChangeDef| {
+        [first, second].map(|set| StatementDef {
+            set,
+            ..StatementDef::default()
+        })
+    };
+    let policy = policy(true, statements(behind, ours).into());
+    let exported = judge(&policy, "10.0.0.0/8", true);
+    assert_eq!(
+        exported.out.as_ref().as_path().to_string(),
+        "64500 64601 64602"
+    );
+    let imported = judge(&policy, "10.0.0.0/8", false);
+    assert_eq!(
+        imported.out.as_ref().as_path().to_string(),
+        "64605 64601 64602"
+    );
+    assert!(policy.uses_to() && !policy.uses_peer());
 }
 
 #[test]

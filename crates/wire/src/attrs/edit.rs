@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::build::{admits, begin_attr, canonical_flags, end_attr};
 use super::{
-    AsPath, AttrMeta, AttrSetBuf, AttrSetRef, OPTIONAL, RawAttr, TRANSITIVE, code, write_prepended,
+    AsPath, AttrMeta, AttrSetBuf, AttrSetRef, OPTIONAL, RawAttr, SegmentType, TRANSITIVE, code,
+    write_prepended,
 };
 use crate::limits::AS_PATH_LEN_MAX;
 use crate::{Asn, Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity, NextHop};
@@ -186,6 +187,45 @@ impl AttrSetBuf {
         self.replace(code::AS_PATH, TRANSITIVE, &scratch);
     }
 
+    /// Makes another of each AS of AS_PATH, in every segment, or takes it out. A segment goes with its last one.
+    /// A set without a path stays as it is.
+    pub fn edit_path(&mut self, mut edit: impl FnMut(Asn) -> Option<Asn>) {
+        let path = self.as_ref().as_path();
+        let mut edited = Vec::with_capacity(path.as_bytes().len());
+        for (kind, asns) in path.segments() {
+            write_segment(&mut edited, kind, asns.filter_map(&mut edit));
+        }
+        self.replace_path(&edited);
+    }
+
+    /// Leaves the last `count` of AS_PATH, counted as its length is (RFC 4271 §9.1.2.2 a): an AS_SET is one,
+    /// what lies before is gone.
+    pub fn keep_last(&mut self, count: usize) {
+        let path = self.as_ref().as_path();
+        let mut over = path.path_len().saturating_sub(count);
+        let mut kept = Vec::with_capacity(path.as_bytes().len());
+        for (kind, asns) in path.segments() {
+            let here = match kind {
+                SegmentType::Sequence => asns.len(),
+                SegmentType::Set => 1,
+                SegmentType::ConfedSequence | SegmentType::ConfedSet => 0,
+            };
+            if over == 0 {
+                write_segment(&mut kept, kind, asns);
+            } else if over < here {
+                write_segment(&mut kept, kind, asns.skip(over));
+            }
+            over = over.saturating_sub(here);
+        }
+        self.replace_path(&kept);
+    }
+
+    fn replace_path(&mut self, path: &[u8]) {
+        if path != self.as_ref().as_path().as_bytes() {
+            self.replace(code::AS_PATH, TRANSITIVE, path);
+        }
+    }
+
     /// Sets an attribute to a value in canonical form. One that is malformed, too long, or has no
     /// place in a set changes nothing.
     pub fn set_raw(&mut self, code: u8, flags: u8, value: &[u8]) {
@@ -280,5 +320,21 @@ impl AttrSetBuf {
                 return Some(start..self.bytes.len().saturating_sub(attrs.rest().len()));
             }
         }
+    }
+}
+
+/// Appends a segment of a path, unless it is empty. What is over its 255 is left out: no segment that was read
+/// has more.
+fn write_segment(out: &mut Vec<u8>, kind: SegmentType, asns: impl Iterator<Item = Asn>) {
+    let start = out.len();
+    out.extend_from_slice(&[kind as u8, 0]);
+    let mut count = 0u8;
+    for asn in asns.take(usize::from(u8::MAX)) {
+        out.extend_from_slice(&asn.0.to_be_bytes());
+        count = count.saturating_add(1);
+    }
+    match out.get_mut(start.saturating_add(1)) {
+        Some(len) if count > 0 => *len = count,
+        _ => out.truncate(start),
     }
 }

@@ -232,6 +232,49 @@ fn aggregators_are_merged() {
 }
 
 #[test]
+fn a_path_is_edited_in_every_segment() {
+    let with = |path: &[u8]| {
+        let mut set = AttrSetBuf::new();
+        set.set_raw(code::AS_PATH, 0x40, path);
+        set
+    };
+    let text = |set: &AttrSetBuf| set.as_ref().as_path().to_string();
+    // 1 2 {3,4} 5
+    let path = [
+        2, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 0, 0, 0, 3, 0, 0, 0, 4, 2, 1, 0, 0, 0, 5,
+    ];
+    let mut set = with(&path);
+    set.edit_path(|asn| Some(if asn.0 % 2 == 1 { Asn(asn.0 + 10) } else { asn }));
+    assert_eq!(text(&set), "11 2 {13,4} 15");
+    set.edit_path(|asn| (asn.0 > 10).then_some(asn));
+    assert_eq!(text(&set), "11 {13} 15");
+    assert_eq!(set.as_ref().meta.path_len, 3);
+    assert_eq!(set.as_ref().meta.neighbor_as, Asn(11));
+    set.edit_path(|asn| (asn == Asn(15)).then_some(asn));
+    assert_eq!(text(&set), "15");
+    set.edit_path(|_| None);
+    assert!(set.as_ref().as_path().is_empty());
+    for (count, left) in [
+        (0, ""),
+        (1, "5"),
+        (2, "{3,4} 5"),
+        (3, "2 {3,4} 5"),
+        (4, "1 2 {3,4} 5"),
+        (9, "1 2 {3,4} 5"),
+    ] {
+        let mut set = with(&path);
+        set.keep_last(count);
+        assert_eq!(text(&set), left, "{count}");
+        assert_eq!(usize::from(set.as_ref().meta.path_len), count.min(4));
+    }
+    // Without a path there is none afterwards either.
+    let mut none = AttrSetBuf::new();
+    none.keep_last(1);
+    none.edit_path(Some);
+    assert!(none.as_ref().bytes.is_empty());
+}
+
+#[test]
 fn prepending_uses_the_room_of_the_first_sequence() {
     let mut set = AttrSetBuf::new();
     set.prepend(Asn(1), 2);
