@@ -3,7 +3,7 @@
 //! [`MrtReader`] finds records in bytes that arrive in pieces and says where the damaged ones are.
 //! [`MrtRecord`] is the view of one: TABLE_DUMP, TABLE_DUMP_V2, BGP4MP and BGP4MP_ET; everything
 //! else is stepped over as [`MrtRecord::Unsupported`], and has an [`MrtName`] all the same.
-//! [`rib_entry_attrs`] makes a canonical set of a RIB entry's path attributes. [`write`] is the way
+//! [`rib_entry_attrs`] makes a canonical set of a RIB entry's path attributes. [`mod@write`] is the way
 //! back.
 
 #![cfg_attr(
