@@ -27,12 +27,14 @@ pub(super) struct LongLists {
 }
 
 /// A list in the text; by where it starts, with its opening bracket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct List {
     start: usize,
     /// Before its closing bracket.
     end: usize,
     members: usize,
+    /// The parser's to judge, with their ends of lines.
+    comments: Vec<Range<usize>>,
 }
 
 impl LongLists {
@@ -48,7 +50,9 @@ impl LongLists {
         for list in &lists {
             pieces.push((rest.len(), from));
             rest.push_str(&text[from..=list.start]);
-            comments(&text[list.start + 1..list.end], &mut rest);
+            for comment in &list.comments {
+                rest.push_str(&text[comment.clone()]);
+            }
             from = list.end;
         }
         pieces.push((rest.len(), from));
@@ -98,18 +102,6 @@ fn is_string(token: &Token) -> bool {
     )
 }
 
-/// Comments are the parser's to judge, and need their ends of lines.
-fn comments(inside: &str, rest: &mut String) {
-    let mut after_comment = false;
-    for token in Source::new(inside).lex() {
-        let is_comment = token.kind() == TokenKind::Comment;
-        if is_comment || after_comment && token.kind() == TokenKind::Newline {
-            rest.push_str(&inside[token.span().start()..token.span().end()]);
-        }
-        after_comment = is_comment;
-    }
-}
-
 /// Where a file's long lists are.
 fn find(text: &str) -> Vec<List> {
     let mut lists = Vec::new();
@@ -146,16 +138,24 @@ fn is_key(before: &[Option<Token>; 2], text: &str) -> bool {
 fn rest_of(start: usize, tokens: &mut impl Iterator<Item = Token>, text: &str) -> Option<List> {
     let mut members = 0usize;
     let mut after_member = false;
+    let mut comments: Vec<Range<usize>> = Vec::new();
     for token in tokens {
         let span = token.span();
         match token.kind() {
-            TokenKind::Whitespace | TokenKind::Newline | TokenKind::Comment => {}
+            TokenKind::Comment => comments.push(span.start()..span.end()),
+            TokenKind::Newline => {
+                if let Some(last) = comments.last_mut().filter(|it| it.end == span.start()) {
+                    last.end = span.end();
+                }
+            }
+            TokenKind::Whitespace => {}
             TokenKind::RightSquareBracket => {
                 let end = span.start();
                 let list = List {
                     start,
                     end,
                     members,
+                    comments,
                 };
                 return (members >= LONG_LIST_MIN).then_some(list);
             }

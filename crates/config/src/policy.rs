@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::peer::tables;
-use super::reader::{FromValue, Reader, Section, Spot, keys};
+use super::reader::{FromValue, Reader, Section, Spot, keys, sections_of};
 use super::suggest::hint;
 use super::trial::{Trial, Trials};
 use super::value::{Many, PolicyDefault, ReplacedAs};
@@ -143,23 +143,12 @@ struct Place {
 
 impl FromValue for Statements {
     fn from_value(value: &Spanned<DeValue<'_>>, key: &str, reader: &mut Reader) -> Option<Self> {
-        let Some(list) = value.get_ref().as_array() else {
-            let line = reader.line(value.span());
-            let message = format!("statements are written as [[{key}]], with two brackets");
-            reader.error(line, key, message);
-            return None;
-        };
-        let mut statements = Vec::new();
-        for (index, value) in list.iter().enumerate() {
-            let path = format!("{key}[{}]", index + 1);
-            let Some(section) = Section::new(value, path, reader) else {
-                continue;
-            };
-            section.check_keys(&[StatementKeys::KEYS], reader);
-            let keys = StatementKeys::read(&section, reader);
-            statements.push((keys, Place::new(&section, reader)));
-        }
-        Some(Statements(statements))
+        let sections = sections_of(value, (key, "statements"), StatementKeys::KEYS, reader);
+        let statements = sections.iter().map(|section| {
+            let keys = StatementKeys::read(section, reader);
+            (keys, Place::new(section, reader))
+        });
+        Some(Statements(statements.collect()))
     }
 }
 

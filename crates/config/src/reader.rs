@@ -215,6 +215,24 @@ pub(super) fn tables_of<'t>(
     &[]
 }
 
+/// The same as sections with their numbers, each with its unknown keys noted.
+pub(super) fn sections_of<'t>(
+    value: &'t Spanned<DeValue<'t>>,
+    (key, what): (&str, &str),
+    known: &[&str],
+    reader: &mut Reader,
+) -> Vec<Section<'t>> {
+    let mut sections = Vec::new();
+    for (index, value) in tables_of(value, (key, what), reader).iter().enumerate() {
+        let path = format!("{key}[{}]", index + 1);
+        if let Some(section) = Section::new(value, path, reader) {
+            section.check_keys(&[known], reader);
+            sections.push(section);
+        }
+    }
+    sections
+}
+
 /// What other BGP speakers call some of the keys; nearness in letters would not find them.
 const OTHER_NAMES: [(&str, &str); 15] = [
     ("as", "asn"),

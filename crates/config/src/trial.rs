@@ -14,7 +14,7 @@ use toml::de::DeValue;
 
 use super::peer::tables;
 use super::policy::RawPolicy;
-use super::reader::{FromValue, Reader, Section, Spot, keys};
+use super::reader::{FromValue, Reader, Section, Spot, keys, sections_of};
 use super::suggest::hint;
 use super::value::Many;
 use super::{Peer, Target};
@@ -106,26 +106,13 @@ pub(super) struct Trial {
 
 impl FromValue for Trials {
     fn from_value(value: &Spanned<DeValue<'_>>, key: &str, reader: &mut Reader) -> Option<Self> {
-        let Some(list) = value.get_ref().as_array() else {
-            let line = reader.line(value.span());
-            let message = format!("tests are written as [[{key}]], with two brackets");
-            reader.error(line, key, message);
-            return None;
-        };
-        let mut trials = Vec::new();
-        for (index, value) in list.iter().enumerate() {
-            let path = format!("{key}[{}]", index + 1);
-            let Some(section) = Section::new(value, path, reader) else {
-                continue;
-            };
-            section.check_keys(&[TrialKeys::KEYS], reader);
-            trials.push(Trial {
-                keys: TrialKeys::read(&section, reader),
-                line: section.line,
-                path: section.path,
-            });
-        }
-        Some(Trials(trials))
+        let sections = sections_of(value, (key, "tests"), TrialKeys::KEYS, reader);
+        let trials = sections.into_iter().map(|section| Trial {
+            keys: TrialKeys::read(&section, reader),
+            line: section.line,
+            path: section.path,
+        });
+        Some(Trials(trials.collect()))
     }
 }
 
@@ -141,13 +128,13 @@ pub(super) fn run(
             continue;
         };
         for trial in &raw.trials {
-            trial.run(policy, peers, reader);
+            trial.run((raw, policy), peers, reader);
         }
     }
 }
 
 impl Trial {
-    fn run(&self, policy: &Policy, peers: &[&Peer], reader: &mut Reader) {
+    fn run(&self, (raw, policy): (&RawPolicy, &Policy), peers: &[&Peer], reader: &mut Reader) {
         let before = reader.errors.len();
         let from = self.peer(self.keys.from.as_ref(), peers, reader);
         let to = self.peer(self.keys.to.as_ref(), peers, reader);
@@ -173,7 +160,16 @@ impl Trial {
         };
         let (mut out, mut hits) = (AttrSetBuf::new(), Hits::new(policy));
         let outcome = policy.evaluate(&ctx, &mut out, &mut hits);
-        let by = policy.statement_label(decided(&hits));
+        let decided = decided(&hits);
+        let by = By {
+            label: policy.statement_label(decided),
+            number: decided,
+            name: raw
+                .def
+                .statements
+                .get(usize::from(decided))
+                .map(|it| &*it.name),
+        };
         let after = match outcome {
             Outcome::AcceptChanged => out.as_ref(),
             _ => set.as_ref(),
@@ -206,7 +202,14 @@ impl Trial {
         Some(PeerFacts::new(&peer.name, asn, addr, RouterId(0)))
     }
 
-    fn judge(&self, outcome: Outcome, by: &str, after: AttrSetRef<'_>, reader: &mut Reader) {
+    fn judge(
+        &self,
+        outcome: Outcome,
+        decided: &By<'_>,
+        after: AttrSetRef<'_>,
+        reader: &mut Reader,
+    ) {
+        let by = &decided.label;
         let accepted = !matches!(outcome, Outcome::Reject { .. });
         let does = if accepted { "accepts" } else { "rejects" };
         match self.keys.then.as_ref().map(|spot| spot.value) {
@@ -222,7 +225,7 @@ impl Trial {
             _ => {}
         }
         if let Some(wanted) = &self.keys.by
-            && !is_label(by, &wanted.value)
+            && !decided.is(&wanted.value)
         {
             let message = format!("not by `{}`: {by} {does} it", wanted.value);
             self.note("by", &message, reader);
@@ -276,16 +279,26 @@ fn decided(hits: &Hits) -> u16 {
         .unwrap_or(Outcome::DEFAULT)
 }
 
-/// A statement by its number or its name, or `default` for the policy's end.
-fn is_label(label: &str, wanted: &str) -> bool {
-    let Some(rest) = label.strip_prefix("statement ") else {
-        return wanted == "default";
-    };
-    let (number, name) = rest.split_once(' ').unwrap_or((rest, ""));
-    let name = name
-        .strip_prefix('(')
-        .and_then(|name| name.strip_suffix(')'));
-    wanted == number || Some(wanted) == name
+/// The statement that decided.
+struct By<'a> {
+    label: String,
+    /// From 0, or [`Outcome::DEFAULT`].
+    number: u16,
+    /// `None` at the policy's end.
+    name: Option<&'a str>,
+}
+
+impl By<'_> {
+    /// True for its number from 1, its name, and `default` at the policy's end.
+    fn is(&self, wanted: &str) -> bool {
+        match self.name {
+            None => wanted == "default",
+            Some(name) => {
+                let number = u32::from(self.number) + 1;
+                !name.is_empty() && wanted == name || wanted == number.to_string()
+            }
+        }
+    }
 }
 
 impl RouteKeys {

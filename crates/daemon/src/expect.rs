@@ -103,18 +103,15 @@ pub(super) fn planned(
 }
 
 impl<'a> Asked<'a> {
-    /// What a limit lets through of what would be advertised, by `capped`: how many of these families at most
-    /// reach a receiver, where one limits it.
+    /// What limits let through of what is counted, by `most`: how many of these families at most there may be
+    /// of a peer, where one bounds them.
     pub(super) fn limit(
         &self,
         count: &mut WatchCount,
-        capped: impl Fn(&PeerStatus, &[Family]) -> Option<u64>,
-        taken: impl Fn(&PeerStatus, &[Family]) -> Option<u64>,
+        most: impl Fn(Watched, &PeerStatus, &[Family]) -> Option<u64>,
     ) {
-        let most = |peer: &PeerStatus, families: &[Family]| match self.watch.as_ref()?.watched {
-            Watched::Advertised => capped(peer, families),
-            Watched::Accepted => taken(peer, families),
-            _ => None,
+        let Some(watch) = &self.watch else {
+            return;
         };
         let families: &[Family] = match self.expect.extent {
             Extent::All => &Family::ALL,
@@ -124,7 +121,7 @@ impl<'a> Asked<'a> {
             },
         };
         for (peer, count) in self.peers.iter().zip(&mut count.peers) {
-            let Some(most) = most(peer, families) else {
+            let Some(most) = most(watch.watched, peer, families) else {
                 continue;
             };
             let over = count.has - count.has.min(i64::try_from(most).unwrap_or(i64::MAX));

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use thruway_api::{
-    Effect, LimitForecast, Move, Plan, PlannedExpectation, PlannedKey, PlannedRoutes, Proposal,
-    RouteCounts, SessionChange,
+    Effect, LimitForecast, Move, Peer, Plan, PlannedExpectation, PlannedKey, PlannedRoutes,
+    Proposal, RouteCounts, SessionChange,
 };
 use thruway_config::{Config, Diff, MaxPrefixes, Peer as PeerFile, PeerChange};
 use thruway_control::Refused;
@@ -20,7 +20,8 @@ use thruway_engine::status::PeerStatus;
 use thruway_engine::{Comes, Outlook, propose};
 use thruway_exchange::{HOST_POLICY, eligibility};
 use thruway_rib::{
-    Eligibility, ExportCount, Foreseen, ImportCount, LimitAction, PeerId, ProposedRoute, WatchCount,
+    Eligibility, ExportCount, Foreseen, ImportCount, LimitAction, PeerId, ProposedRoute,
+    WatchCount, Watched,
 };
 use thruway_wire::attrs::AttrSet;
 use thruway_wire::{Family, NextHop, Prefix};
@@ -49,17 +50,16 @@ const ROUNDS_MAX: usize = 4;
 pub(super) async fn plan(daemon: &Daemon, proposal: Proposal) -> Result<Plan, Refused> {
     let old = daemon.config();
     let running = Arc::clone(&old);
-    let foreign = proposal.text.is_some();
+    let files = match proposal.text {
+        Some(_) => Named::Unread,
+        None => Named::Read,
+    };
     // Read as if the running file held the text: what depends on its place does not change.
     let read = move || match proposal.text {
         Some(text) => running.reload_from(&text),
         None => running.reload(),
     };
     let (new, diff) = aside(read).await?.map_err(Refused::bad)?;
-    let files = match foreign {
-        true => Named::Unread,
-        false => Named::Read,
-    };
     let plan = of_change(daemon, &old, (&new, files), &diff, proposal.peer.as_deref()).await;
     drop(new);
     thruway_net::give_back_all_memory();
@@ -442,7 +442,8 @@ impl Question<'_> {
             let peer = self.snapshot.peer(status);
             let agreed = status.negotiated.as_ref().map(|it| it.families);
             let agreed = agreed.unwrap_or_default();
-            for (family, now) in [(Family::Ipv4, &peer.ipv4), (Family::Ipv6, &peer.ipv6)] {
+            for family in Family::ALL {
+                let now = routes_of(&peer, family);
                 if !agreed.contains(family) {
                     continue;
                 }
@@ -481,6 +482,13 @@ impl Question<'_> {
     }
 }
 
+fn routes_of(peer: &Peer, family: Family) -> &RouteCounts {
+    match family {
+        Family::Ipv4 => &peer.ipv4,
+        Family::Ipv6 => &peer.ipv6,
+    }
+}
+
 fn received_then(now: &RouteCounts, import: &ImportCount) -> u64 {
     (now.received + import.new).saturating_sub(import.gone)
 }
@@ -503,7 +511,8 @@ impl Answer {
             let file = file_of(question.new, &status.name, status.range.as_deref());
             let peer = question.snapshot.peer(status);
             let session = self.session(outlook);
-            for (family, now) in [(Family::Ipv4, &peer.ipv4), (Family::Ipv6, &peer.ipv6)] {
+            for family in Family::ALL {
+                let now = routes_of(&peer, family);
                 let mut routes = self.routes(outlook.peer, family, now);
                 let limit =
                     file.and_then(|file| *file.export.max_advertised.get(family.index())?);
@@ -588,11 +597,11 @@ impl Answer {
         let mut limited = then.clone();
         let counted = asked.iter().filter(|one| one.watch().is_some());
         for (one, count) in counted.zip(&mut limited) {
-            one.limit(
-                count,
-                |peer, families| self.capped(question, peer, families),
-                |peer, families| self.taken(question, peer, families),
-            );
+            one.limit(count, |watched, peer, families| match watched {
+                Watched::Advertised => self.capped(question, peer, families),
+                Watched::Accepted => self.taken(question, peer, families),
+                Watched::Best => None,
+            });
         }
         let then = expect::judge(asked, &limited, new, snapshot, &sessions);
         expect::planned(asked, now, then)
@@ -608,10 +617,7 @@ impl Answer {
         };
         families.iter().copied().find_map(limit)?;
         let then = families.iter().map(|family| {
-            let now = match family {
-                Family::Ipv4 => &peer.ipv4,
-                Family::Ipv6 => &peer.ipv6,
-            };
+            let now = routes_of(&peer, *family);
             let mut routes = self.routes(of.peer, *family, now);
             let export = self.counts.export(of.peer, *family);
             within_limit(&mut routes, limit(*family), now, &export);
@@ -627,10 +633,7 @@ impl Answer {
         let outlook = self.outlooks.iter().find(|it| it.peer == of.peer);
         let anew = outlook.is_some_and(|it| it.comes == Some(Comes::Reset));
         let then = families.iter().map(|family| {
-            let now = match family {
-                Family::Ipv4 => &peer.ipv4,
-                Family::Ipv6 => &peer.ipv6,
-            };
+            let now = routes_of(&peer, *family);
             let import = self.counts.import(of.peer, *family);
             let limit = file.import.max_prefixes.get(family.index()).copied()?;
             let limits = [None, limit];

@@ -24,23 +24,17 @@ impl Store {
     ///
     /// A change that waits for its confirmation is taken back here: who restarts has not confirmed it.
     pub fn boot(&self, file: Option<&str>, at: &str, mut warn: impl FnMut(String)) -> Boot {
-        let mut damaged = false;
-        let pending = self.pending().unwrap_or_else(|error| {
-            warn(error.to_string());
-            self.drop_damaged(&error);
-            damaged = true;
-            None
-        });
         let running = self.running().unwrap_or_else(|error| {
             warn(error.to_string());
             self.drop_damaged(&error);
             None
         });
+        let pending = self.pending().unwrap_or_else(|error| {
+            warn(error.to_string());
+            self.drop_damaged(&error);
+            self.never_confirmed(running.as_ref())
+        });
         let ran = running.as_ref().map_or(0, |running| running.number);
-        let pending = match damaged {
-            true => self.never_confirmed(running.as_ref()),
-            false => pending,
-        };
         match pending {
             // What ran later was meant to stay: the file of one that waits could not be removed then.
             Some(pending) if pending.number <= ran => {

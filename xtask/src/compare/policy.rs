@@ -70,10 +70,7 @@ pub(super) fn run(args: &CompareArgs, daemons: &[Kind]) -> Result<()> {
 }
 
 fn row(kind: Kind, before: u64, reloads: &[Reload]) -> String {
-    let median = |mut list: Vec<f64>| {
-        list.sort_by(f64::total_cmp);
-        list.get(list.len() / 2).copied().unwrap_or(f64::NAN)
-    };
+    let median = |list: Vec<f64>| at(&sorted(list), 0.5);
     let waits: Vec<f64> = reloads.iter().flat_map(|it| it.waits.clone()).collect();
     let waits = sorted(waits);
     let last = reloads.last().map_or(0, |it| it.resident);

@@ -42,6 +42,15 @@ impl SegmentType {
     pub const fn is_confederation(self) -> bool {
         matches!(self, SegmentType::ConfedSequence | SegmentType::ConfedSet)
     }
+
+    /// What a segment of `asns` numbers counts in a path's length (RFC 4271 §9.1.2.2 a, RFC 5065 §5.3).
+    pub(super) const fn path_len(self, asns: usize) -> usize {
+        match self {
+            SegmentType::Sequence => asns,
+            SegmentType::Set => 1,
+            SegmentType::ConfedSequence | SegmentType::ConfedSet => 0,
+        }
+    }
 }
 
 impl<'a> AsPath<'a> {
@@ -85,11 +94,7 @@ impl<'a> AsPath<'a> {
     #[must_use]
     pub fn path_len(&self) -> usize {
         self.segments()
-            .map(|(kind, asns)| match kind {
-                SegmentType::Sequence => asns.len(),
-                SegmentType::Set => 1,
-                SegmentType::ConfedSequence | SegmentType::ConfedSet => 0,
-            })
+            .map(|(kind, asns)| kind.path_len(asns.len()))
             .sum()
     }
 }

@@ -205,11 +205,7 @@ impl AttrSetBuf {
         let mut over = path.path_len().saturating_sub(count);
         let mut kept = Vec::with_capacity(path.as_bytes().len());
         for (kind, asns) in path.segments() {
-            let here = match kind {
-                SegmentType::Sequence => asns.len(),
-                SegmentType::Set => 1,
-                SegmentType::ConfedSequence | SegmentType::ConfedSet => 0,
-            };
+            let here = kind.path_len(asns.len());
             if over == 0 {
                 write_segment(&mut kept, kind, asns);
             } else if over < here {
